@@ -1,0 +1,1 @@
+"""Settings, addresses, processes and the timetable: what joins the apps together."""

@@ -1,0 +1,96 @@
+"""The environment Consentry runs in: typed, read once, and refused when half of it is missing."""
+
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Environment(BaseSettings):
+    """Every setting an operator may name. Secrets are `SecretStr`, so that no report prints them."""
+
+    model_config = SettingsConfigDict(env_prefix="CONSENTRY_", extra="ignore")
+
+    database_url: SecretStr = Field(validation_alias="DATABASE_URL")
+    redis_url: SecretStr = Field(validation_alias="REDIS_URL")
+    secret_key: SecretStr = Field(min_length=32)
+    state_dir: Path
+    public_url: str = "http://127.0.0.1:8000"
+    allowed_hosts: str = "127.0.0.1,localhost"
+    insecure_http: bool = False
+    allow_noncommercial: bool = False
+    pack_dir: Path | None = None
+    recognizer_socket: Path | None = None
+    keyring: Path | None = None
+    signing_key: Path | None = None
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql_only(cls, value: SecretStr) -> SecretStr:
+        if urlsplit(value.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+            raise ValueError("DATABASE_URL must begin with postgresql://; Consentry has no other")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_only(cls, value: SecretStr) -> SecretStr:
+        if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("REDIS_URL must begin with redis://, rediss:// or unix://")
+        return value
+
+    @model_validator(mode="after")
+    def _plain_http_stays_at_home(self) -> "Environment":
+        host = urlsplit(self.public_url).hostname or ""
+        if self.insecure_http and host not in {"127.0.0.1", "localhost", "::1"}:
+            raise ValueError(
+                "CONSENTRY_INSECURE_HTTP is for a loopback address only; "
+                "serve CONSENTRY_PUBLIC_URL over https instead"
+            )
+        if not self.insecure_http and not self.public_url.startswith("https://"):
+            raise ValueError("CONSENTRY_PUBLIC_URL must begin with https://")
+        return self
+
+    @property
+    def hosts(self) -> list[str]:
+        return [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
+
+    @property
+    def packs(self) -> Path:
+        return self.pack_dir or self.state_dir / "pack"
+
+    @property
+    def socket(self) -> Path:
+        return self.recognizer_socket or self.state_dir / "run" / "recognizer.sock"
+
+    @property
+    def keyring_path(self) -> Path:
+        return self.keyring or self.state_dir / "keys" / "keyring.json"
+
+    @property
+    def signing_key_path(self) -> Path:
+        return self.signing_key or self.state_dir / "keys" / "signing.pem"
+
+    @property
+    def broker_url(self) -> str:
+        """The same server in the words Celery's transport knows."""
+        url = self.redis_url.get_secret_value()
+        return "redis+socket://" + url.removeprefix("unix://") if url.startswith("unix:") else url
+
+    @cached_property
+    def database(self) -> dict[str, object]:
+        """DATABASE_URL as Django's mapping; libpq's own query parameters are passed through."""
+        parts = urlsplit(self.database_url.get_secret_value())
+        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": unquote(parts.path.lstrip("/")),
+            "USER": unquote(parts.username or ""),
+            "PASSWORD": unquote(parts.password or ""),
+            "HOST": query.pop("host", parts.hostname or ""),
+            "PORT": str(parts.port or ""),
+            "CONN_MAX_AGE": 60,
+            "CONN_HEALTH_CHECKS": True,
+            "OPTIONS": {"connect_timeout": 3, **query},
+        }

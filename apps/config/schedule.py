@@ -1,0 +1,16 @@
+"""The whole timetable. Nothing runs on time that is not on this page."""
+
+from typing import Any
+
+SCHEDULE: dict[str, dict[str, Any]] = {
+    "sweep": {
+        "task": "apps.retention.tasks.sweep",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
+    "checkpoint": {
+        "task": "apps.audit.tasks.checkpoint",
+        "schedule": 3600.0,
+        "options": {"expires": 3000},
+    },
+}
