@@ -1,0 +1,66 @@
+"""Embedding through insightface's own `ArcFaceONNX`, for the starter pack and any other.
+
+Refuses crops of any other shape or type than the house's, and vectors that are not numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .types import CROP_SIZE, Crops, Floats
+
+BATCH = 16
+"""Crops per run: enough to fill the cores, small enough to bound memory."""
+
+
+class BadCrops(ValueError):
+    """The crops are not RGB uint8 (N, 112, 112, 3), or embed to nothing. Align them again."""
+
+
+class ArcFace:
+    """An Embedder over a loaded `insightface.model_zoo.arcface_onnx.ArcFaceONNX`.
+
+    One instance may be used by several threads at once.
+    """
+
+    def __init__(self, model: Any) -> None:
+        first = model.input_shape[0]
+        # Some exports have a fixed batch of one.
+        self._batch = first if isinstance(first, int) and first > 0 else BATCH
+        self._model = model
+        blank = np.zeros((1, CROP_SIZE, CROP_SIZE, 3), dtype=np.uint8)
+        self._dim = int(self._raw(blank).shape[1])
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    def embed(self, crops: Crops) -> Floats:
+        """Aligned RGB uint8 (N, 112, 112, 3) to float32 (N, D), each row of length 1.
+
+        Raises BadCrops.
+        """
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (
+            CROP_SIZE,
+            CROP_SIZE,
+            3,
+        ):
+            raise BadCrops("crops must be RGB uint8 (N, 112, 112, 3)")
+        if not len(crops):
+            return np.empty((0, self._dim), dtype=np.float32)
+        parts = [
+            self._raw(crops[start : start + self._batch])
+            for start in range(0, len(crops), self._batch)
+        ]
+        vectors = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not np.isfinite(lengths).all() or (lengths < 1e-6).any():
+            raise BadCrops("a crop embeds to nothing")
+        return np.asarray(vectors / lengths, dtype=np.float32)
+
+    def _raw(self, crops: Crops) -> Floats:
+        # `get_feat` would take BGR and swap it back; `forward` takes what the network sees, RGB.
+        blob = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), dtype=np.float32)
+        return np.asarray(self._model.forward(blob), dtype=np.float32)

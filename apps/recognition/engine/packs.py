@@ -1,0 +1,242 @@
+"""Opens a model pack: the starter pack, or any insightface pack folder that the operator supplies.
+
+Never downloads. Refuses weights that are not free for commercial use unless the operator said so,
+refuses files that differ from their digests, and opens no network but the two it needs: a network
+for age, sex or emotion that lies in the folder is never run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from . import starter
+from .arcface import ArcFace
+from .runtime import PROVIDERS, options, session
+from .types import CROP_SIZE, Detector, Embedder, Face, Image
+from .yunet import MAX_SIDE, YuNet
+
+THRESHOLD = 0.40
+"""Cosine, for packs that bring none of their own: what InsightFace Server 0.2 uses."""
+MIN_DIM = 64
+"""A shorter output is no identity vector: age and sex networks give three numbers."""
+MIN_SCORE = 0.5
+"""Least detection score of SCRFD and RetinaFace in insightface."""
+
+_NON_COMMERCIAL = ("buffalo_", "antelope", "raccoon_", "cheetah_")
+"""Families that insightface publishes for non-commercial research only."""
+
+
+class PackBroken(RuntimeError):
+    """The folder holds no usable pack; the text says what to do."""
+
+
+class LicenceRefused(RuntimeError):
+    """The weights may not be used commercially, and the operator did not allow that."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pack:
+    """Two open networks and what is known about them.
+
+    version: changes whenever the weights do; templates are bound to name and version.
+    dim: length of a vector. threshold: least cosine of "the same person".
+    digests: file name to SHA-256 of every file that was opened.
+    """
+
+    name: str
+    version: str
+    licence: str
+    commercial: bool
+    dim: int
+    threshold: float
+    detector: Detector
+    embedder: Embedder
+    digests: dict[str, str]
+
+
+def load_pack(directory: Path, *, allow_noncommercial: bool = False, threads: int = 1) -> Pack:
+    """Opens the pack in `directory`. threads: workers inside each network.
+
+    Raises PackBroken, LicenceRefused.
+    """
+    if not directory.is_dir():
+        raise PackBroken(f"{directory} is no folder; run `manage.py pack build`")
+    if starter.is_starter(directory):
+        return _load_starter(directory, threads)
+    return _load_insightface(directory, allow_noncommercial, threads)
+
+
+def _load_starter(directory: Path, threads: int) -> Pack:
+    try:
+        manifest = json.loads((directory / starter.MANIFEST).read_text(encoding="utf-8"))
+        paths = {role: directory / part["file"] for role, part in manifest["models"].items()}
+        digests = {path.name: starter.digest(path) for path in paths.values()}
+        for part in manifest["models"].values():
+            if digests[part["file"]] != part["sha256"]:
+                raise PackBroken(f"{part['file']} was changed; run `manage.py pack build`")
+        embedder = ArcFace(_arcface(paths["recognition"], threads))
+        detector = YuNet(paths["detection"], threads=threads)
+        dim, threshold = int(manifest["dim"]), float(manifest["threshold"]["value"])
+        name, version = str(manifest["name"]), str(manifest["version"])
+        licence, commercial = str(manifest["licence"]), manifest["commercial"] is True
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise PackBroken(
+            f"the pack in {directory} is not whole; run `manage.py pack build`"
+        ) from error
+    if embedder.dim != dim:
+        raise PackBroken(f"the pack says {dim} numbers, its network gives {embedder.dim}")
+    return Pack(
+        name=name,
+        version=version,
+        licence=licence,
+        commercial=commercial,
+        dim=dim,
+        threshold=threshold,
+        detector=detector,
+        embedder=embedder,
+        digests=digests,
+    )
+
+
+def _arcface(path: Path, threads: int) -> Any:
+    from insightface.model_zoo.arcface_onnx import ArcFaceONNX
+
+    return ArcFaceONNX(str(path), session=session(path, threads))
+
+
+def _load_insightface(directory: Path, allow_noncommercial: bool, threads: int) -> Pack:
+    from insightface.app import FaceAnalysis
+
+    name, licence, commercial = _licence(directory)
+    if not commercial and not allow_noncommercial:
+        raise LicenceRefused(
+            f"{name}: {licence}. Set CONSENTRY_ALLOW_NONCOMMERCIAL=true if your use is not "
+            "commercial, add the MODEL.LICENSE you bought, or use the starter pack"
+        )
+    try:
+        with _only_what_we_need(directory) as (folder, files):
+            analysis = FaceAnalysis(
+                name=str(folder),
+                allowed_modules=["detection", "recognition"],
+                providers=PROVIDERS,
+                sess_options=options(threads),
+            )
+    except (AssertionError, RuntimeError, ValueError, TypeError, OSError) as error:
+        if isinstance(error, PackBroken):
+            raise
+        raise PackBroken(f"insightface cannot open {name}; is the folder complete?") from error
+    recognition = analysis.models.get("recognition")
+    if recognition is None or tuple(recognition.input_size) != (CROP_SIZE, CROP_SIZE):
+        raise PackBroken(f"{name} has no recognition network for {CROP_SIZE}-pixel crops")
+    embedder = ArcFace(recognition)
+    if embedder.dim < MIN_DIM:
+        raise PackBroken(f"{name}: {embedder.dim} numbers are no identity vector")
+    digests = {path.name: starter.digest(path) for path in files}
+    return Pack(
+        name=name,
+        version=_version(digests),
+        licence=licence,
+        commercial=commercial,
+        dim=embedder.dim,
+        threshold=THRESHOLD,
+        detector=_Scrfd(analysis.det_model),
+        embedder=embedder,
+        digests=digests,
+    )
+
+
+def _licence(directory: Path) -> tuple[str, str, bool]:
+    """Name, licence in words, and whether commercial use is proven. Raises LicenceRefused.
+
+    Only a signed, live MODEL.LICENSE proves it; a licence file that is there and not valid is
+    refused whatever the operator allows.
+    """
+    from insightface.model_zoo.model_license import inspect_model_package_license
+
+    found = inspect_model_package_license(directory)
+    name = str(found.model_id)
+    if found.error is not None:
+        raise LicenceRefused(f"{name}: its licence or manifest is {found.status}; renew or mend it")
+    if found.commercial_use_permitted:
+        return name, "commercial licence, signed by InsightFace", True
+    if found.verified:
+        return name, "non-commercial licence, signed by InsightFace", False
+    if name.startswith(_NON_COMMERCIAL):
+        return name, "non-commercial research only (insightface model zoo)", False
+    return name, "no licence found, taken as non-commercial", False
+
+
+@contextmanager
+def _only_what_we_need(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder for FaceAnalysis that shows it the two networks and nothing else, and their files.
+
+    Given a folder without a V2 manifest, FaceAnalysis opens a session on every ONNX file before
+    it looks at `allowed_modules`: it would load the age and sex network to find out that it is
+    one. Reading the graph's shape from the file needs no session.
+    """
+    from insightface.model_zoo.package_manifest import (
+        has_model_package_manifest,
+        load_model_package,
+    )
+
+    if has_model_package_manifest(directory):
+        tasks = load_model_package(directory).tasks
+        yield directory, [tasks[task].path for task in ("detection", "recognition") if task in tasks]
+        return
+    chosen: dict[str, Path] = {}
+    for path in sorted(directory.glob("*.onnx")):
+        task = _task(path)
+        if task is not None:
+            chosen.setdefault(task, path)
+    if set(chosen) != {"detection", "recognition"}:
+        raise PackBroken(f"{directory} needs one detection and one recognition network")
+    with tempfile.TemporaryDirectory(prefix="consentry-pack-") as folder:
+        for path in chosen.values():
+            (Path(folder) / path.name).symlink_to(path.resolve())
+        yield Path(folder), list(chosen.values())
+
+
+def _task(path: Path) -> str | None:
+    """What insightface's router would take the file for, by its inputs and outputs alone."""
+    graph = onnx.load(str(path), load_external_data=False).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    if len(graph.output) >= 5:
+        return "detection"
+    if len(inputs) != 1 or len(graph.output) != 1:
+        return None
+    sides = [size.dim_value for size in inputs[0].type.tensor_type.shape.dim][2:]
+    return "recognition" if sides == [CROP_SIZE, CROP_SIZE] else None
+
+
+def _version(digests: dict[str, str]) -> str:
+    """Twelve hexadecimal digits over the files' digests: other weights, other version."""
+    text = "\n".join(f"{name} {value}" for name, value in sorted(digests.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class _Scrfd:
+    """insightface's detector behind our door: RGB in, one pass, faces out."""
+
+    def __init__(self, model: Any) -> None:
+        model.prepare(-1, input_size=(MAX_SIDE, MAX_SIDE), det_thresh=MIN_SCORE)
+        self._model = model
+
+    def detect(self, image: Image) -> list[Face]:
+        boxes, points = self._model.detect(np.ascontiguousarray(image[:, :, ::-1]))
+        if points is None:
+            raise PackBroken("this detection network gives no landmarks; choose another pack")
+        return [
+            Face(box[:4].astype(np.float32), five.astype(np.float32), float(box[4]))
+            for box, five in zip(boxes, points, strict=True)
+        ]

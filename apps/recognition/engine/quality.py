@@ -1,0 +1,114 @@
+"""Whether a face is worth embedding: whole, large, lit, facing, sharp.
+
+It measures the picture, never the person: nothing here says who, how old or what sex. It refuses
+nothing itself; the caller reads `ok` and tells the person the reason.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from .align import BadLandmarks, align
+from .types import Face, Floats, Image, Quality, Reason
+
+MIN_SIZE = 60.0
+"""Pixels, shorter side of the box. YuNet's box is about twice as wide as the eyes are apart, and
+the crop wants 35 pixels between them: below this the crop is blown up by a fifth or more."""
+MIN_BRIGHTNESS = 45.0
+MAX_BRIGHTNESS = 215.0
+"""Mean grey of the aligned crop. Our choice from darkened and lightened pictures: outside, the
+scores of the same person fall faster than the picture's own noise explains."""
+MIN_SHARPNESS = 0.045
+"""See `sharpness`. Our choice: see the table in tests/recognition/test_assess.py."""
+MAX_YAW = 30.0
+"""Degrees. NIST FRVT and ISO/IEC 19794-5 want 5 for passports; ArcFace-style networks hold to
+about 30 before scores of the same person drop towards those of strangers."""
+MAX_OUTSIDE = 0.10
+"""Share of the box past the picture's edge."""
+
+NOSE_DEPTH = 0.6
+"""How far the nose's tip stands before the eyes' line, in distances between the eyes
+(about 38 mm over 63 mm in adults)."""
+
+
+def assess(image: Image, face: Face) -> Quality:
+    """The quality of `face` in the RGB uint8 (H, W, 3) picture it was detected in.
+
+    Landmarks that cannot be a face's count as turned away.
+    """
+    size = min(face.width, face.height)
+    yaw = turn(face.landmarks)
+    try:
+        crop = align(image, face.landmarks)
+    except BadLandmarks:
+        reason: Reason = "cut_off" if _outside(image, face) > MAX_OUTSIDE else "turned"
+        return Quality(False, reason, size, 0.0, 0.0, yaw)
+    grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), dtype=np.float32)
+    brightness = float(grey[_INNER].mean())
+    detail = sharpness(grey)
+    found = _first_reason(image, face, size, brightness, detail, yaw)
+    return Quality(found is None, found, size, detail, brightness, yaw)
+
+
+def _first_reason(
+    image: Image, face: Face, size: float, brightness: float, detail: float, yaw: float
+) -> Reason | None:
+    """In the order in which a person can mend them: a dark face also looks blurred."""
+    if _outside(image, face) > MAX_OUTSIDE:
+        return "cut_off"
+    if size < MIN_SIZE:
+        return "too_small"
+    if brightness < MIN_BRIGHTNESS:
+        return "too_dark"
+    if brightness > MAX_BRIGHTNESS:
+        return "too_bright"
+    if abs(yaw) > MAX_YAW:
+        return "turned"
+    if detail < MIN_SHARPNESS:
+        return "blurred"
+    return None
+
+
+_INNER = (slice(24, 104), slice(24, 88))
+"""The face itself in the aligned crop, without hair and background."""
+
+
+def sharpness(grey: Floats) -> float:
+    """Fine detail over all contrast in an aligned grey crop, float32 (112, 112).
+
+    The spread of the Laplacian divided by the spread of the grey values: unlike the Laplacian
+    alone, it does not call a dim or low-contrast face blurred.
+    """
+    inner = grey[_INNER]
+    contrast = float(inner.std())
+    if contrast < 1e-3:
+        return 0.0
+    fine = cv2.Laplacian(grey, cv2.CV_32F)[_INNER]
+    return float(np.std(fine)) / contrast
+
+
+def turn(landmarks: Floats) -> float:
+    """Yaw in degrees from five points: how far the nose lies from the middle of the eyes.
+
+    Measured along the eyes' line, so a tilted head is not a turned one. A head turned by a has
+    its nose at NOSE_DEPTH·sin a and its eyes cos a apart.
+    """
+    left, right, nose = (np.asarray(p, dtype=np.float64) for p in landmarks[:3])
+    across = right - left
+    apart = float(np.dot(across, across))
+    if not math.isfinite(apart) or apart < 1e-6:
+        return 90.0
+    offset = float(np.dot(nose - (left + right) / 2, across)) / apart
+    return math.degrees(math.atan(offset / NOSE_DEPTH))
+
+
+def _outside(image: Image, face: Face) -> float:
+    height, width = image.shape[:2]
+    left, top, right, bottom = (float(v) for v in face.box)
+    inside = max(0.0, min(right, width) - max(left, 0.0)) * max(
+        0.0, min(bottom, height) - max(top, 0.0)
+    )
+    return 1.0 - inside / max(face.width * face.height, 1e-6)

@@ -1,0 +1,33 @@
+"""How networks are run: onnxruntime on the CPU, a fixed number of threads, nothing phoned home.
+
+Refuses nothing itself; it exists so that every session in the house is opened the same way.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# onnxruntime reads this while it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
+
+PROVIDERS = ["CPUExecutionProvider"]
+
+
+def options(threads: int) -> onnxruntime.SessionOptions:
+    """Session options: `threads` workers inside an operator, one operator at a time."""
+    result = onnxruntime.SessionOptions()
+    result.intra_op_num_threads = threads
+    result.inter_op_num_threads = 1
+    # Waiting workers sleep: several of our processes share the same few cores, and a
+    # spinning one takes time from the camera beside it.
+    result.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    result.log_severity_level = 3
+    return result
+
+
+def session(model: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A session over the ONNX file `model`."""
+    return onnxruntime.InferenceSession(str(model), options(threads), providers=PROVIDERS)
