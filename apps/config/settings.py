@@ -32,7 +32,7 @@ ALLOWED_HOSTS = CONSENTRY.hosts
 CSRF_TRUSTED_ORIGINS = [CONSENTRY.public_url]
 
 INSTALLED_APPS = [
-    "apps.privacy.apps.PortalConfig",
+    "apps.config.portal.PortalConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -1,0 +1,206 @@
+"""Publish a notice, sign a consent, withdraw it. Each in one transaction with its ledger entry."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.audit import services as audit
+from apps.consent import document
+from apps.consent.models import Consent, Notice, NoticeText, Purpose, Receipt, Refusal
+from apps.consent.signature import check_path
+from apps.stores.models import Device, Store
+
+# How long the proof of a consent is kept after it ended: the time in which it may be asked for.
+PROOF_YEARS = timedelta(days=3 * 365)
+SECRET_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+
+
+class ConsentRefused(ValueError):
+    """What was sent is no valid consent. `code` is for machines, the text for the person."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A fresh consent and the one thing that is never stored: the receipt's secret."""
+
+    consent: Consent
+    receipt: Receipt
+    secret: str
+
+
+def digest_of(text: NoticeText) -> str:
+    """SHA-256 over everything that is shown, in the order in which it is shown."""
+    return hashlib.sha256(
+        "\x1e".join((text.locale, text.short, text.full)).encode("utf-8")
+    ).hexdigest()
+
+
+@transaction.atomic
+def publish(*, notice: Notice, actor: str) -> Notice:
+    """Freeze a notice with the digest of each of its texts. From now on kiosks show this one."""
+    texts = list(notice.texts.select_for_update())
+    if notice.published_at is not None:
+        raise ConsentRefused("published", _("This version is published; make a new one."))
+    if not texts or not all(text.short.strip() and text.full.strip() for text in texts):
+        raise ConsentRefused("incomplete", _("Write both layers in every language first."))
+    for text in texts:
+        text.digest = digest_of(text)
+        text.save()
+    notice.published_at = timezone.now()
+    notice.save()
+    audit.record(
+        actor=actor,
+        action="notice.published",
+        notice=str(notice.pk),
+        digests={text.locale: text.digest for text in texts},
+    )
+    return notice
+
+
+def current_text(*, store: Store, locale: str) -> NoticeText | None:
+    """The text that a kiosk of this store shows now, or None when nothing is published."""
+    return (
+        NoticeText.objects.filter(
+            notice__organization=store.organization_id,
+            notice__published_at__isnull=False,
+            locale=locale,
+        )
+        .select_related("notice")
+        .order_by("-notice__version")
+        .first()
+    )
+
+
+def draft(
+    *,
+    device: Device,
+    locale: str,
+    notice: str,
+    digest: str,
+    purposes: Sequence[Purpose],
+    age_confirmed: bool,
+    signature: Any,
+) -> Consent:
+    """Return a consent that could be signed now, not saved. Raises ConsentRefused, BadSignaturePath.
+
+    The text that was on the screen must be the published one; what was not ticked is recorded as
+    declined.
+    """
+    store = device.store
+    text = current_text(store=store, locale=locale)
+    if text is None or str(text.pk) != notice or text.digest != digest:
+        raise _notice_changed()
+    if Purpose.LANE not in purposes:
+        raise ConsentRefused(
+            "nothing_agreed", _("Without recognition there is nothing to keep, so nothing was kept.")
+        )
+    if not age_confirmed:
+        raise ConsentRefused(
+            "too_young",
+            _("You need to be at least %(age)s years old.") % {"age": store.pack.min_age},
+        )
+    check_path(signature)
+    now = timezone.now()
+    # Whole seconds: this very number is sealed into the template.
+    expires_at = (now + timedelta(days=store.pack.max_term_days)).replace(microsecond=0)
+    return Consent(
+        store=store,
+        text=text,
+        digest=digest,
+        locale=locale,
+        purposes=[purpose.value for purpose in Purpose if purpose in purposes],
+        declined=[purpose.value for purpose in Purpose if purpose not in purposes],
+        signature=signature,
+        signature_method=Consent.SignatureMethod.DRAWN,
+        device=device,
+        signed_at=now,
+        expires_at=expires_at,
+        delete_after=expires_at + PROOF_YEARS,
+    )
+
+
+@transaction.atomic
+def sign(consent: Consent) -> Signed:
+    """Store a drafted consent as proof, with its receipt. Raises ConsentRefused.
+
+    The text is checked once more: a new version may have been published since the draft.
+    """
+    text = current_text(store=consent.store, locale=consent.locale)
+    if text is None or text.pk != consent.text_id:
+        raise _notice_changed()
+    consent.save(force_insert=True)
+    secret = new_secret()
+    receipt = Receipt(
+        consent=consent, secret_digest=secret_digest(secret), created_at=consent.signed_at
+    )
+    receipt.document = document.receipt_jws(receipt)
+    receipt.save()
+    for purpose in consent.declined:
+        count_refusal(store=consent.store, purpose=purpose)
+    audit.record(
+        actor=f"device:{consent.device_id}",
+        action="consent.signed",
+        subject=consent.subject,
+        consent=str(consent.pk),
+        digest=consent.digest,
+        locale=consent.locale,
+        purposes=consent.purposes,
+        declined=consent.declined,
+    )
+    return Signed(consent, receipt, secret)
+
+
+@transaction.atomic
+def withdraw(*, consent: Consent, actor: str) -> Consent:
+    """End a consent now. The database tells every recognizer when this commits (GDPR 7(3))."""
+    consent = Consent.objects.select_for_update().get(pk=consent.pk)
+    if consent.withdrawn_at is None:
+        consent.withdrawn_at = timezone.now()
+        consent.save(update_fields=["withdrawn_at"])
+        audit.record(
+            actor=actor,
+            action="consent.withdrawn",
+            subject=consent.subject,
+            consent=str(consent.pk),
+        )
+    return consent
+
+
+def count_refusal(*, store: Store, purpose: str) -> None:
+    """Count that a purpose was declined today. Nothing about who declined."""
+    row, _created = Refusal.objects.get_or_create(
+        store=store, day=timezone.now().date(), purpose=purpose
+    )
+    Refusal.objects.filter(pk=row.pk).update(count=F("count") + 1)
+
+
+def _notice_changed() -> ConsentRefused:
+    return ConsentRefused(
+        "notice_changed",
+        _("The text changed while you were reading. Please read the new one; nothing was kept."),
+    )
+
+
+def new_secret() -> str:
+    """Return a receipt code of 24 signs, about 119 bits."""
+    signs = [secrets.choice(SECRET_ALPHABET) for _ in range(24)]
+    return "-".join("".join(signs[start : start + 4]) for start in range(0, 24, 4))
+
+
+def secret_digest(secret: Any) -> str:
+    """Return the digest under which a receipt is found, however the code was typed."""
+    plain = "".join(sign for sign in str(secret).upper() if sign in SECRET_ALPHABET)
+    return hashlib.sha256(plain.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The tablet: an opt-in from the first sentence to the receipt."""

@@ -1,0 +1,262 @@
+"""The tablet's pages and the few requests it may make. Every POST is signed by the device."""
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+import segno
+from django.conf import settings
+from django.core import signing
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
+from django.views.decorators.http import require_GET, require_POST
+from pydantic import ValidationError
+
+from apps.consent import services as consents
+from apps.consent.models import Purpose
+from apps.consent.services import ConsentRefused
+from apps.consent.signature import BadSignaturePath
+from apps.kiosk import faces
+from apps.kiosk.services import OptIn, OptInRefused, opt_in
+from apps.recognition.client import RecognizerDown
+from apps.stores import devices
+from apps.stores.devices import DeviceRefused, NonceStoreDown, NonceUsed
+from apps.stores.limits import allowed
+from apps.stores.models import Device
+
+log = logging.getLogger(__name__)
+
+COOKIE = "kiosk_device"
+COOKIE_AGE = 365 * 24 * 60 * 60
+LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
+
+Signed = Callable[[HttpRequest, Device], HttpResponse]
+
+
+def refusal(status: int, code: str, text: str, step: str = "") -> JsonResponse:
+    """An error as the tablet shows it: what happened, what to do, and on which screen."""
+    return JsonResponse({"error": {"code": code, "text": text, "step": step}}, status=status)
+
+
+def signed_by_device(view: Signed) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Let only a live device's signed request through; each reply carries the next nonce.
+
+    No cookie is trusted here, so there is no CSRF to protect from.
+    """
+
+    @csrf_exempt
+    @require_POST
+    @wraps(view)
+    def wrapped(request: HttpRequest) -> HttpResponse:
+        language = request.headers.get("Consentry-Language", "en")
+        with translation.override(language if language in LANGUAGES else "en"):
+            try:
+                device = devices.authenticate(request)
+                response = _answer(view, request, device)
+                response["Consentry-Nonce"] = devices.new_nonce(device)
+                return response
+            except NonceUsed:
+                return refusal(
+                    409, "replayed", _("That was sent already. Please go on from here."), "camera"
+                )
+            except DeviceRefused:
+                return refusal(403, "device", _("This tablet is not enrolled. Please ask our staff."))
+            except (NonceStoreDown, DatabaseError):
+                return _unavailable()
+
+    return wrapped
+
+
+def _answer(view: Signed, request: HttpRequest, device: Device) -> HttpResponse:
+    try:
+        return view(request, device)
+    except OptInRefused as error:
+        return refusal(422, error.code, error.text, error.step)
+    except ConsentRefused as error:
+        step = "notice" if error.code == "notice_changed" else "purposes"
+        return refusal(409 if step == "notice" else 422, error.code, error.text, step)
+    except BadSignaturePath as error:
+        return refusal(422, "signature", str(error), "signature")
+    except (RecognizerDown, DatabaseError) as error:
+        log.error("an opt-in could not be finished (%s)", type(error).__name__)
+        return _unavailable()
+
+
+def _unavailable() -> JsonResponse:
+    return refusal(
+        503,
+        "unavailable",
+        _("Something here is not working right now. Nothing was kept. Please ask our staff."),
+        "camera",
+    )
+
+
+def device_of(request: HttpRequest) -> Device | None:
+    """The live device whose cookie this browser holds: enough to show a page, not to submit."""
+    try:
+        pk = UUID(request.get_signed_cookie(COOKIE, max_age=COOKIE_AGE))
+    except (KeyError, ValueError, signing.BadSignature):
+        return None
+    device = Device.objects.select_related("store__organization").filter(pk=pk).first()
+    return device if device and device.live else None
+
+
+@require_GET
+@ensure_csrf_cookie
+def start(request: HttpRequest) -> HttpResponse:
+    """Choose a language, or enrol the tablet."""
+    device = device_of(request)
+    context = {"device": device, "store": device.store if device else None, "languages": LANGUAGES}
+    return render(request, "kiosk/start.html" if device else "kiosk/enroll.html", context)
+
+
+@require_GET
+@ensure_csrf_cookie
+def flow(request: HttpRequest, language: str) -> HttpResponse:
+    """The whole opt-in in one page."""
+    device = device_of(request)
+    if device is None or language not in LANGUAGES:
+        return redirect("kiosk:start")
+    with translation.override(language):
+        store = device.store
+        text = consents.current_text(store=store, locale=language)
+        if text is None:
+            return render(request, "kiosk/closed.html", {"store": store}, status=503)
+        until = timezone.now() + timedelta(days=store.pack.max_term_days)
+        return render(
+            request,
+            "kiosk/flow.html",
+            {
+                "store": store,
+                "device": device,
+                "languages": LANGUAGES,
+                "language": language,
+                "notice": {
+                    "id": text.pk,
+                    "digest": text.digest,
+                    "version": text.notice.version,
+                    "short": text.short.splitlines(),
+                    "full": [part for part in text.full.split("\n\n") if part.strip()],
+                },
+                "purposes": purposes(),
+                "until": date_format(until, "DATE_FORMAT"),
+                "min_age": store.pack.min_age,
+                "alternative": store.non_face_check_in,
+            },
+        )
+
+
+def purposes() -> list[dict[str, str]]:
+    """One question per purpose, in the order in which they are asked."""
+    return [
+        {
+            "key": Purpose.LANE.value,
+            "title": _("May we recognise you when you come back?"),
+            "text": _(
+                "A camera at the marked lane compares your face with a sealed template, only in this store."
+            ),
+        },
+        {
+            "key": Purpose.HISTORY.value,
+            "title": _("May we remember your visits?"),
+            "text": _(
+                "So that we can say “your third visit”. Only visits at which you were recognised are counted."
+            ),
+        },
+        {
+            "key": Purpose.CONTACT.value,
+            "title": _("May we write to you before this ends?"),
+            "text": _("You give a contact on the next screen. We use it for this and nothing else."),
+        },
+    ]
+
+
+@require_POST
+def enroll(request: HttpRequest) -> HttpResponse:
+    """Bind this browser's key to the device whose one-time code was typed."""
+    if not allowed(f"enroll:{request.META.get('REMOTE_ADDR')}", limit=10, seconds=600):
+        return refusal(429, "slow_down", _("Too many attempts. Please wait ten minutes."))
+    try:
+        body = json.loads(request.body)
+        device = devices.enroll(code=str(body["code"]), public_key=body["jwk"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return refusal(400, "form", _("That did not arrive whole. Please try again."))
+    except DeviceRefused:
+        return refusal(
+            403, "code", _("This code is not known, was used, or is too old. Ask for a new one.")
+        )
+    response = JsonResponse({"device": str(device.pk), "store": device.store.name})
+    response.set_signed_cookie(
+        COOKIE,
+        str(device.pk),
+        max_age=COOKIE_AGE,
+        httponly=True,
+        secure=settings.SECURE,
+        samesite="Strict",
+    )
+    return response
+
+
+@require_POST
+def nonce(request: HttpRequest) -> HttpResponse:
+    """The first nonce of a page; later ones ride on each reply."""
+    device = device_of(request)
+    if device is None:
+        return refusal(403, "device", _("This tablet is not enrolled. Please ask our staff."))
+    try:
+        return JsonResponse({"nonce": devices.new_nonce(device)})
+    except NonceStoreDown:
+        return _unavailable()
+
+
+@signed_by_device
+def look(request: HttpRequest, device: Device) -> HttpResponse:
+    """Judge one camera picture. Nothing is kept."""
+    seen = faces.look(request.body)
+    return JsonResponse({"ok": seen.crop is not None, "code": seen.code, "text": seen.text})
+
+
+@signed_by_device
+def submit(request: HttpRequest, device: Device) -> HttpResponse:
+    """Finish an opt-in: 201 with the receipt, or an error and nothing kept."""
+    try:
+        form = OptIn.model_validate_json(request.body)
+    except ValidationError as error:
+        field = str((error.errors(include_input=False) or [{"loc": ("",)}])[0]["loc"][0])
+        step = {"name": "name", "contact": "name", "signature": "signature"}.get(field, "purposes")
+        return refusal(400, "form", _("That did not arrive whole. Please try again."), step)
+    language = translation.get_language() or "en"
+    enrolled = opt_in(device=device, locale=language, form=form)
+    signed = enrolled.signed
+    address = f"{reverse('receipt:open')}#{signed.secret}"
+    code = segno.make(settings.CONSENTRY.public_url + address, error="m")
+    receipt: dict[str, Any] = {
+        "url": address,
+        "qr_svg": code.svg_inline(scale=6, dark="#1B1F23", omitsize=True),
+        "code": signed.secret,
+        "until": date_format(signed.consent.expires_at, "DATE_FORMAT"),
+    }
+    return JsonResponse({"receipt": receipt}, status=201)
+
+
+@signed_by_device
+def refuse(request: HttpRequest, device: Device) -> HttpResponse:
+    """Count a refusal. Nothing about who refused."""
+    try:
+        declined = [Purpose(key) for key in json.loads(request.body)["purposes"]]
+    except (ValueError, KeyError, TypeError):
+        return refusal(400, "form", _("That did not arrive whole. Please try again."), "purposes")
+    for purpose in dict.fromkeys(declined):
+        consents.count_refusal(store=device.store, purpose=purpose)
+    return HttpResponse(status=204)

@@ -1,0 +1,134 @@
+"""Ask the recognizer: seal these crops, match these crops, how are you.
+
+Holds no key and learns no name: sealing gives back ciphertext, matching a visit's id or nothing.
+"""
+
+import base64
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.recognition import protocol
+
+
+class RecognizerDown(ConnectionError):
+    """Not reachable, or it refuses to answer because its database has been silent."""
+
+
+class CropsRefused(ValueError):
+    """These crops cannot be enrolled; `code` says why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class SealRequest:
+    """Everything that is bound into the sealed template, so that no row can be swapped later."""
+
+    organization: UUID
+    store: UUID
+    visitor: UUID
+    template: UUID
+    consent: UUID
+    purpose: str
+    not_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A sealed template with the visitor's wrapped data key. Nothing here can be opened by us."""
+
+    wrapped_key: bytes
+    generation: int
+    sealed: bytes
+    pack: str
+    pack_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRequest:
+    """A track's best crops, seen by a camera of a store at `seen_at` (Unix seconds)."""
+
+    camera: UUID
+    store: UUID
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`outcome` is "visit", "still_here", "unknown", "unsure" or "refused"; `visit` only with "visit"."""
+
+    visit: UUID | None
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What the gallery found, handed to `disclose`, which alone may make a visit of it."""
+
+    template: UUID
+    camera: UUID
+    store: UUID
+    score: float
+    threshold: float
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recognizer:
+    """A client of one recognizer's unix socket. Opens one connection a call."""
+
+    path: Path
+    timeout: float = 5.0
+
+    def seal(self, request: SealRequest, crops: NDArray[np.uint8]) -> Sealed:
+        """Embed and seal crops (N, 112, 112, 3). Raises RecognizerDown, CropsRefused."""
+        reply, sealed = self._ask({"op": "seal", **_plain(request)}, protocol.pack_crops(crops))
+        return Sealed(
+            wrapped_key=base64.b64decode(reply["wrapped_key"]),
+            generation=reply["generation"],
+            sealed=sealed,
+            pack=reply["pack"],
+            pack_version=reply["pack_version"],
+        )
+
+    def match(self, request: MatchRequest, crops: NDArray[np.uint8]) -> Decision:
+        """Decide whether these crops (N, 112, 112, 3) are a visitor. Raises RecognizerDown."""
+        reply, _ = self._ask({"op": "match", **_plain(request)}, protocol.pack_crops(crops))
+        return Decision(UUID(reply["visit"]) if reply["visit"] else None, reply["outcome"])
+
+    def status(self) -> dict[str, Any]:
+        """Return pack, licence, number of templates and age of the last database answer."""
+        return self._ask({"op": "status"})[0]
+
+    def _ask(self, header: dict[str, Any], payload: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(self.timeout)
+                connection.connect(str(self.path))
+                protocol.send(connection, header, payload)
+                answer = protocol.receive(connection)
+        except OSError as error:
+            raise RecognizerDown("The recognizer does not answer.") from error
+        if answer is None:
+            raise RecognizerDown("The recognizer hung up.")
+        reply, body = answer
+        if reply.get("error") == "silent":
+            raise RecognizerDown("The recognizer has lost its database and refuses to answer.")
+        if "error" in reply:
+            raise CropsRefused(str(reply["error"]))
+        return reply, body
+
+
+def _plain(request: SealRequest | MatchRequest) -> dict[str, Any]:
+    return {
+        name: str(value) if isinstance(value, UUID) else value
+        for name, value in asdict(request).items()
+    }

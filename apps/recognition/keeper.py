@@ -1,0 +1,237 @@
+"""Keeps the gallery equal to the database, and knows when it may not be trusted any more.
+
+Design. Every end of a template is announced by PostgreSQL itself (LISTEN/NOTIFY, in the order of
+commits). Once a second the keeper sends itself a beat through the same channel: a beat that comes
+back proves that the database lives and that everything announced before it has been heard. Without
+a beat for `SILENCE` seconds, or when the database's clock runs backwards, `trusted` is False and
+the recognizer answers nobody. After a lost connection the gallery is rebuilt from the database
+before it is trusted again.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg.rows import namedtuple_row
+
+from apps.recognition.engine.packs import Pack
+from apps.recognition.gallery import Enrolled, Gallery
+from apps.visitors.vault import Binding, KeyringFile, SealBroken, UnknownGeneration, unseal, unwrap
+
+log = logging.getLogger(__name__)
+
+BEAT = 1.0
+SILENCE = 5.0
+# The database's clock may be stepped by its time service; more than this backwards stops us.
+BACKWARDS = 2.0
+
+LIVE = """
+SELECT t.id AS template, t.visitor_id, t.store_id, t.consent_id, t.purpose, t.pack, t.pack_version,
+       t.sealed, t.not_after, k.wrapped, s.organization_id
+  FROM visitors_facetemplate t
+  JOIN visitors_visitor v ON v.id = t.visitor_id
+  JOIN visitors_datakey k ON k.visitor_id = v.id
+  JOIN consent_consent c ON c.id = t.consent_id
+  JOIN stores_store s ON s.id = t.store_id
+ WHERE t.delete_after > clock_timestamp() AND c.withdrawn_at IS NULL
+   AND c.expires_at > clock_timestamp() AND v.restricted_at IS NULL
+   AND t.purpose = 'lane' AND t.pack = %(pack)s AND t.pack_version = %(version)s
+"""
+
+
+class Keeper(threading.Thread):
+    """The thread that owns the gallery's connection to the database."""
+
+    def __init__(self, *, database: str, pack: Pack, keyring: KeyringFile, gallery: Gallery) -> None:
+        super().__init__(name="keeper", daemon=True)
+        self.id = uuid.uuid4()
+        self.gallery = gallery
+        self.loaded = threading.Event()
+        self._database = database
+        self._pack = pack
+        self._keyring = keyring
+        self._stop = threading.Event()
+        self._confirmed = float("-inf")
+        self._high_water: datetime | None = None
+        self._backwards = False
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the gallery is known to be as fresh as the database."""
+        fresh = time.monotonic() - self._confirmed <= SILENCE
+        return fresh and not self._backwards
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the database was last confirmed."""
+        return time.monotonic() - self._confirmed
+
+    def stop(self) -> None:
+        """End the thread; the row in the database says that this recognizer has stopped."""
+        self._stop.set()
+        self.join(timeout=3)
+
+    def run(self) -> None:
+        """Follow the database until stopped, reconnecting for as long as it takes."""
+        while not self._stop.is_set():
+            try:
+                with ExitStack() as stack:
+                    listen, work = (stack.enter_context(self._connect()) for _ in range(2))
+                    self._follow(listen, work)
+            except psycopg.Error as error:
+                log.warning("database lost (%s); answering nobody until it is back", type(error).__name__)
+                self._stop.wait(0.5)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(
+            self._database, autocommit=True, row_factory=namedtuple_row, connect_timeout=3
+        )
+
+    def _follow(self, listen: psycopg.Connection[Any], work: psycopg.Connection[Any]) -> None:
+        channel = f"beat_{self.id.hex}"
+        # Listen before loading: what ends while we load is then heard after it.
+        listen.execute("LISTEN gallery")
+        listen.execute(f"LISTEN {channel}")
+        self._register(work)
+        self._reconcile(work)
+        due = 0.0
+        while not self._stop.is_set():
+            if time.monotonic() >= due:
+                self._beat(work, channel)
+                due = time.monotonic() + BEAT
+            for notice in listen.notifies(timeout=max(0.0, due - time.monotonic()), stop_after=1):
+                if notice.channel == channel:
+                    self._confirmed = time.monotonic()
+                    self.loaded.set()
+                else:
+                    self._hear(work, notice.payload)
+        work.execute(
+            "UPDATE recognition_recognizer SET stopped_at = clock_timestamp() WHERE id = %s", [self.id]
+        )
+
+    def _register(self, work: psycopg.Connection[Any]) -> None:
+        work.execute(
+            """INSERT INTO recognition_recognizer
+                   (id, pack, pack_version, licence, commercial, templates, generation, started_at, seen_at)
+               VALUES (%s, %s, %s, %s, %s, 0, %s, clock_timestamp(), clock_timestamp())
+               ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()""",
+            [
+                self.id,
+                self._pack.name,
+                self._pack.version,
+                self._pack.licence[:120],
+                self._pack.commercial,
+                self._keyring.newest,
+            ],
+        )
+
+    def _beat(self, work: psycopg.Connection[Any], channel: str) -> None:
+        row = work.execute(
+            """UPDATE recognition_recognizer SET seen_at = clock_timestamp(), templates = %s
+                WHERE id = %s RETURNING seen_at AS now""",
+            [len(self.gallery), self.id],
+        ).fetchone()
+        if row is None:
+            self._register(work)
+            return
+        if self._high_water and (self._high_water - row.now).total_seconds() > BACKWARDS:
+            if not self._backwards:
+                log.error("the database's clock runs backwards; answering nobody until it caught up")
+            self._backwards = True
+        else:
+            self._backwards = False
+            self._high_water = max(self._high_water or row.now, row.now)
+        work.execute("SELECT pg_notify(%s, '')", [channel])
+
+    def _hear(self, work: psycopg.Connection[Any], payload: str) -> None:
+        verb, template, *rest = payload.split()
+        if verb == "evict":
+            self.gallery.evict(uuid.UUID(template))
+            self._acknowledge(work, "e.id = %s", [int(rest[0])])
+        elif verb == "enrol":
+            for enrolled, vector in self._open(work, LIVE + " AND t.id = %(template)s", template):
+                self.gallery.add(*enrolled, vector)
+
+    def _reconcile(self, work: psycopg.Connection[Any]) -> None:
+        live = set()
+        for (store, enrolled), vector in self._open(work, LIVE):
+            self.gallery.add(store, enrolled, vector)
+            live.add(enrolled.template)
+        for template in self.gallery.templates() - live:
+            self.gallery.evict(template)
+        self._acknowledge(work, "NOT e.template = ANY(%s)", [list(live)])
+
+    def _acknowledge(self, work: psycopg.Connection[Any], which: str, values: list[Any]) -> None:
+        work.execute(
+            f"""WITH done AS (
+                   INSERT INTO recognition_acknowledgement (eviction_id, recognizer_id, at)
+                   SELECT e.id, %s, clock_timestamp() FROM visitors_eviction e WHERE {which}
+                   ON CONFLICT DO NOTHING RETURNING eviction_id)
+                SELECT pg_notify('acknowledged', eviction_id::text) FROM done""",  # noqa: S608
+            [self.id, *values],
+        )
+
+    def _open(
+        self, work: psycopg.Connection[Any], query: str, template: str | None = None
+    ) -> Iterator[tuple[tuple[uuid.UUID, Enrolled], NDArray[np.float32]]]:
+        which = {"pack": self._pack.name, "version": self._pack.version, "template": template}
+        for row in work.execute(query, which).fetchall():
+            binding = binding_of(
+                organization=row.organization_id,
+                store=row.store_id,
+                visitor=row.visitor_id,
+                template=row.template,
+                consent=row.consent_id,
+                purpose=row.purpose,
+                not_after=int(row.not_after.timestamp()),
+                pack=self._pack,
+            )
+            try:
+                data_key = unwrap(
+                    bytes(row.wrapped),
+                    visitor=row.visitor_id,
+                    organization=row.organization_id,
+                    keyring=self._keyring,
+                )
+                vector = unseal(bytes(row.sealed), data_key, binding)
+            except (SealBroken, UnknownGeneration) as error:
+                # Swapped, extended or foreign: it stays closed, and the log says which row.
+                log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)
+                continue
+            yield (
+                (row.store_id, Enrolled(row.template, row.visitor_id, row.not_after.timestamp())),
+                vector,
+            )
+
+
+def binding_of(
+    *,
+    organization: uuid.UUID,
+    store: uuid.UUID,
+    visitor: uuid.UUID,
+    template: uuid.UUID,
+    consent: uuid.UUID,
+    purpose: str,
+    not_after: int,
+    pack: Pack,
+) -> Binding:
+    """Return what a template of this house is bound to; the scope is the store."""
+    return Binding(
+        organization=organization,
+        scope=f"store:{store}",
+        visitor=visitor,
+        template=template,
+        pack=pack.name,
+        pack_version=pack.version,
+        purpose=purpose,
+        consent=consent,
+        not_after=not_after,
+    )

@@ -1,0 +1,1 @@
+"""Retention: what is due, what erases it, and the certificate that proves it."""

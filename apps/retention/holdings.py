@@ -1,0 +1,128 @@
+"""Everything personal that is held: when its clock starts, when it is due, how it goes.
+
+One explicit table. The sweep, the access letter and erasure read it; a test fails on any model that
+is neither here nor in `IMPERSONAL`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db.models import Model, Q, QuerySet
+from django.db.models.functions import Now
+
+from apps.audit.models import Checkpoint, Entry, Salt
+from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal
+from apps.recognition.models import Acknowledgement, Recognizer
+from apps.retention.models import Erasure
+from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
+from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
+from apps.visits.models import Footfall, Visit
+
+
+class How(StrEnum):
+    """What happens to a row when its person is erased."""
+
+    ERASED = "erased"
+    EVIDENCE = "kept as evidence"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One kind of personal data."""
+
+    model: type[Model]
+    what: str
+    clock: str
+    how: How
+    of: Callable[[Visitor], QuerySet]
+    overdue: Callable[[], QuerySet]
+
+
+def _consents(visitor: Visitor) -> QuerySet[Consent]:
+    return Consent.objects.filter(subject=visitor.subject)
+
+
+HOLDINGS: tuple[Holding, ...] = (
+    Holding(
+        FaceTemplate,
+        "sealed face template",
+        "last visit or end of consent, whichever is first",
+        How.ERASED,
+        lambda visitor: FaceTemplate.objects.filter(visitor=visitor),
+        lambda: FaceTemplate.objects.filter(
+            Q(delete_after__lte=Now())
+            | Q(consent__withdrawn_at__isnull=False)
+            | Q(consent__expires_at__lte=Now())
+        ),
+    ),
+    Holding(
+        DataKey,
+        "wrapped data key",
+        "goes with the visitor",
+        How.ERASED,
+        lambda visitor: DataKey.objects.filter(visitor=visitor),
+        lambda: DataKey.objects.filter(visitor__templates=None),
+    ),
+    Holding(
+        Visit,
+        "visit",
+        "day of the visit",
+        How.ERASED,
+        lambda visitor: Visit.objects.filter(visitor=visitor),
+        lambda: Visit.objects.filter(delete_after__lte=Now()),
+    ),
+    Holding(
+        Visitor,
+        "name to be greeted by, and contact",
+        "goes with the last template",
+        How.ERASED,
+        lambda visitor: Visitor.objects.filter(pk=visitor.pk),
+        lambda: Visitor.objects.filter(templates=None),
+    ),
+    Holding(
+        Salt,
+        "link between the person and the ledger",
+        "goes with the visitor",
+        How.ERASED,
+        lambda visitor: Salt.objects.filter(subject=visitor.subject),
+        # A salt is destroyed in the transaction of the erasure; nothing else ends it.
+        lambda: Salt.objects.none(),
+    ),
+    Holding(
+        Consent,
+        "signed consent, as proof",
+        "end of consent",
+        How.EVIDENCE,
+        _consents,
+        lambda: Consent.objects.filter(delete_after__lte=Now()),
+    ),
+    Holding(
+        Receipt,
+        "receipt, as proof",
+        "end of consent",
+        How.EVIDENCE,
+        lambda visitor: Receipt.objects.filter(consent__subject=visitor.subject),
+        lambda: Receipt.objects.filter(consent__delete_after__lte=Now()),
+    ),
+)
+
+IMPERSONAL: dict[type[Model], str] = {
+    Entry: "a person appears only as an HMAC whose salt dies with them",
+    Checkpoint: "hashes",
+    Eviction: "random ids of templates and visitors that are gone",
+    Acknowledgement: "a recognizer and an eviction",
+    Recognizer: "a process",
+    Erasure: "an HMAC whose salt is gone, counts and times",
+    Notice: "text",
+    NoticeText: "text",
+    Refusal: "a count a day",
+    Footfall: "a count a quarter of an hour",
+    Organization: "the controller",
+    Store: "a shop",
+    Camera: "a camera",
+    Device: "a tablet",
+    Assessment: "a document of the house",
+    Role: "what an employee may do",
+    User: "an employee's account, kept while they work here",
+}

@@ -1,0 +1,44 @@
+"""Erasures and the certificates that prove them."""
+
+import uuid
+
+from django.db import models
+
+from apps.stores.models import Store
+
+
+class Erasure(models.Model):
+    """One person's data being erased: what, when, and who still has to acknowledge it.
+
+    `subject` is the visitor's HMAC in the ledger, never a name; the certificate is `document`.
+    """
+
+    class Cause(models.TextChoices):
+        WITHDRAWAL = "withdrawal"
+        REQUEST = "request"
+        EXPIRY = "expiry"
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        COMPLETE = "complete"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    consent = models.UUIDField(null=True, db_index=True)
+    store = models.ForeignKey(Store, models.PROTECT, related_name="erasures")
+    subject = models.CharField(max_length=64, unique=True)
+    cause = models.CharField(max_length=12, choices=Cause)
+    actor = models.CharField(max_length=80)
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    scope = models.JSONField()
+    evictions = models.JSONField()
+    generation = models.PositiveIntegerField(null=True)
+    requested_at = models.DateTimeField()
+    erased_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True)
+    document = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("-requested_at",)
+
+    def __str__(self) -> str:
+        return f"erasure {self.id}"

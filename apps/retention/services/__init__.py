@@ -1,0 +1,1 @@
+"""Erase a person, issue the certificate, sweep what is due."""

@@ -1,0 +1,182 @@
+"""Erase one person and prove it.
+
+Design. One transaction withdraws the consent, deletes template, data key, visits, name and salt,
+and writes an Erasure with what was removed; when it commits, PostgreSQL has told every recognizer.
+The certificate is issued only when each recognizer that could still answer has acknowledged: one
+that runs and is silent for `SILENCE` seconds refuses to answer by itself, so it needs no word.
+Until then the erasure is *pending*, visible, and the sweep tries again. It is never reported as
+done before.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from apps.audit import services as audit
+from apps.audit import signing
+from apps.consent import services as consents
+from apps.consent.models import Consent
+from apps.recognition.models import Acknowledgement, Recognizer
+from apps.retention.holdings import HOLDINGS
+from apps.retention.models import Erasure
+from apps.visitors import services as visitors
+from apps.visitors.models import Visitor
+
+CERTIFICATE_TYPE = "consentry-certificate+jws"
+SILENCE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One line of what an erasure will do."""
+
+    what: str
+    count: int
+    how: str
+
+
+def plan(visitor: Visitor) -> list[Planned]:
+    """What erasing this person would do, per kind of data, before anything is done."""
+    return [
+        Planned(holding.what, holding.of(visitor).count(), holding.how.value) for holding in HOLDINGS
+    ]
+
+
+@transaction.atomic
+def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
+    """Withdraw and erase one person now. The certificate follows from `complete`."""
+    visitor = Visitor.objects.select_for_update().get(pk=visitor.pk)
+    planned = plan(visitor)
+    consent_ids = []
+    for consent in Consent.objects.filter(subject=visitor.subject):
+        consents.withdraw(consent=consent, actor=actor)
+        consent_ids.append(consent.pk)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    reference = audit.reference(visitor.subject)
+    store = visitor.store
+    audit.record(actor=actor, action="visitor.erased", subject=visitor.subject, cause=cause.value)
+    subject = visitor.subject
+    forgotten = visitors.forget(visitor)
+    audit.forget(subject)
+    return Erasure.objects.create(
+        consent=consent_ids[-1] if consent_ids else None,
+        store=store,
+        subject=reference,
+        cause=cause,
+        actor=actor,
+        scope=[
+            {"what": line.what, "count": line.count, "how": line.how}
+            for line in planned
+            if line.count
+        ],
+        evictions=forgotten.evictions,
+        generation=forgotten.generation,
+        requested_at=now,
+        erased_at=now,
+    )
+
+
+def waiting_for(erasure: Erasure) -> list[str]:
+    """Ids of the recognizers that may still answer and have not acknowledged."""
+    able = Recognizer.objects.filter(
+        stopped_at=None, seen_at__gt=Now() - SILENCE, started_at__lte=erasure.erased_at
+    )
+    waiting = []
+    for recognizer in able:
+        acknowledged = recognizer.acknowledgements.filter(eviction__in=erasure.evictions).count()
+        if acknowledged < len(erasure.evictions):
+            waiting.append(str(recognizer.pk))
+    return waiting
+
+
+@transaction.atomic
+def complete(erasure: Erasure) -> Erasure:
+    """Issue the certificate if every recognizer has acknowledged; otherwise leave it pending."""
+    erasure = Erasure.objects.select_for_update().get(pk=erasure.pk)
+    if erasure.state == Erasure.State.COMPLETE or waiting_for(erasure):
+        return erasure
+    entry = audit.record(
+        actor="system:certificate",
+        action="erasure.certified",
+        erasure=str(erasure.pk),
+        about=erasure.subject,
+        scope=erasure.scope,
+    )
+    head = audit.checkpoint()
+    erasure.state = Erasure.State.COMPLETE
+    erasure.completed_at = entry.at
+    erasure.document = signing.sign(
+        {
+            **_facts(erasure),
+            "ledger": {
+                "entry": audit.leaf_data(entry),
+                "index": entry.seq - 1,
+                "proof": audit.inclusion(entry, head),
+                "checkpoint": head.signature,
+            },
+        },
+        CERTIFICATE_TYPE,
+    )
+    erasure.save()
+    return erasure
+
+
+def await_acknowledgements(erasure: Erasure, seconds: float) -> Erasure:
+    """Wait up to `seconds` for the recognizers' word, then complete if it came."""
+    with connection.cursor() as cursor:
+        cursor.execute("LISTEN acknowledged")
+        try:
+            erasure = complete(erasure)
+            raw = connection.connection
+            for _notice in raw.notifies(timeout=seconds):
+                erasure = complete(erasure)
+                if erasure.state == Erasure.State.COMPLETE:
+                    break
+        finally:
+            cursor.execute("UNLISTEN acknowledged")
+    return erasure
+
+
+def _facts(erasure: Erasure) -> dict[str, Any]:
+    acknowledged = (
+        Acknowledgement.objects.filter(eviction__in=erasure.evictions)
+        .values_list("recognizer", "at")
+        .order_by("recognizer", "-at")
+        .distinct("recognizer")
+    )
+    return {
+        "schema": "consentry-certificate/1",
+        "id": str(erasure.pk),
+        "issued_at": _iso(erasure.completed_at or erasure.erased_at),
+        "organization": erasure.store.organization.name,
+        "store": erasure.store.name,
+        "subject": erasure.subject,
+        "cause": erasure.cause,
+        "scope": erasure.scope,
+        "requested_at": _iso(erasure.requested_at),
+        "unmatchable_at": _iso(max((at for _id, at in acknowledged), default=erasure.erased_at)),
+        "erased_at": _iso(erasure.erased_at),
+        "recognizers": [
+            {"id": str(recognizer), "acknowledged_at": _iso(at)} for recognizer, at in acknowledged
+        ],
+        "key": {
+            "generation": erasure.generation,
+            "row": "deleted",
+            "generation_destroyed": None,
+        },
+        "backup_horizon": (
+            "Backups made before erased_at hold ciphertext and its wrapped key until key "
+            f"generation {erasure.generation} is destroyed; they open with no other key."
+        ),
+        "partial": False,
+        "pending": [],
+    }
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")

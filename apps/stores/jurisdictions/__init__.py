@@ -1,0 +1,38 @@
+"""Jurisdiction packs: the law as data, one TOML file each. A store names its pack."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """One jurisdiction's figures; `source` names the rule behind each."""
+
+    code: str
+    name: str
+    min_age: int
+    max_term_days: int
+    inactivity_days: int
+    visit_days: int
+    request_days: int
+    modes: frozenset[str]
+    source: dict[str, str]
+
+
+@cache
+def codes() -> frozenset[str]:
+    """Codes of all packs that ship."""
+    return frozenset(path.stem for path in FOLDER.glob("*.toml"))
+
+
+@cache
+def get(code: str) -> Pack:
+    """Return the pack of a code. Raises KeyError for one that does not ship."""
+    if code not in codes():
+        raise KeyError(code)
+    data = tomllib.loads((FOLDER / f"{code}.toml").read_text(encoding="utf-8"))
+    return Pack(code=code, modes=frozenset(data.pop("modes")), **data)

@@ -1,0 +1,206 @@
+"""Who runs a store, what hangs on its walls and who may do what in it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from apps.stores import jurisdictions
+
+
+class User(AbstractUser):
+    """A person who works here. What they may do is said by their roles."""
+
+
+class Organization(models.Model):
+    """The controller: who answers for what happens with the data."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=120)
+    address = models.CharField(max_length=240)
+    contact_name = models.CharField(max_length=120)
+    contact_email = models.EmailField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def known_jurisdiction(code: str) -> None:
+    """Refuse a jurisdiction that has no pack."""
+    if code not in jurisdictions.codes():
+        raise ValidationError(_("There is no jurisdiction pack “%(code)s”."), params={"code": code})
+
+
+class Store(models.Model):
+    """One shop. Its jurisdiction pack decides ages, terms, clocks and camera modes."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="stores")
+    name = models.CharField(max_length=120)
+    slug = models.SlugField(unique=True)
+    jurisdiction = models.CharField(max_length=20, default="strict", validators=[known_jurisdiction])
+    non_face_check_in = models.CharField(
+        max_length=240,
+        blank=True,
+        help_text=_("How a customer gets the same benefits without a face. No lane runs without it."),
+    )
+    absence_minutes = models.PositiveIntegerField(
+        default=30, help_text=_("After how many minutes out of sight a return is a new visit.")
+    )
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def pack(self) -> jurisdictions.Pack:
+        return jurisdictions.get(self.jurisdiction)
+
+
+class Role(models.Model):
+    """What a user may do in one store."""
+
+    class Kind(models.TextChoices):
+        STAFF = "staff", _("Sales staff")
+        DPO = "dpo", _("Data protection officer")
+        OPERATOR = "operator", _("Operator")
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="roles")
+    store = models.ForeignKey(Store, models.CASCADE, related_name="roles")
+    kind = models.CharField(max_length=10, choices=Kind)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("user", "store", "kind"), name="one_role_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} · {self.store}"
+
+
+class Device(models.Model):
+    """A tablet of one store. Its private key never leaves it; here is the public half."""
+
+    class Kind(models.TextChoices):
+        KIOSK = "kiosk", _("Kiosk tablet")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    store = models.ForeignKey(Store, models.CASCADE, related_name="devices")
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.KIOSK)
+    name = models.CharField(max_length=60)
+    code_digest = models.CharField(max_length=64, blank=True, editable=False)
+    code_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    public_key = models.JSONField(null=True, blank=True, editable=False)
+    enrolled_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("The tablet stops working at this time.")
+    )
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.name} · {self.store}"
+
+    @property
+    def live(self) -> bool:
+        """Enrolled, not revoked, not past its end."""
+        expired = self.expires_at is not None and self.expires_at <= timezone.now()
+        return bool(self.public_key) and self.revoked_at is None and not expired
+
+
+class Camera(models.Model):
+    """One camera and the mode it may run in. There is no walk-by mode, and none can be added here."""
+
+    class Mode(models.TextChoices):
+        COUNT = "count", _("Count people, recognise nobody")
+        LANE = "lane", _("Recognise opted-in visitors in a marked lane")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    store = models.ForeignKey(Store, models.CASCADE, related_name="cameras")
+    name = models.CharField(max_length=60)
+    mode = models.CharField(max_length=10, choices=Mode, default=Mode.COUNT)
+    source = models.CharField(max_length=400, help_text=_("A file, an RTSP address or a USB device."))
+    loop = models.BooleanField(default=False, help_text=_("Play a file again and again (demo)."))
+    zone = models.JSONField(
+        default=list, blank=True, help_text=_("Corners of the lane, each [x, y] between 0 and 1.")
+    )
+    line = models.JSONField(
+        default=list, blank=True, help_text=_("Two ends of the counting line, between 0 and 1.")
+    )
+    signage_confirmed_at = models.DateTimeField(null=True, blank=True)
+    active = models.BooleanField(default=True)
+    triggers = models.PositiveBigIntegerField(default=0, editable=False)
+    aborts = models.JSONField(default=dict, editable=False)
+    outside_zone = models.PositiveBigIntegerField(default=0, editable=False)
+    embeddings_outside_trigger = models.PositiveBigIntegerField(default=0, editable=False)
+    state = models.CharField(max_length=20, blank=True, editable=False)
+    last_frame_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ("store__name", "name")
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(mode__in=["count", "lane"]), name="camera_mode_is_lawful"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(embeddings_outside_trigger=0), name="no_embedding_without_trigger"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} · {self.store}"
+
+    def assessment(self, at: datetime | None = None) -> Assessment | None:
+        """The signed, unexpired assessment of this camera, if there is one."""
+        at = at or timezone.now()
+        return self.assessments.filter(signed_at__lte=at, expires_at__gt=at).order_by("-signed_at").first()
+
+    def blockers(self) -> list[str]:
+        """Why this camera may not run in its mode, one sentence each; empty when it may."""
+        if self.mode == self.Mode.COUNT:
+            return []
+        reasons = []
+        if self.mode not in self.store.pack.modes:
+            reasons.append(_("The jurisdiction of this store does not permit this mode."))
+        if self.assessment() is None:
+            reasons.append(_("It needs an impact assessment that is signed and not expired."))
+        if self.signage_confirmed_at is None:
+            reasons.append(_("Confirm that the sign at the lane hangs where people read it first."))
+        if not self.store.non_face_check_in:
+            reasons.append(_("The store offers no check-in without a face."))
+        if len(self.zone) < 3:
+            reasons.append(_("Draw the lane: a zone of at least three corners."))
+        return [str(reason) for reason in reasons]
+
+
+class Assessment(models.Model):
+    """An impact assessment of one camera (GDPR 35, PIPL 55), signed by a data protection officer."""
+
+    camera = models.ForeignKey(Camera, models.CASCADE, related_name="assessments")
+    necessity = models.TextField()
+    max_faces = models.PositiveSmallIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(4)]
+    )
+    signed_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    signed_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(expires_at__gt=models.F("signed_at")), name="assessment_ends"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.camera} {self.signed_at:%Y-%m-%d}"

@@ -1,0 +1,154 @@
+"""Disclose an arrival, mark a greeting, count footfall.
+
+`disclose` is the only place where a match becomes known to anyone. It is one INSERT that asks again
+for consent, restriction, expiry and the camera's assessment, so that a stale gallery, a late
+message or a clock that is off cannot create a visit.
+"""
+
+import logging
+import uuid
+from datetime import UTC, datetime
+
+import redis
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.audit import services as audit
+from apps.recognition.client import Decision, Match
+from apps.stores.devices import live_events
+from apps.stores.models import Camera, User
+from apps.visits.models import Footfall, Visit
+
+log = logging.getLogger(__name__)
+
+# A visit without an agreed history is shown to the shift that is there, then goes.
+SHIFT = "12 hours"
+
+MAY_DISCLOSE = """
+  FROM visitors_facetemplate t
+  JOIN consent_consent c ON c.id = t.consent_id
+  JOIN visitors_visitor v ON v.id = t.visitor_id AND v.subject = c.subject
+  JOIN stores_store s ON s.id = t.store_id
+  JOIN stores_camera k ON k.id = %(camera)s AND k.store_id = t.store_id
+ WHERE t.id = %(template)s AND t.store_id = %(store)s AND c.store_id = t.store_id
+   AND t.purpose = 'lane' AND 'lane' = ANY (c.purposes)
+   AND t.delete_after > clock_timestamp() AND t.not_after > clock_timestamp()
+   AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
+   AND v.restricted_at IS NULL
+   AND k.mode = 'lane' AND k.active
+   AND EXISTS (SELECT 1 FROM stores_assessment a WHERE a.camera_id = k.id
+                AND a.signed_at <= clock_timestamp() AND a.expires_at > clock_timestamp())
+"""
+
+STILL_HERE = f"""
+UPDATE visits_visit SET last_seen_at = clock_timestamp()
+ WHERE id = (SELECT p.id FROM visits_visit p
+              JOIN stores_store s ON s.id = p.store_id
+             WHERE p.store_id = %(store)s
+               AND p.visitor_id = (SELECT t.visitor_id {MAY_DISCLOSE})
+               AND p.last_seen_at > clock_timestamp() - make_interval(mins => s.absence_minutes)
+             ORDER BY p.sequence DESC LIMIT 1)
+RETURNING id
+"""  # noqa: S608
+
+ARRIVE = f"""
+INSERT INTO visits_visit (id, sequence, visitor_id, consent_id, store_id, camera_id, number, score,
+                          threshold, seen_at, arrived_at, last_seen_at, delete_after)
+SELECT %(visit)s, nextval('visits_sequence'), v.id, c.id, s.id, k.id,
+       CASE WHEN 'history' = ANY (c.purposes) THEN 1 + coalesce(
+           (SELECT max(p.number) FROM visits_visit p WHERE p.visitor_id = v.id AND p.store_id = s.id), 0)
+       END,
+       %(score)s, %(threshold)s, %(seen_at)s, clock_timestamp(), clock_timestamp(),
+       CASE WHEN 'history' = ANY (c.purposes)
+            THEN least(c.expires_at, clock_timestamp() + make_interval(days => %(visit_days)s))
+            ELSE least(c.expires_at, clock_timestamp() + interval '{SHIFT}') END
+{MAY_DISCLOSE}
+   FOR SHARE OF t, c, v
+RETURNING id, sequence, (SELECT subject FROM visitors_visitor WHERE id = visitor_id)
+"""  # noqa: S608
+
+STAY_ALIVE = """
+UPDATE visitors_facetemplate
+   SET delete_after = least(not_after, clock_timestamp() + make_interval(days => %(inactivity_days)s))
+ WHERE id = %(template)s
+"""
+
+
+@transaction.atomic
+def disclose(match: Match) -> Decision:
+    """Make a visit of a match, if the law of this moment allows it; tell the store's boards."""
+    camera = Camera.objects.select_related("store").get(pk=match.camera)
+    pack = camera.store.pack
+    values = {
+        "template": match.template,
+        "camera": match.camera,
+        "store": match.store,
+        "score": match.score,
+        "threshold": match.threshold,
+        "seen_at": datetime.fromtimestamp(match.seen_at, UTC),
+        "visit": uuid.uuid4(),
+        "visit_days": pack.visit_days,
+        "inactivity_days": pack.inactivity_days,
+    }
+    with connection.cursor() as cursor:
+        # One at a time per store: a person seen by two cameras at once is one visit, and boards
+        # receive sequence numbers in the order in which they become visible.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(match.store)])
+        cursor.execute(STILL_HERE, values)
+        if cursor.fetchone():
+            return Decision(None, "still_here")
+        cursor.execute(ARRIVE, values)
+        row = cursor.fetchone()
+        if row is None:
+            return Decision(None, "refused")
+        visit, sequence, subject = row
+        cursor.execute(STAY_ALIVE, values)
+    audit.record(
+        actor=f"camera:{match.camera}",
+        action="visit.disclosed",
+        subject=subject,
+        visit=str(visit),
+        store=str(match.store),
+    )
+    transaction.on_commit(lambda: announce(match.store, sequence))
+    return Decision(visit, "visit")
+
+
+@transaction.atomic
+def greet(*, visit: Visit, user: User) -> Visit:
+    """Mark that somebody walks up, so that two people don't. The first tap wins."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(visit.store_id)])
+        cursor.execute("SELECT nextval('visits_sequence')")
+        (sequence,) = cursor.fetchone()
+    greeted = Visit.objects.filter(pk=visit.pk, greeted_at=None).update(
+        greeted_at=timezone.now(), greeted_by=user, sequence=sequence
+    )
+    visit.refresh_from_db()
+    if greeted:
+        audit.record(
+            actor=f"user:{user.pk}",
+            action="visit.greeted",
+            subject=visit.visitor.subject,
+            visit=str(visit.pk),
+        )
+        transaction.on_commit(lambda: announce(visit.store_id, sequence))
+    return visit
+
+
+def announce(store: uuid.UUID, sequence: int) -> None:
+    """Tell the boards of a store that there is something new; the message is a number."""
+    try:
+        live_events().publish(f"floor:{store}", sequence)
+    except redis.RedisError:
+        log.warning("Redis does not answer; boards catch up from the database")
+
+
+@transaction.atomic
+def count(*, camera: uuid.UUID, quarter: datetime, entered: int, left: int) -> None:
+    """Add to a quarter hour's footfall."""
+    row, _created = Footfall.objects.get_or_create(camera_id=camera, quarter=quarter)
+    Footfall.objects.filter(pk=row.pk).update(
+        entered=F("entered") + entered, left=F("left") + left
+    )
