@@ -1,0 +1,1 @@
+"""The commands that run, test and measure Consentry on one machine."""
