@@ -42,10 +42,15 @@ class ArcFace:
 
         Raises BadCrops.
         """
-        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (
-            CROP_SIZE,
-            CROP_SIZE,
-            3,
+        if (
+            crops.dtype != np.uint8
+            or crops.ndim != 4
+            or crops.shape[1:]
+            != (
+                CROP_SIZE,
+                CROP_SIZE,
+                3,
+            )
         ):
             raise BadCrops("crops must be RGB uint8 (N, 112, 112, 3)")
         if not len(crops):

@@ -34,9 +34,7 @@ class BadImage(ValueError):
         self.code: Code = code
 
 
-def decode_jpeg(
-    data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
-) -> Image:
+def decode_jpeg(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image:
     """A whole JPEG or PNG file as RGB uint8 (H, W, 3), turned upright by its EXIF orientation.
 
     Raises BadImage. The size is read from the header, so an oversized picture costs no memory.

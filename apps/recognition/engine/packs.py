@@ -191,7 +191,10 @@ def _only_what_we_need(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
 
     if has_model_package_manifest(directory):
         tasks = load_model_package(directory).tasks
-        yield directory, [tasks[task].path for task in ("detection", "recognition") if task in tasks]
+        yield (
+            directory,
+            [tasks[task].path for task in ("detection", "recognition") if task in tasks],
+        )
         return
     chosen: dict[str, Path] = {}
     for path in sorted(directory.glob("*.onnx")):

@@ -28,6 +28,7 @@ def options(threads: int) -> onnxruntime.SessionOptions:
     return result
 
 
-def session(model: Path, threads: int) -> onnxruntime.InferenceSession:
-    """A session over the ONNX file `model`."""
-    return onnxruntime.InferenceSession(str(model), options(threads), providers=PROVIDERS)
+def session(model: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
+    """A session over an ONNX file, or over its bytes."""
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, options(threads), providers=PROVIDERS)

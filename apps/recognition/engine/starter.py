@@ -30,7 +30,25 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 DIM = 128
 
-THRESHOLD: dict[str, Any] = {}
+THRESHOLD: dict[str, Any] = {
+    "value": 0.40,
+    "metric": "cosine",
+    "rule": "best of the person's enrolled templates",
+    "target": "false match rate of one probe against one stranger: 1e-3",
+    "measured": {
+        "false_match_rate": 0.00075,
+        "false_non_match_rate": 0.0071,
+        "genuine_probes": 140,
+        "impostor_probes": 2660,
+        "genuine_median": 0.876,
+        "impostor_median": 0.144,
+        "enrolled_per_person": 3,
+        "undetected": 0,
+    },
+    "source": "Database of Faces, AT&T Laboratories Cambridge: 20 people, 10 photos each",
+}
+"""Cosine at or above which two faces are one person, and where the number comes from. With five
+random choices of the enrolled photos (700 and 13,300 probes): 0.13 % and 1.0 %."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class YuNet:
 
     def __init__(
         self,
-        model: Path,
+        model: Path | bytes,
         *,
         threads: int = 1,
         max_side: int = MAX_SIDE,
