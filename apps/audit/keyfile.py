@@ -31,10 +31,12 @@ def read(path: Path) -> bytes:
             ) from None
         except OSError as error:
             raise KeyFileError(f"{path} cannot be read: {error.strerror}.") from None
-        with os.fdopen(descriptor, "rb") as file:
-            state = os.fstat(file.fileno())
+        try:
+            state = os.fstat(descriptor)
             _refuse_unsafe(path, state)
-            content = file.read(LARGEST + 1)
+            content = _read_all(descriptor)
+        finally:
+            os.close(descriptor)
         # Replaced while we read: what we hold may be half overwritten, so read the new one.
         if current(path) == _identity(state):
             break
@@ -79,6 +81,13 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _read_all(descriptor: int) -> bytes:
+    content = b""
+    while len(content) <= LARGEST and (more := os.read(descriptor, LARGEST + 1)):
+        content += more
+    return content
 
 
 def _write(path: Path, content: bytes, *, owner: os.stat_result | None) -> None:

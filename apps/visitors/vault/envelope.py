@@ -1,0 +1,202 @@
+"""Sealing a visitor's templates under their own data key, and that key under the keyring.
+
+The forms (big-endian, each part of fixed length; the whole header is authenticated):
+wrapped key  `CDK1` ‖ generation u32 ‖ what the keyring's provider made (60 bytes for a file)
+sealed       `CFT1` ‖ dimension u16 ‖ commitment 32 ‖ nonce 12 ‖ float32 little-endian ‖ tag 16
+
+float32, because float16 is not free: over 100,000 random unit vectors of 128 numbers it moved
+cosines by up to 1e-4 and gave 1 of 300 hard probes another nearest neighbour.
+"""
+
+import hmac
+import os
+import struct
+from dataclasses import dataclass
+from typing import NoReturn
+from uuid import UUID
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
+
+from apps.visitors.vault.keyring import KEY_BYTES, NONCE_BYTES, TAG_BYTES, Keyring, SealBroken
+
+KEY_SCHEMA = b"CDK1"
+TEMPLATE_SCHEMA = b"CFT1"
+COMMITMENT_BYTES = 32
+_KEY_HEADER = struct.Struct(">4sI")
+_TEMPLATE_HEADER = struct.Struct(f">4sH{COMMITMENT_BYTES}s{NONCE_BYTES}s")
+_FLOAT = np.dtype("<f4")
+
+Vector = NDArray[np.float32]
+
+
+class OpenKey:
+    """A visitor's data key out of its wrapping: in memory only, never shown, copied or pickled."""
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != KEY_BYTES:
+            raise SealBroken
+        self._secret = secret
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, OpenKey):
+            return NotImplemented
+        return hmac.compare_digest(self._secret, other._secret)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "OpenKey(hidden)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A data key does not leave its process.")
+
+    def __copy__(self) -> NoReturn:
+        self.__reduce__()
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        self.__reduce__()
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a template is sealed for. It opens for exactly this and nothing else.
+
+    `scope` names the store or group the consent covers ("store:<uuid>"); `not_after` is the
+    consent's hard end in whole seconds of Unix time, rounded down.
+    """
+
+    organization: UUID
+    scope: str
+    visitor: UUID
+    template: UUID
+    pack: str
+    pack_version: str
+    purpose: str
+    consent: UUID
+    not_after: int
+
+    def _associated(self, header: bytes) -> bytes:
+        return _joined(
+            header,
+            self.organization.bytes,
+            self.scope.encode(),
+            self.visitor.bytes,
+            self.template.bytes,
+            self.pack.encode(),
+            self.pack_version.encode(),
+            self.purpose.encode(),
+            self.consent.bytes,
+            self.not_after.to_bytes(8, "big", signed=True),
+        )
+
+
+def new_data_key() -> OpenKey:
+    """Make a random 32-byte data key for one visitor."""
+    return OpenKey(os.urandom(KEY_BYTES))
+
+
+def wrap(data_key: OpenKey, *, visitor: UUID, organization: UUID, keyring: Keyring) -> bytes:
+    """Wrap with the keyring's newest generation, which the header names (see `generation_of`)."""
+    header = _KEY_HEADER.pack(KEY_SCHEMA, keyring.newest)
+    return header + keyring.wrap(
+        generation_of(header), data_key._secret, _key_associated(header, organization, visitor)
+    )
+
+
+def unwrap(wrapped: bytes, *, visitor: UUID, organization: UUID, keyring: Keyring) -> OpenKey:
+    """Open a wrapped key. UnknownGeneration when its generation is gone, SealBroken otherwise."""
+    header, body = wrapped[: _KEY_HEADER.size], wrapped[_KEY_HEADER.size :]
+    associated = _key_associated(header, organization, visitor)
+    return OpenKey(keyring.unwrap(generation_of(wrapped), body, associated))
+
+
+def rewrap(wrapped: bytes, *, visitor: UUID, organization: UUID, keyring: Keyring) -> bytes:
+    """Wrap the same key with the newest generation; unchanged when it already is.
+
+    Store it by compare-and-swap on the old bytes, so that a key erased meanwhile stays erased.
+    """
+    if generation_of(wrapped) == keyring.newest:
+        return wrapped
+    data_key = unwrap(wrapped, visitor=visitor, organization=organization, keyring=keyring)
+    return wrap(data_key, visitor=visitor, organization=organization, keyring=keyring)
+
+
+def generation_of(wrapped: bytes) -> int:
+    """Return the generation that the header names, unauthenticated. SealBroken when it has none."""
+    if len(wrapped) < _KEY_HEADER.size:
+        raise SealBroken
+    schema, generation = _KEY_HEADER.unpack_from(wrapped)
+    if schema != KEY_SCHEMA:
+        raise SealBroken
+    return int(generation)
+
+
+def seal(vector: Vector, data_key: OpenKey, binding: Binding) -> bytes:
+    """Seal one template: float32 (D,), finite, 1 ≤ D ≤ 65535. Adds 66 bytes to its 4·D.
+
+    ValueError for any other vector; nothing of the vector is in its text.
+    """
+    if vector.dtype != np.float32 or vector.ndim != 1 or not 0 < vector.size < 1 << 16:
+        raise ValueError("A template is one float32 vector of 1 to 65535 numbers.")
+    if not np.isfinite(vector).all():
+        raise ValueError("A template holds finite numbers only.")
+    cipher, commitment = _derive(data_key, binding)
+    nonce = os.urandom(NONCE_BYTES)
+    header = _TEMPLATE_HEADER.pack(TEMPLATE_SCHEMA, vector.size, commitment, nonce)
+    plain = vector.astype(_FLOAT, copy=False).tobytes()
+    return header + cipher.encrypt(nonce, plain, binding._associated(header))
+
+
+def unseal(sealed: bytes, data_key: OpenKey, binding: Binding) -> Vector:
+    """Open one template: float32 (D,), read-only. SealBroken when one bit or one field differs.
+
+    The caller has already asked the database whether `binding.not_after` is past.
+    """
+    if len(sealed) < _TEMPLATE_HEADER.size + TAG_BYTES:
+        raise SealBroken
+    schema, size, committed, nonce = _TEMPLATE_HEADER.unpack_from(sealed)
+    body = sealed[_TEMPLATE_HEADER.size :]
+    if schema != TEMPLATE_SCHEMA or len(body) != size * _FLOAT.itemsize + TAG_BYTES:
+        raise SealBroken
+    cipher, commitment = _derive(data_key, binding)
+    if not hmac.compare_digest(commitment, committed):
+        raise SealBroken
+    associated = binding._associated(sealed[: _TEMPLATE_HEADER.size])
+    try:
+        plain = cipher.decrypt(nonce, body, associated)
+    except InvalidTag:
+        raise SealBroken from None
+    return np.frombuffer(plain, _FLOAT).astype(np.float32, copy=False)
+
+
+def _derive(data_key: OpenKey, binding: Binding) -> tuple[AESGCM, bytes]:
+    """One key per purpose and pack, and a commitment to it (a hash output: it gives nothing away).
+
+    The commitment makes it infeasible to craft one ciphertext that opens under two data keys.
+    """
+    info = _joined(
+        TEMPLATE_SCHEMA,
+        binding.purpose.encode(),
+        binding.pack.encode(),
+        binding.pack_version.encode(),
+    )
+    derived = HKDF(SHA256(), KEY_BYTES + COMMITMENT_BYTES, salt=None, info=info).derive(
+        data_key._secret
+    )
+    return AESGCM(derived[:KEY_BYTES]), derived[KEY_BYTES:]
+
+
+def _key_associated(header: bytes, organization: UUID, visitor: UUID) -> bytes:
+    return _joined(header, organization.bytes, visitor.bytes)
+
+
+def _joined(*parts: bytes) -> bytes:
+    """Each part with its length before it, so that no two lists of parts look alike."""
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
