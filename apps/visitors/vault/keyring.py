@@ -160,7 +160,7 @@ class FileKeyring:
         return document.find(generation)
 
     def refresh(self) -> None:
-        """Forget what another process destroyed, learn what it added. One stat if it did nothing."""
+        """Forget what another process destroyed, learn what it added. One stat if nothing did."""
         identity = keyfile.current(self.path)
         if identity is None or identity != self._identity:
             self._ring = _Document.read(self.path).ring()
