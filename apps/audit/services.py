@@ -144,7 +144,9 @@ def verify() -> Verification:
         except signing.BadSignature:
             return _broken(hashes, f"the checkpoint at {head.size} is not signed by this house")
         if signed["size"] != head.size or signed["root"] != merkle.root(hashes[: head.size]).hex():
-            return _broken(hashes, f"an entry before {head.size + 1} was changed after its checkpoint")
+            return _broken(
+                hashes, f"an entry before {head.size + 1} was changed after its checkpoint"
+            )
     return Verification(len(hashes), merkle.root(hashes).hex(), ok=True)
 
 

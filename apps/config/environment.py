@@ -90,7 +90,8 @@ class Environment(BaseSettings):
             "PASSWORD": unquote(parts.password or ""),
             "HOST": query.pop("host", parts.hostname or ""),
             "PORT": str(parts.port or ""),
-            "CONN_MAX_AGE": 60,
+            # Under ASGI a kept connection would outlive its thread and leak.
+            "CONN_MAX_AGE": 0,
             "CONN_HEALTH_CHECKS": True,
             "OPTIONS": {"connect_timeout": 3, **query},
         }

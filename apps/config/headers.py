@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
 from django.views.debug import SafeExceptionReporterFilter
-
-from asgiref.sync import iscoroutinefunction
 
 
 @sync_and_async_middleware

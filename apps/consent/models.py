@@ -37,7 +37,9 @@ class Notice(models.Model):
     class Meta:
         ordering = ("-version",)
         constraints = (
-            models.UniqueConstraint(fields=("organization", "version"), name="one_notice_a_version"),
+            models.UniqueConstraint(
+                fields=("organization", "version"), name="one_notice_a_version"
+            ),
         )
 
     def __str__(self) -> str:

@@ -105,7 +105,8 @@ def draft(
         raise _notice_changed()
     if Purpose.LANE not in purposes:
         raise ConsentRefused(
-            "nothing_agreed", _("Without recognition there is nothing to keep, so nothing was kept.")
+            "nothing_agreed",
+            _("Without recognition there is nothing to keep, so nothing was kept."),
         )
     if not age_confirmed:
         raise ConsentRefused(

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from numpy.typing import NDArray
 
 from apps.recognition.engine.align import BadLandmarks, align
+from apps.recognition.engine.detection import load_detector
 from apps.recognition.engine.imagefile import BadImage, decode_jpeg
-from apps.recognition.engine.packs import load_detector
 from apps.recognition.engine.quality import assess
 from apps.recognition.engine.types import Detector
 
@@ -30,7 +30,8 @@ class Look:
 @cache
 def detector() -> Detector:
     """The detector alone: no process but the recognizer loads an embedder."""
-    return load_detector(settings.CONSENTRY.packs)
+    env = settings.CONSENTRY
+    return load_detector(env.packs, allow_noncommercial=env.allow_noncommercial)
 
 
 def look(data: bytes) -> Look:

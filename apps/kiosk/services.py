@@ -136,5 +136,7 @@ def _crops(photos: list[str]) -> list[np.ndarray]:
             raise OptInRefused(seen.code, seen.text, "camera")
         crops.append(seen.crop)
     if len(crops) < MIN_CROPS:
-        raise OptInRefused("too_few", _("Three good pictures are needed. Please try again."), "camera")
+        raise OptInRefused(
+            "too_few", _("Three good pictures are needed. Please try again."), "camera"
+        )
     return crops

@@ -71,7 +71,9 @@ def signed_by_device(view: Signed) -> Callable[[HttpRequest], HttpResponseBase]:
                     409, "replayed", _("That was sent already. Please go on from here."), "camera"
                 )
             except DeviceRefused:
-                return refusal(403, "device", _("This tablet is not enrolled. Please ask our staff."))
+                return refusal(
+                    403, "device", _("This tablet is not enrolled. Please ask our staff.")
+                )
             except (NonceStoreDown, DatabaseError):
                 return _unavailable()
 
@@ -177,7 +179,9 @@ def purposes() -> list[dict[str, str]]:
         {
             "key": Purpose.CONTACT.value,
             "title": _("May we write to you before this ends?"),
-            "text": _("You give a contact on the next screen. We use it for this and nothing else."),
+            "text": _(
+                "You give a contact on the next screen. We use it for this and nothing else."
+            ),
         },
     ]
 

@@ -24,7 +24,7 @@ from psycopg.rows import namedtuple_row
 
 from apps.recognition.engine.packs import Pack
 from apps.recognition.gallery import Enrolled, Gallery
-from apps.visitors.vault import Binding, KeyringFile, SealBroken, UnknownGeneration, unseal, unwrap
+from apps.visitors.vault import Binding, FileKeyring, SealBroken, UnknownGeneration, unseal, unwrap
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,9 @@ SELECT t.id AS template, t.visitor_id, t.store_id, t.consent_id, t.purpose, t.pa
 class Keeper(threading.Thread):
     """The thread that owns the gallery's connection to the database."""
 
-    def __init__(self, *, database: str, pack: Pack, keyring: KeyringFile, gallery: Gallery) -> None:
+    def __init__(
+        self, *, database: str, pack: Pack, keyring: FileKeyring, gallery: Gallery
+    ) -> None:
         super().__init__(name="keeper", daemon=True)
         self.id = uuid.uuid4()
         self.gallery = gallery
@@ -58,7 +60,7 @@ class Keeper(threading.Thread):
         self._database = database
         self._pack = pack
         self._keyring = keyring
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self._confirmed = float("-inf")
         self._high_water: datetime | None = None
         self._backwards = False
@@ -76,19 +78,21 @@ class Keeper(threading.Thread):
 
     def stop(self) -> None:
         """End the thread; the row in the database says that this recognizer has stopped."""
-        self._stop.set()
+        self._stopping.set()
         self.join(timeout=3)
 
     def run(self) -> None:
         """Follow the database until stopped, reconnecting for as long as it takes."""
-        while not self._stop.is_set():
+        while not self._stopping.is_set():
             try:
                 with ExitStack() as stack:
                     listen, work = (stack.enter_context(self._connect()) for _ in range(2))
                     self._follow(listen, work)
             except psycopg.Error as error:
-                log.warning("database lost (%s); answering nobody until it is back", type(error).__name__)
-                self._stop.wait(0.5)
+                log.warning(
+                    "database lost (%s); answering nobody until it is back", type(error).__name__
+                )
+                self._stopping.wait(0.5)
 
     def _connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(
@@ -103,7 +107,7 @@ class Keeper(threading.Thread):
         self._register(work)
         self._reconcile(work)
         due = 0.0
-        while not self._stop.is_set():
+        while not self._stopping.is_set():
             if time.monotonic() >= due:
                 self._beat(work, channel)
                 due = time.monotonic() + BEAT
@@ -114,7 +118,8 @@ class Keeper(threading.Thread):
                 else:
                     self._hear(work, notice.payload)
         work.execute(
-            "UPDATE recognition_recognizer SET stopped_at = clock_timestamp() WHERE id = %s", [self.id]
+            "UPDATE recognition_recognizer SET stopped_at = clock_timestamp() WHERE id = %s",
+            [self.id],
         )
 
     def _register(self, work: psycopg.Connection[Any]) -> None:
@@ -144,7 +149,9 @@ class Keeper(threading.Thread):
             return
         if self._high_water and (self._high_water - row.now).total_seconds() > BACKWARDS:
             if not self._backwards:
-                log.error("the database's clock runs backwards; answering nobody until it caught up")
+                log.error(
+                    "the database's clock runs backwards; answering nobody until it caught up"
+                )
             self._backwards = True
         else:
             self._backwards = False

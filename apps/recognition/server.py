@@ -25,7 +25,7 @@ from apps.recognition.client import Decision, Match
 from apps.recognition.engine.packs import Pack
 from apps.recognition.gallery import Gallery
 from apps.recognition.keeper import Keeper, binding_of
-from apps.visitors.vault import KeyringFile, new_data_key, seal, wrap
+from apps.visitors.vault import FileKeyring, new_data_key, seal, wrap
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Desk:
     """Answers one request at a time per worker."""
 
     pack: Pack
-    keyring: KeyringFile
+    keyring: FileKeyring
     gallery: Gallery
     keeper: Keeper
     disclose: Disclose
@@ -94,7 +94,9 @@ class Desk:
             raise Refused("bad_crop") from error
         return self.pack.embedder.embed(crops)
 
-    def _seal(self, header: dict[str, Any], probes: NDArray[np.float32]) -> tuple[dict[str, Any], bytes]:
+    def _seal(
+        self, header: dict[str, Any], probes: NDArray[np.float32]
+    ) -> tuple[dict[str, Any], bytes]:
         if float((probes @ probes.T).min()) < self.pack.threshold:
             raise Refused("different_faces")
         visitor, organization = UUID(header["visitor"]), UUID(header["organization"])

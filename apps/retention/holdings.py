@@ -37,6 +37,7 @@ class Holding:
     how: How
     of: Callable[[Visitor], QuerySet]
     overdue: Callable[[], QuerySet]
+    due: str = ""
 
 
 def _consents(visitor: Visitor) -> QuerySet[Consent]:
@@ -55,6 +56,7 @@ HOLDINGS: tuple[Holding, ...] = (
             | Q(consent__withdrawn_at__isnull=False)
             | Q(consent__expires_at__lte=Now())
         ),
+        due="delete_after",
     ),
     Holding(
         DataKey,
@@ -71,6 +73,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.ERASED,
         lambda visitor: Visit.objects.filter(visitor=visitor),
         lambda: Visit.objects.filter(delete_after__lte=Now()),
+        due="delete_after",
     ),
     Holding(
         Visitor,
@@ -96,6 +99,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.EVIDENCE,
         _consents,
         lambda: Consent.objects.filter(delete_after__lte=Now()),
+        due="delete_after",
     ),
     Holding(
         Receipt,
@@ -104,6 +108,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.EVIDENCE,
         lambda visitor: Receipt.objects.filter(consent__subject=visitor.subject),
         lambda: Receipt.objects.filter(consent__delete_after__lte=Now()),
+        due="consent__delete_after",
     ),
 )
 

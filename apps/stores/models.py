@@ -46,11 +46,15 @@ class Store(models.Model):
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="stores")
     name = models.CharField(max_length=120)
     slug = models.SlugField(unique=True)
-    jurisdiction = models.CharField(max_length=20, default="strict", validators=[known_jurisdiction])
+    jurisdiction = models.CharField(
+        max_length=20, default="strict", validators=[known_jurisdiction]
+    )
     non_face_check_in = models.CharField(
         max_length=240,
         blank=True,
-        help_text=_("How a customer gets the same benefits without a face. No lane runs without it."),
+        help_text=_(
+            "How a customer gets the same benefits without a face. No lane runs without it."
+        ),
     )
     absence_minutes = models.PositiveIntegerField(
         default=30, help_text=_("After how many minutes out of sight a return is a new visit.")
@@ -129,7 +133,9 @@ class Camera(models.Model):
     store = models.ForeignKey(Store, models.CASCADE, related_name="cameras")
     name = models.CharField(max_length=60)
     mode = models.CharField(max_length=10, choices=Mode, default=Mode.COUNT)
-    source = models.CharField(max_length=400, help_text=_("A file, an RTSP address or a USB device."))
+    source = models.CharField(
+        max_length=400, help_text=_("A file, an RTSP address or a USB device.")
+    )
     loop = models.BooleanField(default=False, help_text=_("Play a file again and again (demo)."))
     zone = models.JSONField(
         default=list, blank=True, help_text=_("Corners of the lane, each [x, y] between 0 and 1.")
@@ -153,7 +159,8 @@ class Camera(models.Model):
                 condition=models.Q(mode__in=["count", "lane"]), name="camera_mode_is_lawful"
             ),
             models.CheckConstraint(
-                condition=models.Q(embeddings_outside_trigger=0), name="no_embedding_without_trigger"
+                condition=models.Q(embeddings_outside_trigger=0),
+                name="no_embedding_without_trigger",
             ),
         )
 
@@ -163,7 +170,11 @@ class Camera(models.Model):
     def assessment(self, at: datetime | None = None) -> Assessment | None:
         """The signed, unexpired assessment of this camera, if there is one."""
         at = at or timezone.now()
-        return self.assessments.filter(signed_at__lte=at, expires_at__gt=at).order_by("-signed_at").first()
+        return (
+            self.assessments.filter(signed_at__lte=at, expires_at__gt=at)
+            .order_by("-signed_at")
+            .first()
+        )
 
     def blockers(self) -> list[str]:
         """Why this camera may not run in its mode, one sentence each; empty when it may."""

@@ -19,6 +19,7 @@ from apps.recognition.client import Decision, Match
 from apps.stores.devices import live_events
 from apps.stores.models import Camera, User
 from apps.visits.models import Footfall, Visit
+from apps.visits.pipeline.watcher import Report
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,9 @@ def disclose(match: Match) -> Decision:
 def greet(*, visit: Visit, user: User) -> Visit:
     """Mark that somebody walks up, so that two people don't. The first tap wins."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(visit.store_id)])
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(visit.store_id)]
+        )
         cursor.execute("SELECT nextval('visits_sequence')")
         (sequence,) = cursor.fetchone()
     greeted = Visit.objects.filter(pk=visit.pk, greeted_at=None).update(
@@ -149,6 +152,30 @@ def announce(store: uuid.UUID, sequence: int) -> None:
 def count(*, camera: uuid.UUID, quarter: datetime, entered: int, left: int) -> None:
     """Add to a quarter hour's footfall."""
     row, _created = Footfall.objects.get_or_create(camera_id=camera, quarter=quarter)
-    Footfall.objects.filter(pk=row.pk).update(
-        entered=F("entered") + entered, left=F("left") + left
+    Footfall.objects.filter(pk=row.pk).update(entered=F("entered") + entered, left=F("left") + left)
+
+
+@transaction.atomic
+def report(seen: Report) -> None:
+    """Add what a camera counted since its last report, and how it fares."""
+    camera = Camera.objects.select_for_update().get(pk=seen.camera)
+    aborts = dict(camera.aborts)
+    for reason, number in seen.counters.aborts.items():
+        aborts[reason] = aborts.get(reason, 0) + number
+    camera.aborts = aborts
+    camera.triggers += seen.counters.triggers
+    camera.outside_zone += seen.counters.outside_zone
+    camera.embeddings_outside_trigger += seen.counters.embeddings_outside_trigger
+    camera.state = seen.state
+    if seen.last_frame_at is not None:
+        camera.last_frame_at = datetime.fromtimestamp(seen.last_frame_at, UTC)
+    camera.save(
+        update_fields=[
+            "aborts",
+            "triggers",
+            "outside_zone",
+            "embeddings_outside_trigger",
+            "state",
+            "last_frame_at",
+        ]
     )

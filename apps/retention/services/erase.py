@@ -24,6 +24,7 @@ from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
+from apps.visits.services import announce
 
 CERTIFICATE_TYPE = "consentry-certificate+jws"
 SILENCE = timedelta(seconds=5)
@@ -41,7 +42,8 @@ class Planned:
 def plan(visitor: Visitor) -> list[Planned]:
     """What erasing this person would do, per kind of data, before anything is done."""
     return [
-        Planned(holding.what, holding.of(visitor).count(), holding.how.value) for holding in HOLDINGS
+        Planned(holding.what, holding.of(visitor).count(), holding.how.value)
+        for holding in HOLDINGS
     ]
 
 
@@ -63,6 +65,8 @@ def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
     subject = visitor.subject
     forgotten = visitors.forget(visitor)
     audit.forget(subject)
+    # Open boards take the person's card down.
+    transaction.on_commit(lambda: announce(store.pk, 0))
     return Erasure.objects.create(
         consent=consent_ids[-1] if consent_ids else None,
         store=store,

@@ -45,7 +45,9 @@ class Swept:
 def sweep() -> Swept:
     """Erase everything that is due and finish pending certificates. Safe to run beside itself."""
     swept = Swept()
-    while due := list(Visitor.objects.filter(_due()).values_list("pk", flat=True).distinct()[:BATCH]):
+    while due := list(
+        Visitor.objects.filter(_due()).values_list("pk", flat=True).distinct()[:BATCH]
+    ):
         erased = 0
         for visitor in due:
             try:

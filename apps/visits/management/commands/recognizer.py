@@ -7,12 +7,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
 
-from apps.recognition.engine.packs import PackRefused, load_pack
+from apps.audit.keyfile import KeyFileError
+from apps.recognition.engine.packs import LicenceRefused, PackBroken, load_pack
 from apps.recognition.gallery import Gallery
 from apps.recognition.keeper import Keeper
 from apps.recognition.server import Desk, Server, SocketTaken
-from apps.visitors.vault import KeyringFile, KeyringRefused
+from apps.visitors.vault import FileKeyring
 from apps.visits.services import disclose
 
 
@@ -27,7 +29,7 @@ class Command(BaseCommand):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         env = settings.CONSENTRY
         try:
-            keyring = KeyringFile.load(env.keyring_path)
+            keyring = FileKeyring.load(env.keyring_path)
             pack = load_pack(
                 env.packs, allow_noncommercial=env.allow_noncommercial, threads=threads
             )
@@ -39,8 +41,10 @@ class Command(BaseCommand):
                 gallery=gallery,
             )
             server = Server(env.socket, Desk(pack, keyring, gallery, keeper, disclose))
-        except (PackRefused, KeyringRefused, SocketTaken) as error:
+        except (PackBroken, LicenceRefused, KeyFileError, SocketTaken) as error:
             raise CommandError(str(error)) from None
+        # Desk threads keep their database connection; nothing else ends a request here.
+        connections.settings["default"]["CONN_MAX_AGE"] = None
         keeper.start()
         signal.signal(signal.SIGTERM, lambda *_: Thread(target=server.shutdown).start())
         signal.signal(signal.SIGINT, lambda *_: Thread(target=server.shutdown).start())

@@ -1,0 +1,22 @@
+"""Every address of the house."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path
+from django.views.i18n import set_language
+
+from apps.config import views
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("healthz", views.healthz, name="healthz"),
+    path("keys.json", views.keys, name="keys"),
+    path("login/", views.Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("language/", set_language, name="set_language"),
+    path("public/<slug:slug>/", views.public, name="public"),
+    path("kiosk/", include("apps.kiosk.urls")),
+    path("floor/", include("apps.visits.urls")),
+    path("receipt/", include("apps.privacy.urls")),
+    path("admin/", admin.site.urls),
+]

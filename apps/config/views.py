@@ -1,0 +1,78 @@
+"""Pages of the house itself: the door, the log-in, the public page, the public key."""
+
+from django.contrib.auth.views import LoginView
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.translation import get_language
+from django.views.decorators.http import require_GET
+
+from apps.audit import signing
+from apps.consent.services import current_text
+from apps.retention.holdings import HOLDINGS
+from apps.stores.limits import allowed
+from apps.stores.models import Organization, Store
+
+
+class Login(LoginView):
+    """The one log-in page. Ten attempts in ten minutes per name and address, then wait."""
+
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        key = f"login:{request.META.get('REMOTE_ADDR')}:{request.POST.get('username', '')[:150]}"
+        if not allowed(key, limit=10, seconds=600):
+            return render(request, "429.html", status=429)
+        return super().post(request, *args, **kwargs)
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """The front door."""
+    context = {"organization": Organization.objects.first(), "stores": Store.objects.all()}
+    return render(request, "home.html", context)
+
+
+@require_GET
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Whether the web process reaches its database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@require_GET
+def keys(request: HttpRequest) -> HttpResponse:
+    """The public key that receipts, certificates and checkpoints are signed with."""
+    return JsonResponse({"keys": [signing.public_jwk()]})
+
+
+@require_GET
+def public(request: HttpRequest, slug: str) -> HttpResponse:
+    """What a store keeps, for how long, and what its cameras did."""
+    store = get_object_or_404(Store.objects.select_related("organization"), slug=slug)
+    language = get_language() or "en"
+    text = current_text(store=store, locale=language) or current_text(store=store, locale="en")
+    notice = text and {
+        "version": text.notice.version,
+        "published_at": text.notice.published_at,
+        "digest": text.digest,
+        "full": text.full.split("\n\n"),
+    }
+    cameras = [
+        {
+            "name": camera.name,
+            "mode": camera.mode,
+            "mode_text": camera.get_mode_display(),
+            "active": camera.active,
+            "triggers": camera.triggers,
+            "aborts": sum(camera.aborts.values()),
+            "outside_zone": camera.outside_zone,
+            "embeddings_outside_trigger": camera.embeddings_outside_trigger,
+        }
+        for camera in store.cameras.all()
+    ]
+    retention = [
+        {"what": holding.what, "clock": holding.clock, "how": holding.how.value}
+        for holding in HOLDINGS
+    ]
+    context = {"store": store, "notice": notice, "cameras": cameras, "retention": retention}
+    return render(request, "public/store.html", context)

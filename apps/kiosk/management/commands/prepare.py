@@ -1,0 +1,37 @@
+"""Bring a demo house to where it should be, in one process: `ops/up` calls this at each start."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from apps.kiosk.demo import seed
+
+
+class Command(BaseCommand):
+    help = "Migrate, make missing keys, build the starter pack, seed the demo; print pages as JSON."
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("--clip", type=Path, required=True, help="what the lane camera sees")
+
+    def handle(self, *args: Any, clip: Path, **options: Any) -> None:
+        call_command("migrate", verbosity=0, interactive=False)
+        call_command("keys", "init")
+        call_command("pack", "build")
+        demo = seed(clip.resolve())
+        slug = demo.store.slug
+        code = f"code {demo.code}" if demo.code else "enrolled; a new code: portal, Devices"
+        pages = [
+            {"name": "Front door", "path": "/", "opens": ""},
+            {"name": "Kiosk", "path": "/kiosk/", "opens": code},
+            {
+                "name": "Floor board",
+                "path": f"/floor/{slug}/",
+                "opens": f"linda / {demo.logins['linda']}",
+            },
+            {"name": "DPO portal", "path": "/admin/", "opens": f"diana / {demo.logins['diana']}"},
+            {"name": "Public page", "path": f"/public/{slug}/", "opens": ""},
+        ]
+        self.stdout.write(json.dumps({"pages": pages, "store": slug, "logins": demo.logins}))

@@ -1,0 +1,140 @@
+"""The DPO's portal: the stock admin under our look, open to data protection officers only."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.db.models import Min
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.audit import services as audit
+from apps.audit.models import Entry
+from apps.recognition.models import Recognizer
+from apps.retention.holdings import HOLDINGS
+from apps.retention.models import Erasure
+from apps.retention.services.erase import SILENCE
+from apps.stores.access import is_dpo, stores_of
+from apps.stores.models import Camera, Role
+
+# How long an erasure may wait for its certificate before it counts as late (mission: 15 minutes).
+LATE = timedelta(minutes=15)
+# Up to here the whole ledger is walked while the page loads; beyond, `manage.py ledger verify`.
+WALKED_AT_ONCE = 5000
+
+
+class Portal(AdminSite):
+    site_header = gettext_lazy("Data protection")
+    site_title = gettext_lazy("Consentry")
+    index_title = gettext_lazy("Overview")
+    enable_nav_sidebar = False
+    login_template = "registration/login.html"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Only an active user who is a data protection officer of some store."""
+        return bool(request.user.is_active) and is_dpo(request.user)
+
+    def index(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The first page: what is late, what is near, and whether everything runs."""
+        return super().index(request, {**overview(request), **(extra_context or {})})
+
+
+def overview(request: HttpRequest) -> dict[str, Any]:
+    """Return everything that the first page shows, for the stores of this officer."""
+    stores = stores_of(request.user, Role.Kind.DPO)
+    pending = Erasure.objects.filter(store__in=stores, state=Erasure.State.PENDING)
+    late = pending.filter(requested_at__lte=Now() - LATE)
+    return {
+        "numbers": {
+            "overdue": late.count(),
+            "due_this_week": pending.count() - late.count(),
+            "open": pending.count(),
+        },
+        "queue": [_queued(erasure) for erasure in pending.order_by("requested_at")[:20]],
+        "watchdog": watchdog(),
+        "ledger": _ledger(),
+        "recognizers": [
+            _recognizer(row)
+            for row in Recognizer.objects.filter(
+                stopped_at=None, seen_at__gt=Now() - timedelta(days=1)
+            )
+        ],
+        "cameras": [
+            _camera(camera)
+            for camera in Camera.objects.filter(store__in=stores).select_related("store")
+        ],
+    }
+
+
+def watchdog() -> list[dict[str, Any]]:
+    """Per kind of data: how many rows are past their deadline and how far the oldest is."""
+    rows = []
+    for holding in HOLDINGS:
+        overdue = holding.overdue()
+        oldest = overdue.aggregate(at=Min(holding.due))["at"] if holding.due else None
+        count = overdue.count()
+        since = (timezone.now() - oldest).total_seconds() if oldest else float(bool(count))
+        rows.append(
+            {
+                "kind": holding.what,
+                "oldest_due_at": oldest,
+                "overdue_s": max(0, since),
+                "count": count,
+            }
+        )
+    return rows
+
+
+def _queued(erasure: Erasure) -> dict[str, Any]:
+    due = erasure.requested_at + LATE
+    left = (due - timezone.now()).total_seconds()
+    return {
+        "title": _("Certificate of an erasure, waiting for a recognizer"),
+        "url": f"retention/erasure/{erasure.pk}/change/",
+        "due_at": due,
+        "days_left": max(0, int(left // 86400)),
+        "percent": max(0, min(100, 100 * left / LATE.total_seconds())),
+        "overdue": left < 0,
+    }
+
+
+def _ledger() -> dict[str, Any] | None:
+    entries = Entry.objects.count()
+    if not entries:
+        return None
+    if entries > WALKED_AT_ONCE:
+        return {"entries": entries, "root_short": "", "ok": None, "checked_at": None}
+    found = audit.verify()
+    return {
+        "entries": entries,
+        "root_short": found.root[:16],
+        "ok": found.ok,
+        "checked_at": timezone.now(),
+    }
+
+
+def _recognizer(row: Recognizer) -> dict[str, Any]:
+    return {
+        "name": str(row),
+        "pack": f"{row.pack} {row.pack_version}",
+        "licence": row.licence,
+        "commercial": row.commercial,
+        "seen_at": row.seen_at,
+        "fresh": timezone.now() - row.seen_at < SILENCE,
+    }
+
+
+def _camera(camera: Camera) -> dict[str, Any]:
+    return {
+        "name": camera.name,
+        "store": camera.store.name,
+        "mode": camera.get_mode_display(),
+        "state": camera.state,
+        "reasons": camera.blockers(),
+        "last_frame_at": camera.last_frame_at,
+    }

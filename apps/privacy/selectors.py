@@ -1,0 +1,123 @@
+"""What is held about one person and who looked, in words that the person understands."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from apps.audit import services as audit
+from apps.audit.models import Entry
+from apps.consent.models import Consent, Purpose, Receipt
+from apps.consent.services import secret_digest
+from apps.retention.models import Erasure
+from apps.visitors.models import Visitor
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One thing that is held: what, in short, until when."""
+
+    what: str
+    detail: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """One look at or act on the person's record."""
+
+    at: datetime
+    who: str
+    what: str
+
+
+def receipt_of(secret: str) -> Receipt | None:
+    """Find a receipt by its secret, however it was typed."""
+    return (
+        Receipt.objects.select_related("consent__store__organization", "consent__text__notice")
+        .filter(secret_digest=secret_digest(secret))
+        .first()
+    )
+
+
+def visitor_of(consent: Consent) -> Visitor | None:
+    """The visitor of a consent, until they are erased."""
+    return Visitor.objects.select_related("store").filter(subject=consent.subject).first()
+
+
+def erasure_of(consent: Consent) -> Erasure | None:
+    """The erasure that ended a consent."""
+    return Erasure.objects.filter(consent=consent.pk).first()
+
+
+def answers(consent: Consent) -> list[dict[str, object]]:
+    """Every purpose that was asked for, with the answer that was given."""
+    asked = [*consent.purposes, *consent.declined]
+    return [
+        {"title": purpose.label, "granted": purpose.value in consent.purposes}
+        for purpose in Purpose
+        if purpose.value in asked
+    ]
+
+
+def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
+    """Everything held on the person of this consent."""
+    held = []
+    if visitor:
+        held.append(Hold(_("The name to greet you by"), visitor.greeting_name, consent.expires_at))
+        if visitor.contact:
+            held.append(Hold(_("Your contact"), visitor.contact, consent.expires_at))
+        held.extend(
+            Hold(_("A sealed face template, no picture"), "", template.delete_after)
+            for template in visitor.templates.all()
+        )
+        visits = list(visitor.visits.all())
+        if visits:
+            held.append(
+                Hold(
+                    _("Your visits"), str(len(visits)), max(visit.delete_after for visit in visits)
+                )
+            )
+    held.append(
+        Hold(
+            _("Your signed consent and this receipt, as proof"),
+            _("no name, no face"),
+            consent.delete_after,
+        )
+    )
+    return held
+
+
+def looks(consent: Consent) -> list[LookedAt]:
+    """Who looked at or acted on the person's record, newest first; roles, never names."""
+    return [
+        LookedAt(entry.at, _who(entry.actor), _what(entry))
+        for entry in audit.about(consent.subject)
+    ]
+
+
+def _who(actor: str) -> str:
+    kind = actor.partition(":")[0]
+    return {
+        "user": _("Someone who works here"),
+        "device": _("The kiosk"),
+        "camera": _("The camera at the lane"),
+        "system": _("The retention clock"),
+        "self": _("You"),
+    }.get(kind, kind)
+
+
+def _what(entry: Entry) -> str:
+    words = {
+        "consent.signed": _("signed the consent"),
+        "visitor.enrolled": _("sealed the template"),
+        "visit.disclosed": _("recognised you and told the floor board"),
+        "visit.greeted": _("greeted you"),
+        "visitor.looked": _("opened your record"),
+        "visitor.restricted": _("paused recognition"),
+        "visitor.restriction_lifted": _("resumed recognition"),
+        "receipt.opened": _("opened this receipt"),
+        "receipt.downloaded": _("downloaded this receipt"),
+    }.get(entry.action, entry.action)
+    reason = entry.detail.get("reason")
+    return f"{words} ({reason})" if reason else words

@@ -1,0 +1,41 @@
+"""Build the starter pack, or show which pack would be used."""
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.recognition.engine.packs import LicenceRefused, PackBroken, load_pack
+from apps.recognition.engine.starter import StarterFailed, build_starter, is_current
+
+
+class Command(BaseCommand):
+    help = "build: make the starter pack if it is missing or old. show: name, licence, threshold."
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("verb", choices=["build", "show"])
+
+    def handle(self, *args: Any, verb: str, **options: Any) -> None:
+        env = settings.CONSENTRY
+        try:
+            if verb == "build":
+                # An operator's own pack is never written to.
+                if env.pack_dir is None and not is_current(env.packs):
+                    build_starter(env.packs)
+                return
+            pack = load_pack(env.packs, allow_noncommercial=env.allow_noncommercial)
+        except (StarterFailed, PackBroken, LicenceRefused) as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(
+            json.dumps(
+                {
+                    "name": pack.name,
+                    "version": pack.version,
+                    "licence": pack.licence,
+                    "commercial": pack.commercial,
+                    "dim": pack.dim,
+                    "threshold": pack.threshold,
+                }
+            )
+        )

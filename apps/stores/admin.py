@@ -1,0 +1,175 @@
+"""Stores, cameras, assessments and tablets in the portal; each officer sees their own stores."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.audit import services as audit
+from apps.audit.admin import PortalAdmin
+from apps.stores import devices
+from apps.stores.access import actor, stores_of
+from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
+
+
+class StoreScopedAdmin(PortalAdmin):
+    """Rows of the stores in which this user is the data protection officer."""
+
+    store_path = "store"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return rows.filter(**{f"{self.store_path}__in": _stores(request)})
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "store":
+            kwargs["queryset"] = _stores(request)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        audit.record(
+            actor=actor(request.user),
+            action=f"{obj._meta.model_name}.{'changed' if change else 'added'}",
+            object=str(obj.pk),
+            fields=sorted(form.changed_data),
+        )
+
+
+def _stores(request: HttpRequest) -> QuerySet[Store]:
+    return stores_of(request.user, Role.Kind.DPO)
+
+
+@admin.register(Organization)
+class OrganizationAdmin(StoreScopedAdmin):
+    store_path = "stores"
+    writable = True
+    list_display = ("name", "contact_name", "contact_email")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).distinct()
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return False
+
+
+@admin.register(Store)
+class StoreAdmin(StoreScopedAdmin):
+    store_path = "pk"
+    writable = True
+    list_display = ("name", "organization", "jurisdiction", "non_face_check_in")
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return False
+
+
+class AssessmentInline(admin.StackedInline):
+    model = Assessment
+    extra = 0
+    fields = ("necessity", "max_faces", "signed_by", "signed_at", "expires_at")
+    readonly_fields = fields
+    can_delete = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.admin_site.has_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Camera)
+class CameraAdmin(StoreScopedAdmin):
+    writable = True
+    list_display = ("name", "store", "mode", "may_run", "state", "last_frame_at")
+    list_filter = ("mode", "store")
+    readonly_fields = (
+        "may_run",
+        "state",
+        "last_frame_at",
+        "triggers",
+        "aborts",
+        "outside_zone",
+        "embeddings_outside_trigger",
+    )
+    inlines = (AssessmentInline,)
+
+    @admin.display(description=gettext_lazy("may run"))
+    def may_run(self, camera: Camera) -> str:
+        if camera.pk is None or camera._state.adding:
+            return "—"
+        reasons = camera.blockers()
+        if not reasons:
+            return _("yes")
+        return format_html_join("", "<div>{}</div>", ((reason,) for reason in reasons))
+
+
+@admin.register(Assessment)
+class AssessmentAdmin(StoreScopedAdmin):
+    """Adding one is signing it: by the officer who is logged in, now."""
+
+    store_path = "camera__store"
+    writable = True
+    list_display = ("camera", "max_faces", "signed_by", "signed_at", "expires_at")
+    fields = ("camera", "necessity", "max_faces", "expires_at")
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "camera":
+            kwargs["queryset"] = Camera.objects.filter(store__in=_stores(request))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.signed_by = request.user
+        obj.signed_at = timezone.now()
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Device)
+class DeviceAdmin(StoreScopedAdmin):
+    writable = True
+    list_display = (
+        "name",
+        "store",
+        "is_live",
+        "enrolled_at",
+        "last_seen_at",
+        "expires_at",
+        "revoked_at",
+    )
+    readonly_fields = ("enrolled_at", "last_seen_at", "revoked_at")
+    actions = ("give_code", "revoke")
+
+    @admin.display(description=gettext_lazy("working"), boolean=True)
+    def is_live(self, device: Device) -> bool:
+        return device.live
+
+    @admin.action(description=gettext_lazy("Give a new one-time enrolment code"))
+    def give_code(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
+        for device in queryset:
+            code = devices.new_code(device=device, actor=actor(request.user))
+            text = _("Type %(code)s at the tablet %(name)s within 24 hours. It is shown only now.")
+            self.message_user(request, text % {"code": code, "name": device.name}, messages.SUCCESS)
+
+    @admin.action(description=gettext_lazy("Stop these tablets now"))
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
+        for device in queryset:
+            devices.revoke(device=device, actor=actor(request.user))
+        self.message_user(request, _("Stopped. Their next request is refused."), messages.SUCCESS)
+
+
+@admin.register(User)
+class UserAdmin(PortalAdmin):
+    """Who works here; accounts are made with `manage.py createsuperuser` or by the operator."""
+
+    list_display = ("username", "first_name", "is_active", "last_login")
+    fields = ("username", "first_name", "is_active", "last_login")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(roles__store__in=_stores(request)).distinct()

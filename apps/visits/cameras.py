@@ -1,0 +1,120 @@
+"""Runs the cameras that may run: starts, stops and restarts them as their settings change.
+
+A camera whose assessment ends, or that loses anything else it needs, is stopped within seconds.
+"""
+
+import logging
+from dataclasses import dataclass
+from threading import Event, Thread
+from uuid import UUID
+
+import numpy as np
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+from numpy.typing import NDArray
+
+from apps.recognition.client import Decision, MatchRequest, Recognizer
+from apps.recognition.engine.types import Detector
+from apps.stores.models import Camera
+from apps.visits import services
+from apps.visits.pipeline.count import Footfall
+from apps.visits.pipeline.watcher import CameraSpec, Report, Watcher, open_camera
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN = 3.0
+
+
+def specs(only: set[UUID]) -> dict[UUID, CameraSpec]:
+    """What may run now, by camera; the state of what may not says so in the portal."""
+    found = {}
+    for camera in Camera.objects.filter(active=True).select_related("store"):
+        if only and camera.pk not in only:
+            continue
+        if camera.blockers():
+            Camera.objects.filter(pk=camera.pk).update(state="blocked")
+            continue
+        assessment = camera.assessment()
+        try:
+            found[camera.pk] = CameraSpec(
+                id=camera.pk,
+                store=camera.store_id,
+                name=camera.name,
+                source=camera.source,
+                mode="lane" if camera.mode == Camera.Mode.LANE else "count",
+                zone=[tuple(point) for point in camera.zone] or None,
+                line=[tuple(point) for point in camera.line] or None,
+                max_faces=assessment.max_faces if assessment else 1,
+                loop=camera.loop,
+            )
+        except ValueError as error:
+            log.error("camera %s is not set up right: %s", camera.pk, error)
+            Camera.objects.filter(pk=camera.pk).update(state="misconfigured")
+    return found
+
+
+@dataclass(slots=True)
+class _Running:
+    spec: CameraSpec
+    stop: Event
+    thread: Thread
+
+
+class Cameras:
+    """Keeps the running cameras equal to what the database says may run."""
+
+    def __init__(self, detector: Detector, only: set[UUID]) -> None:
+        self._detector = detector
+        self._only = only
+        self._running: dict[UUID, _Running] = {}
+        self._recognizer = Recognizer(settings.CONSENTRY.socket)
+
+    def run(self, stop: Event) -> None:
+        """Follow the settings until told to stop."""
+        while not stop.is_set():
+            try:
+                self._follow(specs(self._only))
+            except DatabaseError as error:
+                # Cameras go on: they disclose nothing that the recognizer does not check again.
+                log.warning("settings cannot be read (%s)", type(error).__name__)
+            close_old_connections()
+            stop.wait(LOOK_AGAIN)
+        self._follow({})
+
+    def _follow(self, wanted: dict[UUID, CameraSpec]) -> None:
+        for camera, running in list(self._running.items()):
+            if wanted.get(camera) != running.spec or not running.thread.is_alive():
+                running.stop.set()
+                running.thread.join(timeout=5)
+                del self._running[camera]
+        for camera, spec in wanted.items():
+            if camera not in self._running:
+                self._running[camera] = self._start(spec)
+
+    def _start(self, spec: CameraSpec) -> _Running:
+        stop = Event()
+        watcher = Watcher(
+            spec,
+            open_camera(spec),
+            self._detector,
+            ask=(lambda crops, at: self._ask(spec, crops, at)) if spec.mode == "lane" else None,
+            on_footfall=_count,
+            on_counters=_report,
+        )
+        thread = Thread(target=watcher.run, args=(stop,), name=f"camera-{spec.id}", daemon=True)
+        thread.start()
+        return _Running(spec, stop, thread)
+
+    def _ask(self, spec: CameraSpec, crops: NDArray[np.uint8], seen_at: float) -> Decision:
+        request = MatchRequest(camera=spec.id, store=spec.store, seen_at=seen_at)
+        return self._recognizer.match(request, crops)
+
+
+def _count(camera: UUID, seen: Footfall) -> None:
+    services.count(camera=camera, quarter=seen.quarter, entered=seen.entered, left=seen.left)
+    close_old_connections()
+
+
+def _report(report: Report) -> None:
+    services.report(report)
+    close_old_connections()

@@ -1,0 +1,172 @@
+"""The floor board and its live events. Staff see their own store, and nobody who did not sign."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import redis.asyncio
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.audit import services as audit
+from apps.stores.access import actor, stores_of
+from apps.stores.models import Role, Store, User
+from apps.visits import selectors
+from apps.visits.models import Visit
+from apps.visits.services import greet as mark_greeted
+
+log = logging.getLogger(__name__)
+
+# A comment at least this often keeps proxies from closing a quiet stream, and bounds how late a
+# board is when Redis has lost a message.
+QUIET_SECONDS = 10.0
+
+
+def _store(request: HttpRequest, slug: str) -> Store:
+    return get_object_or_404(stores_of(request.user, Role.Kind.STAFF), slug=slug)
+
+
+@require_GET
+@login_required
+def choose(request: HttpRequest) -> HttpResponse:
+    """Go to the first store in which this user works."""
+    store = stores_of(request.user, Role.Kind.STAFF).first()
+    if store is None:
+        raise PermissionDenied
+    return redirect("floor:board", store.slug)
+
+
+@require_GET
+@login_required
+def board(request: HttpRequest, slug: str) -> HttpResponse:
+    """The board as it is now; `floor.js` keeps it live, without it the page refreshes."""
+    store = _store(request, slug)
+    with transaction.atomic():
+        visits = list(selectors.current(store))
+        for visit in visits:
+            _record_look(request.user, visit)  # type: ignore[arg-type]
+    return render(
+        request,
+        "floor/board.html",
+        {
+            "store": store,
+            "stores": stores_of(request.user, Role.Kind.STAFF),
+            "visits": [selectors.card(visit) for visit in visits],
+            "last_arrival": selectors.last_arrival(store),
+            "fade_minutes": int(selectors.FADES.total_seconds() // 60),
+            "events_url": f"events/?since={max((visit.sequence for visit in visits), default=0)}",
+            "now": timezone.now(),
+        },
+    )
+
+
+def _record_look(user: User, visit: Visit) -> None:
+    audit.record(
+        actor=actor(user), action="visit.shown", subject=visit.visitor.subject, visit=str(visit.pk)
+    )
+
+
+async def events(request: HttpRequest, slug: str) -> HttpResponseBase:
+    """Server-Sent Events of one store, each with its sequence number as id.
+
+    A board that reconnects names the last id it saw and is given everything after it, once.
+    """
+    user = await request.auser()
+    store = await sync_to_async(
+        lambda: stores_of(user, Role.Kind.STAFF).filter(slug=slug).first()
+    )()
+    if store is None:
+        raise PermissionDenied
+    since = request.headers.get("Last-Event-ID") or request.GET.get("since", "0")
+    seen = int(since) if since.isdigit() else 0
+    response = StreamingHttpResponse(
+        _stream(request, store, seen), content_type="text/event-stream"
+    )
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+async def _stream(request: HttpRequest, store: Store, seen: int) -> AsyncIterator[str]:
+    yield "retry: 2000\n\n"
+    shown: set[UUID] = set()
+    client = redis.asyncio.Redis.from_url(settings.CONSENTRY.redis_url.get_secret_value())
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(client.aclose)
+        pubsub = client.pubsub()
+        stack.push_async_callback(pubsub.aclose)
+        with contextlib.suppress(redis.RedisError):
+            await pubsub.subscribe(f"floor:{store.pk}")
+        while True:
+            # First the database, then wait: whatever came between is already in the channel.
+            cards, gone, seen = await sync_to_async(_news)(request, store, seen, shown)
+            for sequence, html in cards:
+                yield _event("visit", html, sequence)
+            for visit in gone:
+                yield _event("gone", str(visit))
+            if not await _something_new(pubsub):
+                yield ": quiet\n\n"
+
+
+async def _something_new(pubsub: redis.asyncio.client.PubSub) -> bool:
+    """Wait for a message; without Redis, look at the database every two seconds."""
+    try:
+        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=QUIET_SECONDS)
+    except redis.RedisError:
+        await asyncio.sleep(2)
+        return False
+    return message is not None
+
+
+def _news(
+    request: HttpRequest, store: Store, seen: int, shown: set[UUID]
+) -> tuple[list[tuple[int, str]], set[UUID], int]:
+    """Cards after `seen`, visits that may no longer be shown, and the new `seen`."""
+    with transaction.atomic():
+        visits = list(selectors.current(store))
+        fresh = sorted(
+            (visit for visit in visits if visit.sequence > seen), key=lambda visit: visit.sequence
+        )
+        for visit in fresh:
+            _record_look(request.user, visit)  # type: ignore[arg-type]
+    cards = [
+        (
+            visit.sequence,
+            render_to_string("floor/_card.html", {"visit": selectors.card(visit)}, request),
+        )
+        for visit in fresh
+    ]
+    now_shown = {visit.pk for visit in visits}
+    gone = shown - now_shown
+    shown.clear()
+    shown.update(now_shown)
+    return cards, gone, max([seen, *(visit.sequence for visit in fresh)])
+
+
+def _event(name: str, data: str, sequence: int | None = None) -> str:
+    lines = "".join(f"data: {line}\n" for line in data.splitlines() or [""])
+    head = f"id: {sequence}\n" if sequence is not None else ""
+    return f"{head}event: {name}\n{lines}\n"
+
+
+@require_POST
+@login_required
+def greet(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
+    """One tap: I walk up."""
+    store = _store(request, slug)
+    found = get_object_or_404(selectors.current(store), pk=visit)
+    mark_greeted(visit=found, user=request.user)  # type: ignore[arg-type]
+    if request.headers.get("Consentry-Partial"):
+        fresh = selectors.current(store).get(pk=visit)
+        return render(request, "floor/_card.html", {"visit": selectors.card(fresh)})
+    return redirect("floor:board", slug)

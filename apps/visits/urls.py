@@ -1,0 +1,13 @@
+"""Addresses of the floor board."""
+
+from django.urls import path
+
+from apps.visits import floor
+
+app_name = "floor"
+urlpatterns = [
+    path("", floor.choose, name="choose"),
+    path("<slug:slug>/", floor.board, name="board"),
+    path("<slug:slug>/events/", floor.events, name="events"),
+    path("<slug:slug>/visits/<uuid:visit>/greet/", floor.greet, name="greet"),
+]
