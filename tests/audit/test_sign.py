@@ -6,6 +6,7 @@ import json
 import pickle
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import rfc8785
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from django.conf import settings
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
@@ -206,3 +208,18 @@ def test_the_key_shows_itself_nowhere(path: Path, signer: signing.Signer) -> Non
     for leave in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="does not leave"):
             leave(signer)
+
+
+def test_the_house_signs_with_the_key_its_settings_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key restored from safe keeping is used at once; no process has to be started again."""
+    monkeypatch.setattr(settings, "CONSENTRY", SimpleNamespace(signing_key_path=path))
+    first = signing.public_jwk()
+    assert signing.verify(signing.sign(PAYLOAD, TYP), first, TYP) == PAYLOAD
+    path.unlink()
+    with pytest.raises(keyfile.KeyFileError, match="no key file"):
+        signing.sign(PAYLOAD, TYP)
+    signing.create_key(path)
+    assert signing.public_jwk() != first
+    assert signing.verify(signing.sign(PAYLOAD, TYP), signing.public_jwk()) == PAYLOAD
