@@ -1,4 +1,4 @@
-"""Makes the clips that stand in for cameras in the demo and in tests, from installed packages' data.
+"""Makes the clips that stand in for cameras in the demo and in tests.
 
     python -m ops.clips OUT.mp4 --face 2 --kind lane
     python -m ops.clips OUT.y4m --face 2 --kind kiosk

@@ -2,7 +2,8 @@
 
 Exact search, one index per store, never across stores. It answers with identifiers, holds no
 name, is never written anywhere, and refuses an entry past its hour even when nobody came to
-evict it. An evicted vector's bytes are overwritten before its place is given up.
+evict it. An evicted vector's bytes are overwritten before its place is given up; copies that a
+growing index left in memory it gave back are out of reach, so the process must write no core dump.
 """
 
 from __future__ import annotations

@@ -15,6 +15,9 @@ BATCH = 16
 """Crops per run: enough to fill the cores, small enough to bound memory."""
 
 
+_CROP = (CROP_SIZE, CROP_SIZE, 3)
+
+
 class BadCrops(ValueError):
     """The crops are not RGB uint8 (N, 112, 112, 3), or embed to nothing. Align them again."""
 
@@ -42,16 +45,7 @@ class ArcFace:
 
         Raises BadCrops.
         """
-        if (
-            crops.dtype != np.uint8
-            or crops.ndim != 4
-            or crops.shape[1:]
-            != (
-                CROP_SIZE,
-                CROP_SIZE,
-                3,
-            )
-        ):
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != _CROP:
             raise BadCrops("crops must be RGB uint8 (N, 112, 112, 3)")
         if not len(crops):
             return np.empty((0, self._dim), dtype=np.float32)

@@ -76,23 +76,60 @@ def load_pack(directory: Path, *, allow_noncommercial: bool = False, threads: in
     return _load_insightface(directory, allow_noncommercial, threads)
 
 
-def _load_starter(directory: Path, threads: int) -> Pack:
+def load_detector(
+    directory: Path, *, allow_noncommercial: bool = False, threads: int = 1
+) -> Detector:
+    """The detection network of the pack in `directory`, for processes that must not embed.
+
+    Raises PackBroken, LicenceRefused.
+    """
+    if not directory.is_dir():
+        raise PackBroken(f"{directory} is no folder; run `manage.py pack build`")
+    if starter.is_starter(directory):
+        return YuNet(_checked(directory, _manifest(directory), "detection"), threads=threads)
+    name, _, _ = _permitted(directory, allow_noncommercial)
+    analysis, _ = _analysis(directory, name, threads, ["detection"])
+    return _Scrfd(analysis.det_model)
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((directory / starter.MANIFEST).read_text(encoding="utf-8"))
-        paths = {role: directory / part["file"] for role, part in manifest["models"].items()}
-        digests = {path.name: starter.digest(path) for path in paths.values()}
-        for part in manifest["models"].values():
-            if digests[part["file"]] != part["sha256"]:
-                raise PackBroken(f"{part['file']} was changed; run `manage.py pack build`")
-        embedder = ArcFace(_arcface(paths["recognition"], threads))
-        detector = YuNet(paths["detection"], threads=threads)
+    except (OSError, ValueError) as error:
+        raise _not_whole(directory) from error
+    if not isinstance(manifest, dict):
+        raise _not_whole(directory)
+    return manifest
+
+
+def _checked(directory: Path, manifest: dict[str, Any], task: str) -> Path:
+    """The network's file, after its digest was compared with the manifest's."""
+    try:
+        part = manifest["models"][task]
+        path = directory / part["file"]
+        if starter.digest(path) != part["sha256"]:
+            raise PackBroken(f"{path.name} was changed; run `manage.py pack build`")
+    except (OSError, KeyError, TypeError) as error:
+        raise _not_whole(directory) from error
+    return path
+
+
+def _not_whole(directory: Path) -> PackBroken:
+    return PackBroken(f"the pack in {directory} is not whole; run `manage.py pack build`")
+
+
+def _load_starter(directory: Path, threads: int) -> Pack:
+    manifest = _manifest(directory)
+    detection = _checked(directory, manifest, "detection")
+    recognition = _checked(directory, manifest, "recognition")
+    embedder = ArcFace(_arcface(recognition, threads))
+    detector = YuNet(detection, threads=threads)
+    try:
         dim, threshold = int(manifest["dim"]), float(manifest["threshold"]["value"])
         name, version = str(manifest["name"]), str(manifest["version"])
         licence, commercial = str(manifest["licence"]), manifest["commercial"] is True
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise PackBroken(
-            f"the pack in {directory} is not whole; run `manage.py pack build`"
-        ) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise _not_whole(directory) from error
     if embedder.dim != dim:
         raise PackBroken(f"the pack says {dim} numbers, its network gives {embedder.dim}")
     return Pack(
@@ -104,7 +141,7 @@ def _load_starter(directory: Path, threads: int) -> Pack:
         threshold=threshold,
         detector=detector,
         embedder=embedder,
-        digests=digests,
+        digests={path.name: starter.digest(path) for path in (detection, recognition)},
     )
 
 
@@ -115,26 +152,8 @@ def _arcface(path: Path, threads: int) -> Any:
 
 
 def _load_insightface(directory: Path, allow_noncommercial: bool, threads: int) -> Pack:
-    from insightface.app import FaceAnalysis
-
-    name, licence, commercial = _licence(directory)
-    if not commercial and not allow_noncommercial:
-        raise LicenceRefused(
-            f"{name}: {licence}. Set CONSENTRY_ALLOW_NONCOMMERCIAL=true if your use is not "
-            "commercial, add the MODEL.LICENSE you bought, or use the starter pack"
-        )
-    try:
-        with _only_what_we_need(directory) as (folder, files):
-            analysis = FaceAnalysis(
-                name=str(folder),
-                allowed_modules=["detection", "recognition"],
-                providers=PROVIDERS,
-                sess_options=options(threads),
-            )
-    except (AssertionError, RuntimeError, ValueError, TypeError, OSError) as error:
-        if isinstance(error, PackBroken):
-            raise
-        raise PackBroken(f"insightface cannot open {name}; is the folder complete?") from error
+    name, licence, commercial = _permitted(directory, allow_noncommercial)
+    analysis, files = _analysis(directory, name, threads, ["detection", "recognition"])
     recognition = analysis.models.get("recognition")
     if recognition is None or tuple(recognition.input_size) != (CROP_SIZE, CROP_SIZE):
         raise PackBroken(f"{name} has no recognition network for {CROP_SIZE}-pixel crops")
@@ -153,6 +172,37 @@ def _load_insightface(directory: Path, allow_noncommercial: bool, threads: int) 
         embedder=embedder,
         digests=digests,
     )
+
+
+def _permitted(directory: Path, allow_noncommercial: bool) -> tuple[str, str, bool]:
+    name, licence, commercial = _licence(directory)
+    if not commercial and not allow_noncommercial:
+        raise LicenceRefused(
+            f"{name}: {licence}. Set CONSENTRY_ALLOW_NONCOMMERCIAL=true if your use is not "
+            "commercial, add the MODEL.LICENSE you bought, or use the starter pack"
+        )
+    return name, licence, commercial
+
+
+def _analysis(directory: Path, name: str, threads: int, tasks: list[str]) -> tuple[Any, list[Path]]:
+    """insightface's own loader over `tasks` of the folder, and the files it opened."""
+    from insightface.app import FaceAnalysis
+
+    try:
+        with _only_what_we_need(directory, tasks) as (folder, files):
+            analysis = FaceAnalysis(
+                name=str(folder),
+                allowed_modules=tasks,
+                providers=PROVIDERS,
+                sess_options=options(threads),
+                # Else SCRFD opens its file again for each size, long after this folder is gone.
+                static_shape_sessions=False,
+            )
+    except PackBroken:
+        raise
+    except Exception as error:  # insightface, onnx and onnxruntime share no base class
+        raise PackBroken(f"insightface cannot open {name}; is the folder complete?") from error
+    return analysis, files
 
 
 def _licence(directory: Path) -> tuple[str, str, bool]:
@@ -177,8 +227,8 @@ def _licence(directory: Path) -> tuple[str, str, bool]:
 
 
 @contextmanager
-def _only_what_we_need(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """A folder for FaceAnalysis that shows it the two networks and nothing else, and their files.
+def _only_what_we_need(directory: Path, wanted: list[str]) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder that shows FaceAnalysis the wanted networks and nothing else, and their files.
 
     Given a folder without a V2 manifest, FaceAnalysis opens a session on every ONNX file before
     it looks at `allowed_modules`: it would load the age and sex network to find out that it is
@@ -193,16 +243,16 @@ def _only_what_we_need(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
         tasks = load_model_package(directory).tasks
         yield (
             directory,
-            [tasks[task].path for task in ("detection", "recognition") if task in tasks],
+            [tasks[task].path for task in wanted if task in tasks],
         )
         return
     chosen: dict[str, Path] = {}
     for path in sorted(directory.glob("*.onnx")):
         task = _task(path)
-        if task is not None:
+        if task in wanted:
             chosen.setdefault(task, path)
-    if set(chosen) != {"detection", "recognition"}:
-        raise PackBroken(f"{directory} needs one detection and one recognition network")
+    if set(chosen) != set(wanted):
+        raise PackBroken(f"{directory} holds no network for {' and '.join(wanted)}")
     with tempfile.TemporaryDirectory(prefix="consentry-pack-") as folder:
         for path in chosen.values():
             (Path(folder) / path.name).symlink_to(path.resolve())
@@ -232,7 +282,7 @@ class _Scrfd:
     """insightface's detector behind our door: RGB in, one pass, faces out."""
 
     def __init__(self, model: Any) -> None:
-        model.prepare(-1, input_size=(MAX_SIDE, MAX_SIDE), det_thresh=MIN_SCORE)
+        model.prepare(0, input_size=(MAX_SIDE, MAX_SIDE), det_thresh=MIN_SCORE)
         self._model = model
 
     def detect(self, image: Image) -> list[Face]:
