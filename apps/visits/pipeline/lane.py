@@ -1,7 +1,7 @@
 """Recognises in a marked lane: presence opens it, good crops of a track are asked about once.
 
 It embeds nothing itself; it hands aligned crops to `ask`. With more faces in the zone than the
-assessment allows nothing is handed over, and nothing taken before is kept. Of a face that nobody
+assessment allows nothing is handed over, and no crop taken before is kept. Of a face that nobody
 knows only a count remains.
 """
 
@@ -32,6 +32,9 @@ DOWN_SECONDS = 1.0
 EAGER_SECONDS = 5.0
 """How long a track that cannot be asked about is looked at in every frame: a picture on the wall
 of the lane must not keep a core busy."""
+CALM_SECONDS = 1.0
+"""How long no more faces than allowed must be in the zone before anything is taken again. A face
+of a crowd that the detector loses for a few frames is still there."""
 MATCHED = ("visit", "still_here")
 RETRIED = ("unknown", "unsure")
 """Outcomes after which better crops may change the answer. "refused" is the law's, and stands."""
@@ -124,6 +127,7 @@ class Lane:
         self._counters = counters
         self._candidates: dict[int, _Candidate] = {}
         self._trigger: _Trigger | None = None
+        self._crowded_at = float("-inf")
 
     def eager(self, at: float) -> bool:
         """Whether somebody waits for an answer, so that no frame should be skipped."""
@@ -141,10 +145,11 @@ class Lane:
         for track in inside:
             self._candidates.setdefault(track.id, _Candidate(since=at))
         if len(inside) > self._max_faces:
+            self._crowded_at = at
             self._abort("too_many_faces")
             for candidate in self._candidates.values():
                 candidate.forget_crops()
-        else:
+        elif at - self._crowded_at >= CALM_SECONDS:
             for track in inside:
                 self._consider(view, track, self._candidates[track.id], at)
         self.leave(lost)
@@ -159,6 +164,7 @@ class Lane:
                 self._counters.unmatched += 1
         if self._trigger is not None and not self._candidates:
             self._close(self._trigger)
+            self._crowded_at = float("-inf")
 
     def _consider(self, view: View, track: Track, candidate: _Candidate, at: float) -> None:
         if candidate.settled or self._trigger is None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Condition, Event, Thread
@@ -173,6 +173,39 @@ def every_frame(source: str | Path, *, start: float = 0.0) -> Iterator[Frame]:
     """All frames of a file, none dropped and none waited for; `at` counts from `start`."""
     for index, picture in enumerate(open_source(Source.parse(str(source)))):
         yield Frame(picture.frame, start + picture.second, index)
+
+
+class Recording:
+    """Frames that wait for whoever takes them: none is dropped, and no time passes between.
+
+    For measuring, and for looking at a clip again; a camera is read by `open_stream`.
+    """
+
+    def __init__(self, frames: Iterable[Frame]) -> None:
+        self._frames = iter(frames)
+        self._health = Health()
+
+    @property
+    def ended(self) -> bool:
+        return self._health.state in ("ended", "stopped")
+
+    @property
+    def health(self) -> Health:
+        return self._health
+
+    def take(self, timeout: float) -> Frame | None:
+        """The next frame, at once; None when there are no more."""
+        frame = next(self._frames, None)
+        if frame is None:
+            self._health = replace(self._health, state="ended")
+        else:
+            count = self._health.frames + 1
+            self._health = Health(state="live", last_frame_at=frame.at, frames=count)
+        return frame
+
+    def close(self) -> None:
+        if not self.ended:
+            self._health = replace(self._health, state="stopped")
 
 
 class Stream:
