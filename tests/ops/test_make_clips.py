@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from apps.recognition.engine.packs import load_detector
+from apps.recognition.engine.detection import load_detector
 from apps.recognition.engine.starter import build_starter
 from apps.recognition.engine.types import Detector, Image
 from ops.clips import main

@@ -16,11 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from apps.recognition.engine import starter as building
 from apps.recognition.engine.align import align
+from apps.recognition.engine.detection import load_detector
 from apps.recognition.engine.packs import (
     LicenceRefused,
     Pack,
     PackBroken,
-    load_detector,
     load_pack,
 )
 from tests.faces import frames
@@ -116,8 +116,9 @@ def test_building_mends_a_damaged_pack(tmp_path: Path, starter_dir: Path) -> Non
     mine = Path(shutil.copytree(starter_dir, tmp_path / "pack"))
     with (mine / "detection.onnx").open("ab") as file:
         file.write(b"\0")
-    with pytest.raises(PackBroken, match=r"detection\.onnx was changed"):
-        load_pack(mine)
+    for opening in (load_pack, load_detector):
+        with pytest.raises(PackBroken, match=r"detection\.onnx was changed"):
+            opening(mine)
     building.build_starter(mine)
     assert load_pack(mine).dim == 128
     assert [path.name for path in tmp_path.iterdir()] == ["pack"]

@@ -8,7 +8,6 @@ for age, sex or emotion that lies in the folder is never run.
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import onnx
 from . import starter
 from .arcface import ArcFace
 from .runtime import PROVIDERS, options, session
+from .starter import PackBroken
 from .types import CROP_SIZE, Detector, Embedder, Face, Image
 from .yunet import MAX_SIDE, YuNet
 
@@ -32,12 +32,10 @@ MIN_DIM = 64
 MIN_SCORE = 0.5
 """Least detection score of SCRFD and RetinaFace in insightface."""
 
+__all__ = ["LicenceRefused", "Pack", "PackBroken", "load_pack", "supplied_detector"]
+
 _NON_COMMERCIAL = ("buffalo_", "antelope", "raccoon_", "cheetah_")
 """Families that insightface publishes for non-commercial research only."""
-
-
-class PackBroken(RuntimeError):
-    """The folder holds no usable pack; the text says what to do."""
 
 
 class LicenceRefused(RuntimeError):
@@ -76,52 +74,17 @@ def load_pack(directory: Path, *, allow_noncommercial: bool = False, threads: in
     return _load_insightface(directory, allow_noncommercial, threads)
 
 
-def load_detector(
-    directory: Path, *, allow_noncommercial: bool = False, threads: int = 1
-) -> Detector:
-    """The detection network of the pack in `directory`, for processes that must not embed.
-
-    Raises PackBroken, LicenceRefused.
-    """
-    if not directory.is_dir():
-        raise PackBroken(f"{directory} is no folder; run `manage.py pack build`")
-    if starter.is_starter(directory):
-        return YuNet(_checked(directory, _manifest(directory), "detection"), threads=threads)
+def supplied_detector(directory: Path, *, allow_noncommercial: bool, threads: int) -> Detector:
+    """The detection network alone of an insightface pack; see detection.py."""
     name, _, _ = _permitted(directory, allow_noncommercial)
     analysis, _ = _analysis(directory, name, threads, ["detection"])
     return _Scrfd(analysis.det_model)
 
 
-def _manifest(directory: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((directory / starter.MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _not_whole(directory) from error
-    if not isinstance(manifest, dict):
-        raise _not_whole(directory)
-    return manifest
-
-
-def _checked(directory: Path, manifest: dict[str, Any], task: str) -> Path:
-    """The network's file, after its digest was compared with the manifest's."""
-    try:
-        part = manifest["models"][task]
-        path = directory / part["file"]
-        if starter.digest(path) != part["sha256"]:
-            raise PackBroken(f"{path.name} was changed; run `manage.py pack build`")
-    except (OSError, KeyError, TypeError) as error:
-        raise _not_whole(directory) from error
-    return path
-
-
-def _not_whole(directory: Path) -> PackBroken:
-    return PackBroken(f"the pack in {directory} is not whole; run `manage.py pack build`")
-
-
 def _load_starter(directory: Path, threads: int) -> Pack:
-    manifest = _manifest(directory)
-    detection = _checked(directory, manifest, "detection")
-    recognition = _checked(directory, manifest, "recognition")
+    manifest = starter.read_manifest(directory)
+    detection = starter.verified(directory, manifest, "detection")
+    recognition = starter.verified(directory, manifest, "recognition")
     embedder = ArcFace(_arcface(recognition, threads))
     detector = YuNet(detection, threads=threads)
     try:
@@ -129,7 +92,7 @@ def _load_starter(directory: Path, threads: int) -> Pack:
         name, version = str(manifest["name"]), str(manifest["version"])
         licence, commercial = str(manifest["licence"]), manifest["commercial"] is True
     except (KeyError, TypeError, ValueError) as error:
-        raise _not_whole(directory) from error
+        raise starter.not_whole(directory) from error
     if embedder.dim != dim:
         raise PackBroken(f"the pack says {dim} numbers, its network gives {embedder.dim}")
     return Pack(

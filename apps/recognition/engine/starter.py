@@ -85,6 +85,10 @@ class StarterFailed(RuntimeError):
     """The starter pack cannot be built; the text says what is missing or in the way."""
 
 
+class PackBroken(RuntimeError):
+    """The folder holds no usable pack; the text says what to do."""
+
+
 def build_starter(directory: Path) -> Path:
     """Makes the pack in `directory` unless this very version is already there; returns it.
 
@@ -127,6 +131,33 @@ def is_current(directory: Path) -> bool:
             for part in manifest["models"].values()
         )
     )
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """What a starter pack says of itself. Raises PackBroken."""
+    manifest = _read(directory)
+    if not manifest:
+        raise not_whole(directory)
+    return manifest
+
+
+def verified(directory: Path, manifest: dict[str, Any], task: str) -> Path:
+    """The file of "detection" or "recognition", its digest compared with the manifest's.
+
+    Raises PackBroken.
+    """
+    try:
+        part = manifest["models"][task]
+        path = directory / part["file"]
+        if digest(path) != part["sha256"]:
+            raise PackBroken(f"{path.name} was changed; run `manage.py pack build`")
+    except (OSError, KeyError, TypeError) as error:
+        raise not_whole(directory) from error
+    return path
+
+
+def not_whole(directory: Path) -> PackBroken:
+    return PackBroken(f"the pack in {directory} is not whole; run `manage.py pack build`")
 
 
 def digest(path: Path) -> str:
