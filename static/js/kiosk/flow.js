@@ -1,0 +1,328 @@
+/* The opt-in, one decision a screen. What the person says lives in this module's memory and nowhere
+   else: leaving, starting over, or sixty seconds without a touch drop it. The server hears of it once,
+   at the very end. */
+
+import { Camera, WANTED, toBase64 } from "./camera.js";
+import { RequestError, signed } from "./device.js";
+import { watch } from "./idle.js";
+import { Pad } from "./pad.js";
+import { clearProblem, screen, show, shown, tell } from "./screens.js";
+import { say } from "./words.js";
+
+const root = document.getElementById("kiosk");
+const { home, here, notice, digest } = root.dataset;
+const purposeKeys = [...root.querySelectorAll("[data-purpose]")].map((node) => node.dataset.purpose);
+const first = `purpose-${purposeKeys[0]}`;
+const order = ["notice", ...purposeKeys.map((key) => `purpose-${key}`), "age", "name", "signature", "camera"];
+/* Recognition on arrival is what the rest stands on: without it there is nothing to remember. */
+const FOUNDATION = "lane";
+
+const nameForm = document.getElementById("name-form");
+const camera = new Camera(document.getElementById("video"));
+const pad = new Pad(document.getElementById("pad"), padChanged);
+const guidance = root.querySelector("[data-guidance]");
+const oval = root.querySelector(".oval");
+const idleDialog = document.getElementById("idle-dialog");
+const noticeDialog = document.getElementById("notice-dialog");
+
+const blank = () => ({ purposes: {}, age: null, photos: [], receipt: null });
+let state = blank();
+let refused = false;
+
+/* ---- moving between screens ---- */
+
+function go(name, problem = "") {
+  if (shown() === "camera" && name !== "camera") camera.close();
+  if (name === "name") prepareName();
+  if (name === "signature") fillAnswers();
+  show(name, problem);
+  if (name === "camera" && !problem) look();
+}
+
+function next() {
+  go(order[order.indexOf(shown()) + 1]);
+}
+
+function back() {
+  const name = shown();
+  go(name === "young" ? "age" : order[order.indexOf(name) - 1]);
+}
+
+/** Drop everything and go where the next person begins. */
+function leave() {
+  forget();
+  location.replace(home);
+}
+
+function forget() {
+  camera.close();
+  state = blank();
+  nameForm.reset();
+  pad.clear();
+  for (const node of root.querySelectorAll("[data-qr], [data-code], [data-until], [data-answer-of]")) {
+    node.replaceChildren();
+  }
+}
+
+/* ---- answers ---- */
+
+function answer(button) {
+  const yes = button.dataset.answer === "yes";
+  const name = shown();
+  for (const other of screen(name).querySelectorAll("[data-answer]")) {
+    other.setAttribute("aria-pressed", String(other === button));
+  }
+  if (name === "age") {
+    state.age = yes;
+    return yes ? next() : go("young");
+  }
+  const key = screen(name).dataset.purpose;
+  if (state.purposes[key] !== yes) {
+    state.purposes[key] = yes;
+    pad.clear(); /* what was signed were other answers */
+    state.photos = [];
+  }
+  return key === FOUNDATION && !yes ? decline([key]) : next();
+}
+
+/** The kind screen, and one more in the count of refusals. Nothing about who refused. */
+function decline(purposes) {
+  camera.close();
+  state.photos = [];
+  go("alternative");
+  if (refused) return;
+  refused = true;
+  /* Only a count: that it got lost is nothing to bother the person with. */
+  signed("/kiosk/refuse/", JSON.stringify({ purposes })).catch(() => {});
+}
+
+function fillAnswers() {
+  for (const node of root.querySelectorAll("[data-answer-of]")) {
+    const yes = state.purposes[node.dataset.answerOf] === true;
+    node.textContent = say(yes ? "yes" : "no");
+    node.dataset.yes = String(yes);
+  }
+}
+
+/* ---- name ---- */
+
+function prepareName() {
+  const asked = state.purposes.contact === true;
+  nameForm.querySelector("[data-contact]").hidden = !asked;
+  if (!asked) nameForm.elements.contact.value = "";
+}
+
+function takeName(event) {
+  event.preventDefault();
+  const input = nameForm.elements.name;
+  clearProblem(nameForm);
+  input.removeAttribute("aria-invalid");
+  if (input.value.trim()) return next();
+  input.setAttribute("aria-invalid", "true");
+  tell("name", say("name_missing"));
+  input.focus();
+}
+
+/* ---- signature ---- */
+
+function padChanged() {
+  root.querySelector("[data-clear]").disabled = pad.empty;
+  if (!pad.empty) clearProblem(screen("signature"));
+}
+
+function sign() {
+  if (pad.empty) return tell("signature", say("signature_missing"));
+  if (pad.tooShort) {
+    pad.clear();
+    return tell("signature", say("signature_short"));
+  }
+  next();
+}
+
+/* ---- camera ---- */
+
+async function look() {
+  setAgain(false);
+  clearProblem(screen("camera"));
+  state.photos = [];
+  count(0);
+  guidance.textContent = say("camera_opening");
+  oval.dataset.state = "opening";
+  try {
+    const pictures = await camera.collect({
+      opened() {
+        oval.dataset.state = "looking";
+        guide(say("camera_look"));
+      },
+      guide(seen, good) {
+        oval.dataset.state = seen.ok ? "good" : "looking";
+        guide(seen.text);
+        count(good);
+      },
+      paused: () => idleDialog.open || noticeDialog.open,
+    });
+    if (pictures === null) return;
+    oval.dataset.state = "off";
+    guide(say("camera_done"));
+    state.photos = pictures;
+    await submit();
+  } catch (error) {
+    camera.close();
+    oval.dataset.state = "off";
+    guidance.textContent = "";
+    count(0);
+    setAgain(true);
+    tell("camera", sentence(error));
+  }
+}
+
+/* A sentence is read out only when it is a new one. */
+function guide(text) {
+  if (guidance.textContent !== text) guidance.textContent = text;
+}
+
+function count(good) {
+  root.querySelector("[data-pictures]").dataset.count = String(good);
+  const line = root.querySelector("[data-pictures-text]");
+  const text = say(`pictures_${Math.min(good, WANTED)}`);
+  if (line.textContent !== text) line.textContent = text;
+}
+
+function setAgain(shownNow) {
+  root.querySelector("[data-again]").hidden = !shownNow;
+}
+
+/* ---- sending ---- */
+
+async function submit() {
+  const sending = screen("sending");
+  show("sending");
+  setSending(sending, true);
+  const purposes = Object.fromEntries(purposeKeys.map((key) => [key, state.purposes[key] === true]));
+  const body = JSON.stringify({
+    notice,
+    digest,
+    purposes,
+    age_ok: state.age === true,
+    name: nameForm.elements.name.value.trim(),
+    contact: purposes.contact ? nameForm.elements.contact.value.trim() : "",
+    signature: pad.strokes,
+    photos: await Promise.all(state.photos.map(toBase64)),
+  });
+  try {
+    const reply = await signed("/kiosk/opt-in/", body);
+    finish((await reply.json()).receipt);
+  } catch (error) {
+    sendingFailed(sending, error);
+  }
+}
+
+function sendingFailed(sending, error) {
+  if (shown() !== "sending") return;
+  if (error.code === "notice_changed") {
+    forget();
+    location.replace(`${here}?changed=1`);
+    return;
+  }
+  /* Nothing is wrong with what was said: keep it and let the person send it again. */
+  const keep = !(error instanceof RequestError) || error.status === 0 || error.status >= 500;
+  if (keep || error.code === "device" || error.code === "replayed") {
+    setSending(sending, false);
+    tell("sending", sentence(error));
+    return;
+  }
+  state.photos = [];
+  document.querySelector(".corner").inert = false;
+  const step = error.step === "purposes" ? first : error.step;
+  if (step === "signature") pad.clear();
+  if (step === "camera") {
+    show("camera");
+    count(0);
+    guidance.textContent = "";
+    setAgain(true);
+    tell("camera", sentence(error));
+    return;
+  }
+  go(order.includes(step) ? step : "notice", sentence(error));
+}
+
+/* What is under way cannot be left half-way: the corner waits for the answer. */
+function setSending(sending, underWay) {
+  document.querySelector(".corner").inert = underWay;
+  sending.querySelector("[data-waiting]").hidden = !underWay;
+  sending.querySelector("[data-resend]").hidden = underWay;
+  sending.querySelector("[data-stop]").hidden = underWay;
+  clearProblem(sending);
+}
+
+/* What to say: the server's own sentence when it sent one, else ours of that name. */
+function sentence(error) {
+  if (error instanceof RequestError) {
+    return error.text || say(error.code === "device" ? "device" : "offline");
+  }
+  return say(error.name === "CameraError" ? error.code : "offline");
+}
+
+/* ---- receipt ---- */
+
+function finish(receipt) {
+  state.photos = [];
+  document.querySelector(".corner").inert = false;
+  const qr = new DOMParser().parseFromString(receipt.qr_svg, "image/svg+xml").documentElement;
+  const slot = root.querySelector("[data-qr]");
+  slot.replaceChildren(...(qr.nodeName === "svg" ? [document.importNode(qr, true)] : []));
+  root.querySelector("[data-until]").textContent = receipt.until;
+  root.querySelector("[data-code]").textContent = receipt.code;
+  const address = new URL(receipt.url, location.href);
+  root.querySelector("[data-address]").textContent = address.host + address.pathname;
+  fillAnswers();
+  show("done");
+}
+
+/* ---- the wiring ---- */
+
+root.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  const { dataset } = button;
+  if ("answer" in dataset) answer(button);
+  else if ("next" in dataset) next();
+  else if ("back" in dataset) back();
+  else if ("refuseAll" in dataset) decline(purposeKeys);
+  else if ("clear" in dataset) pad.clear();
+  else if ("sign" in dataset) sign();
+  else if ("again" in dataset) look();
+  else if ("stop" in dataset) decline(purposeKeys);
+  else if ("resend" in dataset) submit();
+  else if ("print" in dataset) print();
+  else if ("againFromStart" in dataset) go(first);
+});
+nameForm.addEventListener("submit", takeName);
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button && "leave" in button.dataset) leave();
+  else if (button && "open" in button.dataset) openDialog(button.dataset.open);
+  else if (button && "close" in button.dataset) button.closest("dialog").close();
+  const menu = document.querySelector("details.tongues[open]");
+  if (menu && !menu.contains(event.target)) menu.open = false;
+});
+
+function openDialog(id) {
+  const dialog = document.getElementById(id);
+  dialog.showModal();
+  dialog.querySelector("[tabindex='-1']")?.focus();
+}
+
+addEventListener("pagehide", forget);
+addEventListener("pageshow", (event) => {
+  if (event.persisted) leave();
+});
+watch(idleDialog, leave);
+
+const address = new URL(location.href);
+if (address.searchParams.has("changed")) {
+  history.replaceState(null, "", address.pathname);
+  root.querySelector("[data-changed]").hidden = false;
+}
+screen("notice").querySelector("h1").focus({ preventScroll: true });
