@@ -135,7 +135,7 @@ def test_closing_ends_it_for_whoever_waits(colours: Path) -> None:
 
 @pytest.mark.parametrize("source", ["", "   ", "http://camera/stream", "ftp://x/y"])
 def test_a_source_that_cannot_be_one_is_refused(source: str) -> None:
-    with pytest.raises(ValueError, match="source|rtsp"):
+    with pytest.raises(ValueError, match=r"source|rtsp"):
         open_stream(source)
 
 

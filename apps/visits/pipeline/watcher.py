@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 Mode = Literal["count", "lane"]
 
 FRAMES_PER_SECOND: dict[Mode, float] = {"count": 5.0, "lane": 10.0}
+"""While nobody is there."""
+FOLLOW_PER_SECOND = 10.0
+"""While somebody is: at 5 a walk moves a face by nearly two of its widths between frames, and
+people side by side cannot be told apart by place."""
 LONGEST_SKIP = 1.0
 """Seconds between two looks while anybody is there, however still."""
 REPORT_SECONDS = 5.0
@@ -151,7 +155,7 @@ class Watcher:
     def _begin(self) -> None:
         """A clean start: nobody is there yet."""
         self._gate = MotionGate()
-        self._pace = Pace(FRAMES_PER_SECOND[self.camera.mode])
+        self._pace = Pace()
         self._tracker = Tracker()
         self._mode = self._counting if self.camera.mode == "count" else self._new_lane()
         self._last_at = 0.0
@@ -171,12 +175,16 @@ class Watcher:
     def _watch(self, stop: Event) -> None:
         while not stop.is_set() and not self._stream.ended:
             frame = self._stream.take(TAKE_SECONDS)
-            if frame is not None and self._pace.due(frame.at):
+            if frame is not None and self._pace.due(frame.at, self._rate()):
                 self._look(frame)
             if self._clock.monotonic() >= self._next_report:
                 self._report()
                 self._next_report = self._clock.monotonic() + REPORT_SECONDS
         self._mode.leave(self._tracker.clear())
+
+    def _rate(self) -> float:
+        idle = FRAMES_PER_SECOND[self.camera.mode]
+        return FOLLOW_PER_SECOND if self._tracker.live else idle
 
     def _look(self, frame: Frame) -> None:
         image = frame.image
@@ -239,21 +247,22 @@ class _Told:
 class Pace:
     """Lets at most so many frames a second through, on average."""
 
-    def __init__(self, per_second: float) -> None:
-        self._interval = 1.0 / per_second
-        self._due: float | None = None
+    def __init__(self) -> None:
+        self._plan: float | None = None
+        """Where on an even beat the last frame that was used belongs, Unix seconds."""
         self._last = float("-inf")
 
-    def due(self, at: float) -> bool:
+    def due(self, at: float, per_second: float) -> bool:
         """Whether the frame of Unix second `at` is to be used."""
-        if self._due is None or at < self._last:
-            self._due = at
+        if self._plan is None or at < self._last:
+            self._plan = at - 1.0 / per_second
         self._last = at
+        interval = 1.0 / per_second
         # A tenth of tolerance: the times of a 10 fps camera tremble.
-        if at < self._due - 0.1 * self._interval:
+        if at < self._plan + 0.9 * interval:
             return False
-        # Steps of the plan, not of the frames, or 25 fps would give 8 instead of 10.
-        self._due = max(self._due, at - self._interval) + self._interval
+        # Steps of the beat, not of the frames, or 25 fps would give 8 instead of 10.
+        self._plan = max(self._plan + interval, at - interval)
         return True
 
 
