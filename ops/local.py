@@ -135,6 +135,7 @@ def local(
         )
         if servers:
             with step(f"Starting {' and '.join(server.name for server in servers)}"):
+                supervisor.start(SERVERS)
                 _await_servers(supervisor, run, {server.name for server in servers})
         yield Local(folder, environment, supervisor)
 
@@ -217,6 +218,8 @@ def _valkey(run: Path) -> Program:
             *("env", "-u", "CONSENTRY_SECRET_KEY", _valkey_program()),
             *("--port", "0", "--unixsocket", socket, "--unixsocketperm", "700"),
             *("--dir", socket.parent, "--save", "", "--appendonly", "no", "--maxmemory", "128mb"),
+            # Its title would be written over its environment, where the run's mark is.
+            *("--set-proc-title", "no"),
         ],
         group=SERVERS,
         user=_servers_user(),
@@ -312,11 +315,7 @@ def _await_servers(supervisor: Supervisor, run: Path, names: set[str]) -> None:
                 _make_owner(host)
                 names.discard("PostgreSQL")
         except (redis.RedisError, psycopg.OperationalError):
-            if supervisor.process.poll() is not None:
-                raise Refusal(
-                    "The supervisor ended at once. It said:\n"
-                    + last_lines(supervisor.logs / "supervisord.err")
-                ) from None
+            supervisor.require_well()
             time.sleep(0.05)
 
 
@@ -330,40 +329,36 @@ def _make_owner(host: Path) -> None:
     with psycopg.connect(
         host=str(host), user="postgres", dbname="postgres", autocommit=True
     ) as connection:
-        if not connection.execute("SELECT FROM pg_roles WHERE rolname = 'consentry'").fetchone():
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'consentry'").rowcount:
             connection.execute("CREATE ROLE consentry LOGIN CREATEDB CREATEROLE")
-        if not connection.execute("SELECT FROM pg_database WHERE datname = 'consentry'").fetchone():
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'consentry'").rowcount:
             connection.execute("CREATE DATABASE consentry OWNER consentry")
 
 
 def _require_database(url: str) -> None:
     try:
         psycopg.connect(url, connect_timeout=5).close()
-    except psycopg.Error as error:
-        raise Refusal(
-            f"DATABASE_URL does not answer: {_address(url)}: {_reason(error)}\n"
-            "Start that PostgreSQL, correct the address, or unset DATABASE_URL to use a local one."
-        ) from None
+    except psycopg.ProgrammingError:  # its words would carry the password
+        raise Refusal("DATABASE_URL is not an address that begins with postgresql://") from None
+    except psycopg.OperationalError as error:
+        raise _unanswered("DATABASE_URL", url, "PostgreSQL", error) from None
 
 
 def _require_redis(url: str) -> None:
     try:
         redis.Redis.from_url(url, socket_connect_timeout=5, retry=AT_ONCE).ping()
-    except (redis.RedisError, ValueError) as error:
-        raise Refusal(
-            f"REDIS_URL does not answer: {_address(url)}: {_reason(error)}\n"
-            "Start that Redis, correct the address, or unset REDIS_URL to use a local one."
-        ) from None
-
-
-def _address(url: str) -> str:
-    """An address without the user and password that it may carry."""
-    try:
-        parts = urlsplit(url)
-        return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
     except ValueError:
-        return "not an address"
+        raise Refusal("REDIS_URL is not an address that begins with redis:// or unix://") from None
+    except redis.RedisError as error:
+        raise _unanswered("REDIS_URL", url, "Redis", error) from None
 
 
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+def _unanswered(name: str, url: str, server: str, error: Exception) -> Refusal:
+    """The address without the user and password that it may carry, and what to do."""
+    parts = urlsplit(url)
+    where = f"{parts.hostname or parts.path}{f':{parts.port}' if parts.port else ''}"
+    why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return Refusal(
+        f"{name} names {where}, and no {server} answers there: {why}.\n"
+        f"Start it, correct the address, or unset {name} to use a local one."
+    )

@@ -115,7 +115,7 @@ def _lane_clip(running: Local) -> Path:
         with step("Making the lane camera's clip"):
             unfinished = clip.with_stem("unfinished")
             _python(
-                *("-m", "ops.clips", str(unfinished)),
+                *("-m", "ops.clips", str(unfinished), "--kind", "lane"),
                 running=running,
                 log=running.folder.logs / "clips.log",
             )

@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,11 +47,22 @@ class Supervisor:
     """A running supervisord and the programs that it was given."""
 
     process: subprocess.Popen[bytes]
-    programs: Sequence[Program]
     socket: Path
     logs: Path
 
+    def await_answer(self) -> None:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self._ask("getState")
+                return
+            except Refusal:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
     def start(self, group: int) -> None:
+        """Start a group's programs now: being asked wakes it, or it would sleep out its second."""
         self._ask("startProcessGroup", str(group), False)
 
     def states(self) -> dict[str, str]:
@@ -91,7 +103,8 @@ class Supervisor:
         except (OSError, http.client.HTTPException, Fault) as error:
             raise Refusal(
                 f"The supervisor does not answer ({error}). The end of its log:\n"
-                f"{last_lines(self.logs / 'supervisord.log')}"
+                f"{last_lines(self.logs / 'supervisord.log')}\n"
+                f"{last_lines(self.logs / 'supervisord.err')}"
             ) from error
         finally:
             transport.close()
@@ -101,7 +114,7 @@ class Supervisor:
 def supervised(
     programs: Sequence[Program], *, run: Path, logs: Path, environment: dict[str, str]
 ) -> Iterator[Supervisor]:
-    """Run supervisord over `programs`, those of the group SERVERS started at once.
+    """Run supervisord over `programs`, none of which is started yet.
 
     It lives in a session of its own: Ctrl-C at the terminal reaches us alone, and we stop the
     processes in order. Its configuration holds no secret; those are in the environment only.
@@ -117,8 +130,9 @@ def supervised(
         stderr=(logs / "supervisord.err").open("wb"),
         start_new_session=True,
     )
-    supervisor = Supervisor(process, programs, run / "supervisor.sock", logs)
+    supervisor = Supervisor(process, run / "supervisor.sock", logs)
     try:
+        supervisor.await_answer()
         yield supervisor
     finally:
         supervisor.shut_down()
@@ -150,7 +164,7 @@ def _configuration(programs: Sequence[Program], *, run: Path, logs: Path) -> str
             f"[program:{program.name}]",
             f"command={shlex.join(str(word) for word in program.command)}",
             f"directory={ROOT}",
-            f"autostart={'true' if program.group == SERVERS else 'false'}",
+            "autostart=false",
             "autorestart=true",
             f"startsecs={program.settles_after}",
             f"stopsignal={program.stop_signal}",
