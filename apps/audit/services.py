@@ -127,31 +127,36 @@ def inclusion(entry: Entry, head: Checkpoint) -> list[str]:
 
 
 def verify() -> Verification:
-    """Walk everything: each leaf from its row, no gap, each checkpoint's root and signature."""
-    hashes: list[bytes] = []
-    for entry in Entry.objects.order_by("seq").iterator(chunk_size=5000):
-        if entry.seq != len(hashes) + 1:
-            return _broken(hashes, f"entry {len(hashes) + 1} is missing")
-        if leaf(entry) != bytes(entry.leaf):
-            return _broken(hashes, f"entry {entry.seq} was changed")
-        hashes.append(bytes(entry.leaf))
+    """Walk everything once: each leaf from its row, no gap, each checkpoint's root and signature."""
+    tree = merkle.Frontier()
+    heads = list(Checkpoint.objects.order_by("size"))
     key = signing.public_jwk()
-    for head in Checkpoint.objects.order_by("size"):
-        if head.size > len(hashes):
-            return _broken(hashes, f"entries after {len(hashes)} are missing")
-        try:
-            signed = signing.verify(head.signature, key)
-        except signing.BadSignature:
-            return _broken(hashes, f"the checkpoint at {head.size} is not signed by this house")
-        if signed["size"] != head.size or signed["root"] != merkle.root(hashes[: head.size]).hex():
-            return _broken(
-                hashes, f"an entry before {head.size + 1} was changed after its checkpoint"
-            )
-    return Verification(len(hashes), merkle.root(hashes).hex(), ok=True)
+    for entry in Entry.objects.order_by("seq").iterator(chunk_size=5000):
+        if entry.seq != tree.size + 1:
+            return _broken(tree, f"entry {tree.size + 1} is missing")
+        if leaf(entry) != bytes(entry.leaf):
+            return _broken(tree, f"entry {entry.seq} was changed")
+        tree.append(bytes(entry.leaf))
+        while heads and heads[0].size == tree.size:
+            if problem := _head_problem(heads.pop(0), tree, key):
+                return _broken(tree, problem)
+    if heads:
+        return _broken(tree, f"entries after {tree.size} are missing")
+    return Verification(tree.size, tree.root().hex(), ok=True)
 
 
-def _broken(hashes: list[bytes], problem: str) -> Verification:
-    return Verification(len(hashes), merkle.root(hashes).hex(), ok=False, problem=problem)
+def _head_problem(head: Checkpoint, tree: merkle.Frontier, key: dict[str, str]) -> str:
+    try:
+        signed = signing.verify(head.signature, key, CHECKPOINT_TYPE)
+    except signing.BadSignature:
+        return f"the checkpoint at {head.size} is not signed by this house"
+    if signed["size"] != head.size or signed["root"] != tree.root().hex():
+        return f"an entry up to {head.size} was changed after its checkpoint"
+    return ""
+
+
+def _broken(tree: merkle.Frontier, problem: str) -> Verification:
+    return Verification(tree.size, tree.root().hex(), ok=False, problem=problem)
 
 
 def _iso(at: datetime) -> str:

@@ -140,9 +140,10 @@ class Keeper(threading.Thread):
 
     def _beat(self, work: psycopg.Connection[Any], channel: str) -> None:
         row = work.execute(
-            """UPDATE recognition_recognizer SET seen_at = clock_timestamp(), templates = %s
+            """UPDATE recognition_recognizer
+                  SET seen_at = clock_timestamp(), templates = %s, generation = %s
                 WHERE id = %s RETURNING seen_at AS now""",
-            [len(self.gallery), self.id],
+            [len(self.gallery), self._keyring.newest, self.id],
         ).fetchone()
         if row is None:
             self._register(work)

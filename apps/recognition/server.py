@@ -17,15 +17,16 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from numpy.typing import NDArray
 
 from apps.recognition import protocol
 from apps.recognition.client import Decision, Match
-from apps.recognition.engine.packs import Pack
+from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.gallery import Gallery
 from apps.recognition.keeper import Keeper, binding_of
-from apps.visitors.vault import FileKeyring, new_data_key, seal, wrap
+from apps.visitors.vault import FileKeyring, generation_of, new_data_key, seal, wrap
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Desk:
         wrapped = wrap(data_key, visitor=visitor, organization=organization, keyring=self.keyring)
         reply = {
             "wrapped_key": base64.b64encode(wrapped).decode(),
-            "generation": self.keyring.newest,
+            "generation": generation_of(wrapped),
             "pack": self.pack.name,
             "pack_version": self.pack.version,
         }
@@ -190,6 +191,21 @@ class Server(socketserver.UnixStreamServer):
             except Exception as error:
                 # The message of an exception may quote what was sent; its type may not.
                 log.error("a request failed (%s)", type(error).__name__)
+
+
+def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper]:
+    """Open keyring, pack and socket as the settings name them; the keeper is not started yet.
+
+    Raises KeyFileError, PackBroken, LicenceRefused, SocketTaken.
+    """
+    env = settings.CONSENTRY
+    keyring = FileKeyring.load(env.keyring_path)
+    pack = load_pack(env.packs, allow_noncommercial=env.allow_noncommercial, threads=threads)
+    gallery = Gallery(pack.dim)
+    keeper = Keeper(
+        database=env.database_url.get_secret_value(), pack=pack, keyring=keyring, gallery=gallery
+    )
+    return Server(env.socket, Desk(pack, keyring, gallery, keeper, disclose)), keeper
 
 
 def _mean(probes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -33,7 +33,9 @@ class Visitor(models.Model):
 class DataKey(models.Model):
     """The visitor's own key, wrapped by one generation of the keyring."""
 
-    visitor = models.OneToOneField(Visitor, models.CASCADE, primary_key=True, related_name="data_key")
+    visitor = models.OneToOneField(
+        Visitor, models.CASCADE, primary_key=True, related_name="data_key"
+    )
     wrapped = models.BinaryField()
     generation = models.PositiveIntegerField()
 

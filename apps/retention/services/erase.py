@@ -8,6 +8,7 @@ Until then the erasure is *pending*, visible, and the sweep tries again. It is n
 done before.
 """
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -132,15 +133,16 @@ def complete(erasure: Erasure) -> Erasure:
 
 def await_acknowledgements(erasure: Erasure, seconds: float) -> Erasure:
     """Wait up to `seconds` for the recognizers' word, then complete if it came."""
+    deadline = time.monotonic() + seconds
     with connection.cursor() as cursor:
         cursor.execute("LISTEN acknowledged")
         try:
             erasure = complete(erasure)
-            raw = connection.connection
-            for _notice in raw.notifies(timeout=seconds):
+            while erasure.state != Erasure.State.COMPLETE and time.monotonic() < deadline:
+                # One at a time: the connection is locked while its notices are read.
+                waiting = max(0.0, deadline - time.monotonic())
+                list(connection.connection.notifies(timeout=waiting, stop_after=1))
                 erasure = complete(erasure)
-                if erasure.state == Erasure.State.COMPLETE:
-                    break
         finally:
             cursor.execute("UNLISTEN acknowledged")
     return erasure

@@ -1,0 +1,1 @@
+"""Recognition: crop in, decision out. No name leaves the gallery."""

@@ -1,0 +1,1 @@
+"""Visitors and their sealed templates. Nothing here can open a template; the recognizer can."""

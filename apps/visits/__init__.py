@@ -1,0 +1,1 @@
+"""Visits of people who signed, footfall of everybody, the floor board."""

@@ -1,0 +1,234 @@
+"""One small house for every test: real PostgreSQL, real Redis, real models, real processes.
+
+The environment comes from `ops/test`, which starts the servers.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from numpy.typing import NDArray
+
+from apps.audit import signing
+from apps.consent import services as consents
+from apps.consent.models import Consent, Notice, NoticeText, Purpose
+from apps.recognition.client import Recognizer
+from apps.recognition.engine.align import align
+from apps.recognition.engine.detection import load_detector
+from apps.recognition.engine.starter import build_starter
+from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
+from apps.visitors.models import Visitor
+from apps.visitors.services import SealedTemplate, enroll
+from apps.visitors.vault import FileKeyring
+from tests import faces
+
+SIGNATURE = [[[i / 40, 0.5 + (i % 3) / 20] for i in range(40)]]
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keys_and_pack() -> None:
+    """The keyring, the signing key and the starter pack, made once where the settings say."""
+    env = settings.CONSENTRY
+    for path, create in (
+        (env.keyring_path, FileKeyring.create),
+        (env.signing_key_path, signing.create_key),
+    ):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            create(path)
+    build_starter(env.packs)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: object) -> None:
+    """Let the test runner empty tables between tests; the ledger's own test turns this back on."""
+    with django_db_blocker.unblock(), connection.cursor() as cursor:  # type: ignore[attr-defined]
+        for table in ("audit_entry", "audit_checkpoint"):
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_truncate")
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A store with everything that a lawful lane needs."""
+
+    organization: Organization
+    store: Store
+    text: NoticeText
+    kiosk: Device
+    camera: Camera
+    staff: User
+    dpo: User
+
+    def draft(self, **changes: object) -> Consent:
+        """A consent to recognition and history, not signed yet."""
+        values: dict[str, object] = {
+            "device": self.kiosk,
+            "locale": "en",
+            "notice": str(self.text.pk),
+            "digest": self.text.digest,
+            "purposes": [Purpose.LANE, Purpose.HISTORY],
+            "age_confirmed": True,
+            "signature": SIGNATURE,
+        }
+        return consents.draft(**{**values, **changes})  # type: ignore[arg-type]
+
+    def visitor(self, name: str = "Ms Chen", **changes: object) -> Visitor:
+        """An enrolled visitor whose template is sealed bytes that nobody opens in this test."""
+        import uuid
+
+        signed = consents.sign(self.draft(**changes))
+        sealed = SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", "consentry-starter", "1")
+        return enroll(
+            visitor=uuid.uuid4(),
+            consent=signed.consent,
+            greeting_name=name,
+            contact="",
+            template=sealed,
+            actor="test",
+        )
+
+
+@pytest.fixture
+def house(db: None) -> House:
+    return build_house()
+
+
+def build_house() -> House:
+    """Make the house in the current database."""
+    organization = Organization.objects.create(
+        name="Harbour Motors",
+        address="1 Harbour Street",
+        contact_name="Data protection office",
+        contact_email="privacy@harbour.example",
+    )
+    store = Store.objects.create(
+        organization=organization,
+        name="Harbour Street",
+        slug="harbour-street",
+        jurisdiction="eu",
+        non_face_check_in="Show your card.",
+    )
+    notice = Notice.objects.create(organization=organization, version=1)
+    for locale, short in (("en", "We greet you by name."), ("zh-hans", "我们称呼您的名字。")):
+        NoticeText.objects.create(
+            notice=notice, locale=locale, short=short, full=f"{short}\n\n{short}"
+        )
+    consents.publish(notice=notice, actor="test")
+    staff = User.objects.create_user("linda", password="a long password", first_name="Linda")
+    dpo = User.objects.create_user("diana", password="a long password", first_name="Diana")
+    Role.objects.create(user=staff, store=store, kind=Role.Kind.STAFF)
+    Role.objects.create(user=dpo, store=store, kind=Role.Kind.DPO)
+    camera = Camera.objects.create(
+        store=store,
+        name="Lane",
+        mode=Camera.Mode.LANE,
+        source="lane.mp4",
+        zone=[[0, 0], [1, 0], [1, 1], [0, 1]],
+        signage_confirmed_at=timezone.now(),
+    )
+    now = timezone.now()
+    Assessment.objects.create(
+        camera=camera,
+        necessity="Greeting those who asked for it.",
+        max_faces=1,
+        signed_by=dpo,
+        signed_at=now,
+        expires_at=now + timedelta(days=365),
+    )
+    return House(
+        organization=organization,
+        store=store,
+        text=NoticeText.objects.get(notice=notice, locale="en"),
+        kiosk=Device.objects.create(store=store, name="Tablet"),
+        camera=camera,
+        staff=staff,
+        dpo=dpo,
+    )
+
+
+@pytest.fixture(scope="session")
+def crops_of(keys_and_pack: None) -> Callable[[int], NDArray[np.uint8]]:
+    """Three aligned crops (3, 112, 112, 3) of one of the six people of the packaged picture."""
+    detector = load_detector(settings.CONSENTRY.packs)
+    made: dict[int, NDArray[np.uint8]] = {}
+
+    def crops(index: int) -> NDArray[np.uint8]:
+        if index not in made:
+            found = []
+            for frame in faces.frames(index, seconds=0.3, fps=10):
+                (face,) = detector.detect(frame)
+                found.append(align(frame, face.landmarks))
+            made[index] = np.stack(found)
+        return made[index]
+
+    return crops
+
+
+class Process:
+    """One of the house's long-running commands as a real process on the test database."""
+
+    def __init__(self, *arguments: str, ready: str = "ready") -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": test_database_url()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip())
+            if line.startswith(ready):
+                return
+        raise AssertionError("\n".join(self.lines))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def stop(self) -> int:
+        """End it as a supervisor would and return its exit code."""
+        self._process.terminate()
+        code = self._process.wait(timeout=15)
+        assert self._process.stdout is not None
+        self.lines += self._process.stdout.read().splitlines()
+        return code
+
+
+def test_database_url() -> str:
+    """DATABASE_URL with the name of the test runner's own database."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    return parts._replace(path="/" + str(connection.settings_dict["NAME"])).geturl()
+
+
+test_database_url.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def recognizer(transactional_db: None) -> Iterator[Recognizer]:
+    """A real recognizer process on the test database."""
+    process = Process("recognizer")
+    yield Recognizer(settings.CONSENTRY.socket)
+    process.stop()
