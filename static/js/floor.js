@@ -42,10 +42,10 @@ function readCard(html, id) {
   return card ? document.importNode(card, true) : null;
 }
 
-function place(card) {
+function place(card, focus = false) {
   const known = document.getElementById(card.id);
   if (known) {
-    const focused = known.contains(document.activeElement);
+    const focused = focus || known.contains(document.activeElement);
     known.replaceWith(card);
     if (focused) {
       const heading = card.querySelector("h2");
@@ -134,7 +134,7 @@ list.addEventListener("submit", async (event) => {
     });
     const card = readCard(await reply.text(), id);
     if (!card) throw new Error("no card in the reply");
-    place(card);
+    place(card, true);
   } catch {
     /* Without a card in the reply the plain form knows the way: a log-in, or a sentence why not. */
     button.disabled = false;
