@@ -268,9 +268,14 @@ function sentence(error) {
 function finish(receipt) {
   state.photos = [];
   document.querySelector(".corner").inert = false;
-  const qr = new DOMParser().parseFromString(receipt.qr_svg, "image/svg+xml").documentElement;
+  /* Parsed as inert HTML: the drawing comes without a namespace, which an XML parser would miss. */
+  const drawn = new DOMParser().parseFromString(receipt.qr_svg, "text/html").querySelector("svg");
   const slot = root.querySelector("[data-qr]");
-  slot.replaceChildren(...(qr.nodeName === "svg" ? [document.importNode(qr, true)] : []));
+  if (drawn) {
+    drawn.setAttribute("role", "img");
+    drawn.setAttribute("aria-label", say("qr"));
+    slot.replaceChildren(document.importNode(drawn, true));
+  }
   root.querySelector("[data-until]").textContent = receipt.until;
   root.querySelector("[data-code]").textContent = receipt.code;
   const address = new URL(receipt.url, location.href);
