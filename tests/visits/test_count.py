@@ -18,8 +18,8 @@ from apps.visits.pipeline.count import Counting, Footfall
 from apps.visits.pipeline.track import Tracker
 from apps.visits.pipeline.watcher import CameraSpec, Watcher
 from apps.visits.pipeline.zone import Line, Zone
-from tests.faces import walk_by
-from tests.visits.cameras import CAMERA, START, STORE, recording
+from tests.faces import frames, walk_by
+from tests.visits.cameras import CAMERA, START, STORE, FastClock, recording
 
 ROOT = Path(__file__).parents[2]
 DOOR = ((0.5, 1.0), (0.5, 0.0))
@@ -33,6 +33,7 @@ def _counted(
     line: tuple[tuple[float, float], ...] | None = DOOR,
     zone: tuple[tuple[float, float], ...] | None = None,
     start: float = START,
+    clock: FastClock | None = None,
 ) -> list[Footfall]:
     camera = CameraSpec(CAMERA, STORE, "entrance", "-", "count", zone=zone, line=line)
     heard: list[tuple[UUID, Footfall]] = []
@@ -41,6 +42,7 @@ def _counted(
         recording(clip, start=start),
         detector,
         on_footfall=lambda camera, footfall: heard.append((camera, footfall)),
+        clock=clock,
     )
     watcher.run(Event())
     assert all(camera == CAMERA for camera, _ in heard)
@@ -122,6 +124,24 @@ def test_a_count_that_could_not_be_delivered_is_delivered_later_and_once() -> No
         counting.flush(gone)
     assert _told(counting) == (1, 0)
     assert _told(counting) == (0, 0)
+
+
+def test_a_counter_that_failed_does_not_count_one_person_for_another(detector: Detector) -> None:
+    class FailsOnce:
+        failed = False
+
+        def detect(self, image: Image) -> list[Face]:
+            found = detector.detect(image)
+            if not self.failed and found[0].box[0] > 320:
+                self.failed = True
+                raise RuntimeError
+            return found
+
+    left = [np.roll(image, -180, axis=1) for image in frames(2, seconds=0.8)]
+    right = [np.roll(image, 180, axis=1) for image in frames(2, seconds=0.8)]
+    failing = FailsOnce()
+    assert _counted(failing, [*left, *right], clock=FastClock()) == []
+    assert failing.failed
 
 
 def _modules_after(code: str) -> set[str]:

@@ -205,6 +205,8 @@ def test_a_stop_ends_a_camera_that_gives_no_frames(detector: Detector, tmp_path:
         ({"mode": "lane", "zone": WHOLE, "max_faces": 0}, "at least one face"),
         ({"mode": "count", "zone": [(0, 0), (1, 1)]}, "three corners"),
         ({"mode": "count", "line": [(0, 0)]}, "two ends"),
+        ({"mode": "count", "line": [0.5, 0.7]}, "list of two points"),
+        ({"mode": "count", "zone": [None, 3, "x"]}, "list of corners"),
     ],
 )
 def test_a_camera_that_may_not_run_is_refused(spec: dict[str, Any], says: str) -> None:

@@ -59,6 +59,10 @@ class Counting:
         for track in lost:
             self._known.pop(track.id, None)
 
+    def forget(self) -> None:
+        """Forgets all tracks, and keeps what was counted."""
+        self._known.clear()
+
     def flush(self, send: Callable[[Footfall], None]) -> None:
         """Hands over what was counted since the last time; what `send` raises for is kept."""
         for quarter in sorted(self._counts):

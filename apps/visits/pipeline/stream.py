@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 State = Literal["opening", "live", "waiting", "ended", "stopped"]
 
-OPEN_TIMEOUT = 10.0
+OPEN_TIMEOUT = 5.0
 READ_TIMEOUT = 5.0
 """Seconds without a byte after which a camera counts as gone."""
 RECENT = 300.0

@@ -67,8 +67,11 @@ class CameraSpec:
             raise ValueError("a lane's assessment allows at least one face")
         if self.line and len(self.line) != 2:
             raise ValueError("a line has two ends")
-        Zone(self.zone)
-        self.counting_line()
+        try:
+            Zone(self.zone)
+            self.counting_line()
+        except TypeError:
+            raise ValueError("a line is a list of two points, each [x, y]") from None
 
     def counting_line(self) -> Line | None:
         """The line as a value, or None."""
@@ -157,6 +160,8 @@ class Watcher:
         self._gate = MotionGate()
         self._pace = Pace()
         self._tracker = Tracker()
+        # A new tracker numbers from the start: an old place must not be taken for a new face's.
+        self._counting.forget()
         self._mode = self._counting if self.camera.mode == "count" else self._new_lane()
         self._last_at = 0.0
         self._last_look = 0.0

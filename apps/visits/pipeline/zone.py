@@ -46,7 +46,10 @@ class Zone:
         """points: at least three corners, each 0 to 1. Raises ValueError."""
         self._corners: NDArray[np.float32] | None = None
         if points:
-            corners = np.asarray(points, dtype=np.float32)
+            try:
+                corners = np.asarray(points, dtype=np.float32)
+            except (TypeError, ValueError):
+                raise ValueError("a zone is a list of corners, each [x, y]") from None
             if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
                 raise ValueError("a zone needs at least three corners, each [x, y]")
             if not (np.isfinite(corners).all() and (corners >= 0).all() and (corners <= 1).all()):
