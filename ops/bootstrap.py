@@ -57,7 +57,8 @@ def run(arguments: list[str]) -> NoReturn:
 
 def test(arguments: list[str]) -> NoReturn:
     install(DEVELOPMENT)
-    go_on("ops.within", ["--browser", "python", "-m", "pytest", *arguments])
+    own = ["-o", f"cache_dir={VENV / 'pytest'}", "--output", str(VENV / "test-results")]
+    go_on("ops.within", ["--browser", "python", "-m", "pytest", *own, *arguments])
 
 
 def go_on(module: str, arguments: list[str]) -> NoReturn:
@@ -66,7 +67,7 @@ def go_on(module: str, arguments: list[str]) -> NoReturn:
         **os.environ,
         "VIRTUAL_ENV": str(VENV),
         "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "PYTHONPYCACHEPREFIX": str(VENV / "pycache"),
+        "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", str(VENV / "pycache")),
     }
     os.chdir(ROOT)
     command = [str(PYTHON), "-m", module, *arguments]
