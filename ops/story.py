@@ -1,4 +1,4 @@
-"""The main job, unattended: a face opts in, returns, is greeted, withdraws, returns, is not greeted.
+"""The main job, unattended: opt in, return, be greeted, withdraw, return, not be greeted.
 
 Runs against the processes that `ops/up` started, over HTTP as tablet, staff and customer do; it
 looks into the database only to read clocks and counters. Last line: JSON, see `measures`.
@@ -158,9 +158,7 @@ def tell(demo: dict[str, Any], origin: str) -> dict[str, Any]:
     facts = payload(certificate.body)
     unmatchable_ms = seconds(facts["requested_at"], facts["unmatchable_at"]) * 1000
     erased_s = seconds(facts["requested_at"], facts["issued_at"])
-    say(
-        f"she withdraws: unmatchable after {unmatchable_ms:.0f} ms, certified after {erased_s:.2f} s"
-    )
+    say(f"she withdraws: unmatchable in {unmatchable_ms:.0f} ms, certified in {erased_s:.2f} s")
     say("the offline verifier accepts the certificate")
 
     list(board.cards(0.5))

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Salt(models.Model):
-    """What links ledger entries to one visitor. It dies with the visitor; the tree still verifies."""
+    """What links ledger entries to one visitor. It dies with them; the tree still verifies."""
 
     subject = models.UUIDField(primary_key=True)
     secret = models.BinaryField(max_length=32)

@@ -127,7 +127,7 @@ def inclusion(entry: Entry, head: Checkpoint) -> list[str]:
 
 
 def verify() -> Verification:
-    """Walk everything once: each leaf from its row, no gap, each checkpoint's root and signature."""
+    """Walk everything once: each leaf from its row, no gap, each checkpoint as it was signed."""
     tree = merkle.Frontier()
     heads = list(Checkpoint.objects.order_by("size"))
     key = signing.public_jwk()

@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Environment(BaseSettings):
-    """Every setting an operator may name. Secrets are `SecretStr`, so that no report prints them."""
+    """Every setting an operator may name. Secrets are `SecretStr`: no report prints them."""
 
     model_config = SettingsConfigDict(env_prefix="CONSENTRY_", extra="ignore")
 

@@ -20,7 +20,7 @@ from apps.stores.models import Device, Store
 
 # How long the proof of a consent is kept after it ended: the time in which it may be asked for.
 PROOF_YEARS = timedelta(days=3 * 365)
-SECRET_ALPHABET = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+CODE_SIGNS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 
 
 class ConsentRefused(ValueError):
@@ -197,11 +197,11 @@ def _notice_changed() -> ConsentRefused:
 
 def new_secret() -> str:
     """Return a receipt code of 24 signs, about 119 bits."""
-    signs = [secrets.choice(SECRET_ALPHABET) for _ in range(24)]
+    signs = [secrets.choice(CODE_SIGNS) for _ in range(24)]
     return "-".join("".join(signs[start : start + 4]) for start in range(0, 24, 4))
 
 
 def secret_digest(secret: Any) -> str:
     """Return the digest under which a receipt is found, however the code was typed."""
-    plain = "".join(sign for sign in str(secret).upper() if sign in SECRET_ALPHABET)
+    plain = "".join(sign for sign in str(secret).upper() if sign in CODE_SIGNS)
     return hashlib.sha256(plain.encode()).hexdigest()

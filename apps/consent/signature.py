@@ -1,5 +1,6 @@
 """A finger signature: the drawn path only. Speed and pressure would be biometrics themselves."""
 
+import itertools
 import math
 from typing import Any
 
@@ -25,9 +26,7 @@ def check_path(strokes: Any) -> None:
     if len(points) > MAX_POINTS or not all(_is_point(point) for point in points):
         raise BadSignaturePath(_("Please sign again, inside the box."))
     length = sum(
-        math.dist(one, other)
-        for stroke in strokes
-        for one, other in zip(stroke, stroke[1:], strict=False)
+        math.dist(one, other) for stroke in strokes for one, other in itertools.pairwise(stroke)
     )
     if len(points) < MIN_POINTS or length < MIN_LENGTH:
         raise BadSignaturePath(_("That was very short. Please sign with your name or your sign."))

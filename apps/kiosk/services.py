@@ -75,7 +75,7 @@ class Enrolled:
 def opt_in(*, device: Device, locale: str, form: OptIn) -> Enrolled:
     """Sign, seal and enrol. Raises OptInRefused, ConsentRefused, BadSignaturePath, RecognizerDown.
 
-    The crops are sealed before the transaction begins, so that no lock is held while a network runs.
+    The crops are sealed before the transaction begins: no lock is held while a network runs.
     """
     consent = consents.draft(
         device=device,

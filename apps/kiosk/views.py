@@ -166,14 +166,16 @@ def purposes() -> list[dict[str, str]]:
             "key": Purpose.LANE.value,
             "title": _("May we recognise you when you come back?"),
             "text": _(
-                "A camera at the marked lane compares your face with a sealed template, only in this store."
+                "A camera at the marked lane compares your face with a sealed template, "
+                "only in this store."
             ),
         },
         {
             "key": Purpose.HISTORY.value,
             "title": _("May we remember your visits?"),
             "text": _(
-                "So that we can say “your third visit”. Only visits at which you were recognised are counted."
+                "So that we can say “your third visit”. "
+                "Only visits at which you were recognised are counted."
             ),
         },
         {
@@ -237,7 +239,7 @@ def submit(request: HttpRequest, device: Device) -> HttpResponse:
     try:
         form = OptIn.model_validate_json(request.body)
     except ValidationError as error:
-        field = str((error.errors(include_input=False) or [{"loc": ("",)}])[0]["loc"][0])
+        field = str(next(iter(error.errors(include_input=False)[0]["loc"]), ""))
         step = {"name": "name", "contact": "name", "signature": "signature"}.get(field, "purposes")
         return refusal(400, "form", _("That did not arrive whole. Please try again."), step)
     language = translation.get_language() or "en"

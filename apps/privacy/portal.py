@@ -6,7 +6,8 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.db.models import Min
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -39,7 +40,7 @@ class Portal(AdminSite):
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    ) -> TemplateResponse:
         """The first page: what is late, what is near, and whether everything runs."""
         return super().index(request, {**overview(request), **(extra_context or {})})
 

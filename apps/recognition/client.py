@@ -63,7 +63,7 @@ class MatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`outcome` is "visit", "still_here", "unknown", "unsure" or "refused"; `visit` only with "visit"."""
+    """`outcome`: "visit", "still_here", "unknown", "unsure" or "refused"; `visit` with the first."""
 
     visit: UUID | None
     outcome: str

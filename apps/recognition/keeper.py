@@ -125,7 +125,8 @@ class Keeper(threading.Thread):
     def _register(self, work: psycopg.Connection[Any]) -> None:
         work.execute(
             """INSERT INTO recognition_recognizer
-                   (id, pack, pack_version, licence, commercial, templates, generation, started_at, seen_at)
+                   (id, pack, pack_version, licence, commercial, templates, generation,
+                    started_at, seen_at)
                VALUES (%s, %s, %s, %s, %s, 0, %s, clock_timestamp(), clock_timestamp())
                ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()""",
             [

@@ -1,4 +1,4 @@
-"""How often something may be tried. Without Redis the answer is no: a limit that fails is closed."""
+"""How often something may be tried. Without Redis the answer is no: it fails closed."""
 
 import redis
 

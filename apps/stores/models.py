@@ -123,7 +123,7 @@ class Device(models.Model):
 
 
 class Camera(models.Model):
-    """One camera and the mode it may run in. There is no walk-by mode, and none can be added here."""
+    """One camera and the mode it may run in. There is no walk-by mode, and no room for one."""
 
     class Mode(models.TextChoices):
         COUNT = "count", _("Count people, recognise nobody")
@@ -195,7 +195,7 @@ class Camera(models.Model):
 
 
 class Assessment(models.Model):
-    """An impact assessment of one camera (GDPR 35, PIPL 55), signed by a data protection officer."""
+    """An impact assessment of one camera (GDPR 35, PIPL 55), signed by an officer."""
 
     camera = models.ForeignKey(Camera, models.CASCADE, related_name="assessments")
     necessity = models.TextField()

@@ -84,7 +84,7 @@ class FaceTemplate(models.Model):
 
 
 class Eviction(models.Model):
-    """A template that every recognizer must forget at once. Written by the database's own triggers."""
+    """A template that every recognizer must forget at once. Written by the database itself."""
 
     id = models.BigAutoField(primary_key=True)
     template = models.UUIDField(db_index=True)

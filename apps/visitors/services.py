@@ -26,7 +26,7 @@ class SealedTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What `forget` removed: rows by kind, the evictions to be acknowledged, the key's generation."""
+    """What `forget` removed: rows by kind, evictions to be acknowledged, the key's generation."""
 
     rows: dict[str, int]
     evictions: list[int]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from uuid import UUID
 
 import redis.asyncio
@@ -11,7 +12,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import connection, transaction
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -99,7 +100,7 @@ async def events(request: HttpRequest, slug: str) -> HttpResponseBase:
 
 async def _stream(request: HttpRequest, store: Store, seen: int) -> AsyncIterator[str]:
     yield "retry: 2000\n\n"
-    shown: set[UUID] = set()
+    here: set[UUID] | None = None
     client = redis.asyncio.Redis.from_url(settings.CONSENTRY.redis_url.get_secret_value())
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(client.aclose)
@@ -109,11 +110,14 @@ async def _stream(request: HttpRequest, store: Store, seen: int) -> AsyncIterato
             await pubsub.subscribe(f"floor:{store.pk}")
         while True:
             # First the database, then wait: whatever came between is already in the channel.
-            cards, gone, seen = await sync_to_async(_news)(request, store, seen, shown)
-            for sequence, html in cards:
+            news = await sync_to_async(_news)(request, store, seen)
+            for sequence, html in news.cards:
                 yield _event("visit", html, sequence)
-            for visit in gone:
-                yield _event("gone", str(visit))
+                seen = sequence
+            if news.here != here:
+                # Whoever is not named may no longer be shown: withdrawn, erased, or long gone.
+                here = news.here
+                yield _event("here", " ".join(str(visit) for visit in here))
             if not await _something_new(pubsub):
                 yield ": quiet\n\n"
 
@@ -128,29 +132,37 @@ async def _something_new(pubsub: redis.asyncio.client.PubSub) -> bool:
     return message is not None
 
 
-def _news(
-    request: HttpRequest, store: Store, seen: int, shown: set[UUID]
-) -> tuple[list[tuple[int, str]], set[UUID], int]:
-    """Cards after `seen`, visits that may no longer be shown, and the new `seen`."""
-    with transaction.atomic():
-        visits = list(selectors.current(store))
-        fresh = sorted(
-            (visit for visit in visits if visit.sequence > seen), key=lambda visit: visit.sequence
-        )
-        for visit in fresh:
-            _record_look(request.user, visit)  # type: ignore[arg-type]
-    cards = [
-        (
-            visit.sequence,
-            render_to_string("floor/_card.html", {"visit": selectors.card(visit)}, request),
-        )
-        for visit in fresh
-    ]
-    now_shown = {visit.pk for visit in visits}
-    gone = shown - now_shown
-    shown.clear()
-    shown.update(now_shown)
-    return cards, gone, max([seen, *(visit.sequence for visit in fresh)])
+@dataclass(frozen=True, slots=True)
+class News:
+    """Cards that a board has not seen, in order, and all visits that it may show."""
+
+    cards: list[tuple[int, str]]
+    here: set[UUID]
+
+
+def _news(request: HttpRequest, store: Store, seen: int) -> News:
+    try:
+        with transaction.atomic():
+            visits = list(selectors.current(store))
+            fresh = sorted(
+                (visit for visit in visits if visit.sequence > seen),
+                key=lambda visit: visit.sequence,
+            )
+            for visit in fresh:
+                _record_look(request.user, visit)  # type: ignore[arg-type]
+        cards = [
+            (
+                visit.sequence,
+                str(
+                    render_to_string("floor/_card.html", {"visit": selectors.card(visit)}, request)
+                ),
+            )
+            for visit in fresh
+        ]
+        return News(cards, {visit.pk for visit in visits})
+    finally:
+        # A stream lives for hours; it must not hold a database connection while it waits.
+        connection.close()
 
 
 def _event(name: str, data: str, sequence: int | None = None) -> str:

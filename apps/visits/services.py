@@ -8,6 +8,7 @@ message or a clock that is off cannot create a visit.
 import logging
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import redis
 from django.db import connection, transaction
@@ -58,7 +59,8 @@ INSERT INTO visits_visit (id, sequence, visitor_id, consent_id, store_id, camera
                           threshold, seen_at, arrived_at, last_seen_at, delete_after)
 SELECT %(visit)s, nextval('visits_sequence'), v.id, c.id, s.id, k.id,
        CASE WHEN 'history' = ANY (c.purposes) THEN 1 + coalesce(
-           (SELECT max(p.number) FROM visits_visit p WHERE p.visitor_id = v.id AND p.store_id = s.id), 0)
+           (SELECT max(p.number) FROM visits_visit p
+             WHERE p.visitor_id = v.id AND p.store_id = s.id), 0)
        END,
        %(score)s, %(threshold)s, %(seen_at)s, clock_timestamp(), clock_timestamp(),
        CASE WHEN 'history' = ANY (c.purposes)
@@ -71,7 +73,8 @@ RETURNING id, sequence, (SELECT subject FROM visitors_visitor WHERE id = visitor
 
 STAY_ALIVE = """
 UPDATE visitors_facetemplate
-   SET delete_after = least(not_after, clock_timestamp() + make_interval(days => %(inactivity_days)s))
+   SET delete_after = least(
+           not_after, clock_timestamp() + make_interval(days => %(inactivity_days)s))
  WHERE id = %(template)s
 """
 
@@ -81,7 +84,7 @@ def disclose(match: Match) -> Decision:
     """Make a visit of a match, if the law of this moment allows it; tell the store's boards."""
     camera = Camera.objects.select_related("store").get(pk=match.camera)
     pack = camera.store.pack
-    values = {
+    values: dict[str, Any] = {
         "template": match.template,
         "camera": match.camera,
         "store": match.store,

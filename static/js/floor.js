@@ -100,9 +100,36 @@ async function comeBack() {
   setTimeout(comeBack, RETRY_MS);
 }
 
+/* While the line was down a card may have ended or been greeted, and no event says so afterwards. */
+async function reconcile() {
+  let page;
+  try {
+    const reply = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!reply.ok || reply.redirected) return;
+    page = new DOMParser().parseFromString(await reply.text(), "text/html");
+  } catch {
+    return;
+  }
+  const rendered = page.getElementById("floor-cards");
+  if (!rendered) return;
+  for (const card of [...list.children]) {
+    const now = page.getElementById(card.id);
+    if (!now) card.remove();
+    else if (now.className !== card.className.replace(" is-new", "")) {
+      place(document.importNode(now, true));
+    }
+  }
+  tidy();
+}
+
 function listen() {
   const source = new EventSource(board.dataset.eventsUrl);
-  source.addEventListener("open", () => say("live"));
+  let wasLive = false;
+  source.addEventListener("open", () => {
+    say("live");
+    if (wasLive) reconcile();
+    wasLive = true;
+  });
   source.addEventListener("error", () => {
     say("waiting");
     if (source.readyState === EventSource.CLOSED) setTimeout(comeBack, RETRY_MS);
@@ -111,9 +138,10 @@ function listen() {
     const card = readCard(event.data);
     if (card) place(card);
   });
-  /* Someone took their consent back: the card leaves every board at once. */
-  source.addEventListener("gone", (event) => {
-    document.getElementById(`visit-${event.data.trim()}`)?.remove();
+  /* Every visit that may still be shown: whoever took their consent back leaves at once. */
+  source.addEventListener("here", (event) => {
+    const here = new Set(event.data.trim().split(/\s+/).map((id) => `visit-${id}`));
+    for (const card of [...list.children]) if (!here.has(card.id)) card.remove();
     tidy();
   });
   addEventListener("pagehide", () => source.close());

@@ -33,9 +33,14 @@ def match_of(visitor: Visitor, house: House, **changes: object) -> Match:
     return Match(**{**values, **changes})  # type: ignore[arg-type]
 
 
+def visit_of(decision: Decision) -> Visit:
+    assert decision.visit is not None
+    return Visit.objects.get(pk=decision.visit)
+
+
 def test_a_visitor_who_signed_gets_a_visit_and_a_ledger_entry(house: House) -> None:
     decision = disclose(match_of(house.visitor(), house))
-    visit = Visit.objects.get(pk=decision.visit)
+    visit = visit_of(decision)
     assert (decision.outcome, visit.number) == ("visit", 1)
     assert Entry.objects.filter(action="visit.disclosed").count() == 1
 
@@ -52,12 +57,12 @@ def test_a_return_after_the_absence_is_the_second_visit(house: House) -> None:
     disclose(match)
     away = timedelta(minutes=house.store.absence_minutes + 1)
     Visit.objects.update(last_seen_at=timezone.now() - away)
-    assert Visit.objects.get(pk=disclose(match).visit).number == 2
+    assert visit_of(disclose(match)).number == 2
 
 
 def test_without_an_agreed_history_there_is_no_number(house: House) -> None:
     visitor = house.visitor(purposes=[Purpose.LANE])
-    visit = Visit.objects.get(pk=disclose(match_of(visitor, house)).visit)
+    visit = visit_of(disclose(match_of(visitor, house)))
     assert visit.number is None
     assert visit.delete_after < timezone.now() + timedelta(hours=13)
 

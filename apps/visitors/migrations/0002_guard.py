@@ -46,7 +46,8 @@ CREATE TRIGGER consent_is_frozen BEFORE UPDATE ON consent_consent
     FOR EACH ROW EXECUTE FUNCTION visitors_consent_is_frozen();
 ALTER TABLE consent_consent ENABLE ALWAYS TRIGGER consent_is_frozen;
 
-CREATE FUNCTION visitors_evict(template_id uuid, visitor_id uuid) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION visitors_evict(template_id uuid, visitor_id uuid) RETURNS void
+LANGUAGE plpgsql AS $$
 DECLARE eviction_id bigint;
 BEGIN
     INSERT INTO visitors_eviction (template, visitor, at)
@@ -69,7 +70,8 @@ ALTER TABLE visitors_facetemplate ENABLE ALWAYS TRIGGER template_changed;
 
 CREATE FUNCTION visitors_consent_ended() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM visitors_evict(t.id, t.visitor_id) FROM visitors_facetemplate t WHERE t.consent_id = NEW.id;
+    PERFORM visitors_evict(t.id, t.visitor_id)
+       FROM visitors_facetemplate t WHERE t.consent_id = NEW.id;
     RETURN NULL;
 END $$;
 CREATE TRIGGER consent_ended
@@ -82,9 +84,11 @@ ALTER TABLE consent_consent ENABLE ALWAYS TRIGGER consent_ended;
 CREATE FUNCTION visitors_restriction_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.restricted_at IS NOT NULL THEN
-        PERFORM visitors_evict(t.id, t.visitor_id) FROM visitors_facetemplate t WHERE t.visitor_id = NEW.id;
+        PERFORM visitors_evict(t.id, t.visitor_id)
+           FROM visitors_facetemplate t WHERE t.visitor_id = NEW.id;
     ELSE
-        PERFORM pg_notify('gallery', 'enrol ' || t.id) FROM visitors_facetemplate t WHERE t.visitor_id = NEW.id;
+        PERFORM pg_notify('gallery', 'enrol ' || t.id)
+           FROM visitors_facetemplate t WHERE t.visitor_id = NEW.id;
     END IF;
     RETURN NULL;
 END $$;

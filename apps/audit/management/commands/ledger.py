@@ -10,7 +10,10 @@ from apps.audit import services, signing
 
 
 class Command(BaseCommand):
-    help = "verify: find any changed, dropped or reordered entry. checkpoint: sign the head. key: print the public key."
+    help = (
+        "verify: find any changed, dropped or reordered entry. checkpoint: sign the head. "
+        "key: print the public key."
+    )
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("verb", choices=["verify", "checkpoint", "key"])
