@@ -199,7 +199,7 @@ def _postgresql(folder: Folder, run: Path, *, throw_away: bool) -> Program:
     return Program(
         name="PostgreSQL",
         # It needs no secret of ours.
-        command=["env", "-u", "CONSENTRY_SECRET_KEY", _postgresql_program("postgres")]
+        command=["env", "-u", "CONSENTRY_SECRET_KEY", str(_postgresql_program("postgres"))]
         + ["-D", str(folder.database)]
         + [word for name, value in options.items() for word in ("-c", f"{name}={value}")],
         group=SERVERS,
@@ -212,15 +212,21 @@ def _postgresql(folder: Folder, run: Path, *, throw_away: bool) -> Program:
 def _valkey(run: Path) -> Program:
     """Redis's free successor. Keeps nothing on disk: it carries ids that may be lost."""
     socket = _servers_folder(run) / "redis.sock"
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(socket.parent),
+        "save": "",
+        "appendonly": "no",
+        "maxmemory": "128mb",
+        # Its title would be written over its environment, where the run's mark is.
+        "set-proc-title": "no",
+    }
     return Program(
         name="Redis",
-        command=[
-            *("env", "-u", "CONSENTRY_SECRET_KEY", _valkey_program()),
-            *("--port", "0", "--unixsocket", socket, "--unixsocketperm", "700"),
-            *("--dir", socket.parent, "--save", "", "--appendonly", "no", "--maxmemory", "128mb"),
-            # Its title would be written over its environment, where the run's mark is.
-            *("--set-proc-title", "no"),
-        ],
+        command=["env", "-u", "CONSENTRY_SECRET_KEY", str(_valkey_program())]
+        + [word for name, value in options.items() for word in (f"--{name}", value)],
         group=SERVERS,
         user=_servers_user(),
         settles_after=1,

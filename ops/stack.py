@@ -64,13 +64,14 @@ def main(arguments: list[str]) -> int:
 
 
 def processes(port: int) -> list[Program]:
-    manage = [PYTHON, "manage.py"]
-    celery = [PYTHON, "-m", "celery", "--app", "apps.config"]
+    python = str(PYTHON)
+    manage = [python, "manage.py"]
+    celery = [python, "-m", "celery", "--app", "apps.config"]
     return [
         Program(
             name="web",
             command=[
-                *(PYTHON, "-m", "uvicorn", "apps.config.asgi:application"),
+                *(python, "-m", "uvicorn", "apps.config.asgi:application"),
                 *("--host", "127.0.0.1", "--port", str(port)),
                 # A log of addresses asked for is a log of who looked at what.
                 *("--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "2"),
@@ -89,7 +90,7 @@ def processes(port: int) -> list[Program]:
             name="beat",
             command=[
                 *(*celery, "beat", "--loglevel", "info", "--pidfile", ""),
-                *("--schedule", STATE / "beat-schedule"),
+                *("--schedule", str(STATE / "beat-schedule")),
             ],
         ),
     ]

@@ -34,7 +34,7 @@ class Program:
     """One process to keep running. `user` is whom to become, for an administrator's run."""
 
     name: str
-    command: Sequence[str | Path]
+    command: Sequence[str]
     group: int = PROCESSES
     stop_signal: str = "TERM"
     user: str | None = None
@@ -162,7 +162,7 @@ def _configuration(programs: Sequence[Program], *, run: Path, logs: Path) -> str
     for program in programs:
         sections += [
             f"[program:{program.name}]",
-            f"command={shlex.join(str(word) for word in program.command)}",
+            f"command={shlex.join(program.command)}",
             f"directory={ROOT}",
             "autostart=false",
             "autorestart=true",
