@@ -100,36 +100,9 @@ async function comeBack() {
   setTimeout(comeBack, RETRY_MS);
 }
 
-/* While the line was down a card may have ended or been greeted, and no event says so afterwards. */
-async function reconcile() {
-  let page;
-  try {
-    const reply = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (!reply.ok || reply.redirected) return;
-    page = new DOMParser().parseFromString(await reply.text(), "text/html");
-  } catch {
-    return;
-  }
-  const rendered = page.getElementById("floor-cards");
-  if (!rendered) return;
-  for (const card of [...list.children]) {
-    const now = page.getElementById(card.id);
-    if (!now) card.remove();
-    else if (now.className !== card.className.replace(" is-new", "")) {
-      place(document.importNode(now, true));
-    }
-  }
-  tidy();
-}
-
 function listen() {
   const source = new EventSource(board.dataset.eventsUrl);
-  let wasLive = false;
-  source.addEventListener("open", () => {
-    say("live");
-    if (wasLive) reconcile();
-    wasLive = true;
-  });
+  source.addEventListener("open", () => say("live"));
   source.addEventListener("error", () => {
     say("waiting");
     if (source.readyState === EventSource.CLOSED) setTimeout(comeBack, RETRY_MS);

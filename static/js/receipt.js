@@ -54,6 +54,33 @@ if (open) {
 const pending = document.querySelector("#letter[data-pending] #receipt-again");
 if (pending) waitForCertificate(pending);
 
+/* The language form would come back with GET and lose the code, which never stands in an address:
+   set the language, then open the same receipt again by POST. */
+function keepCodeThroughLanguage(secret) {
+  const languages = document.querySelector("form.languages");
+  languages?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const body = new FormData(languages);
+    if (event.submitter?.name) body.set(event.submitter.name, event.submitter.value);
+    body.set("next", "/receipt/");
+    try {
+      await fetch(languages.action, { method: "POST", body });
+    } finally {
+      const again = document.createElement("form");
+      again.method = "post";
+      again.action = "/receipt/";
+      again.hidden = true;
+      const token = secret.form.elements.csrfmiddlewaretoken;
+      again.append(secret.cloneNode(), token.cloneNode());
+      document.body.append(again);
+      again.submit();
+    }
+  });
+}
+
+const secret = document.querySelector('#letter input[name="secret"]');
+if (secret) keepCodeThroughLanguage(secret);
+
 /* A back button must not show the letter to the next person on a shared tablet. */
 addEventListener("pageshow", (event) => {
   if (event.persisted && document.querySelector("#letter, #receipt-open")) location.replace("/receipt/");
