@@ -5,8 +5,10 @@ The environment comes from `ops/test`, which starts the servers.
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -178,22 +180,50 @@ def crops_of(keys_and_pack: None) -> Callable[[int], NDArray[np.uint8]]:
 class Process:
     """One of the house's long-running commands as a real process on the test database."""
 
-    def __init__(self, *arguments: str, ready: str = "ready") -> None:
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self._begin([sys.executable, "manage.py", *arguments], "ready", environment)
+
+    @classmethod
+    def web(cls, door: socket.socket, origin: str) -> "Process":
+        """The web process, serving an address that is bound already."""
+        process = cls.__new__(cls)
+        process._begin(
+            [
+                *(sys.executable, "-m", "uvicorn", "apps.config.asgi:application"),
+                *("--fd", str(door.fileno()), "--timeout-graceful-shutdown", "1"),
+            ],
+            "INFO:     Uvicorn running",
+            {"CONSENTRY_PUBLIC_URL": origin},
+            door.fileno(),
+        )
+        return process
+
+    def _begin(
+        self, command: list[str], ready: str, environment: dict[str, str], *files: int
+    ) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            command,
             cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": test_database_url()},
+            env={**os.environ, "DATABASE_URL": test_database_url(), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            pass_fds=files,
         )
         self.lines: list[str] = []
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.lines.append(line.rstrip())
             if line.startswith(ready):
+                # Read on, or a talkative process would stop at a full pipe.
+                threading.Thread(target=self._listen, daemon=True).start()
                 return
         raise AssertionError("\n".join(self.lines))
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip())
 
     @property
     def pid(self) -> int:
@@ -209,10 +239,7 @@ class Process:
     def stop(self) -> int:
         """End it as a supervisor would and return its exit code."""
         self._process.terminate()
-        code = self._process.wait(timeout=15)
-        assert self._process.stdout is not None
-        self.lines += self._process.stdout.read().splitlines()
-        return code
+        return self._process.wait(timeout=15)
 
 
 def test_database_url() -> str:

@@ -94,7 +94,7 @@ def draft(
     age_confirmed: bool,
     signature: Any,
 ) -> Consent:
-    """Return a consent that could be signed now, not saved. Raises ConsentRefused, BadSignaturePath.
+    """Return a consent ready to sign, not saved. Raises ConsentRefused, BadSignaturePath.
 
     The text that was on the screen must be the published one; what was not ticked is recorded as
     declined.

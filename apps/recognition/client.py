@@ -63,7 +63,7 @@ class MatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`outcome`: "visit", "still_here", "unknown", "unsure" or "refused"; `visit` with the first."""
+    """`outcome` is "visit" (with its id), "still_here", "unknown", "unsure" or "refused"."""
 
     visit: UUID | None
     outcome: str
