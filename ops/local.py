@@ -234,10 +234,10 @@ def _valkey(run: Path) -> Program:
 
 
 def _make_database(folder: Folder) -> None:
+    shutil.rmtree(folder.database, ignore_errors=True)
+    folder.database.mkdir(mode=0o700)
+    _hand_over(folder.database)
     with step("Making the database"):
-        shutil.rmtree(folder.database, ignore_errors=True)
-        folder.database.mkdir(mode=0o700)
-        _hand_over(folder.database)
         log = folder.logs / "initdb.log"
         with log.open("wb") as out:
             status = subprocess.run(
