@@ -28,6 +28,8 @@ const noticeDialog = document.getElementById("notice-dialog");
 const blank = () => ({ purposes: {}, age: null, photos: [], receipt: null });
 let state = blank();
 let refused = false;
+/* The finished form is on its way: whoever leaves now would miss the receipt. */
+let underWay = false;
 
 /* ---- moving between screens ---- */
 
@@ -195,9 +197,8 @@ function setAgain(shownNow) {
 /* ---- sending ---- */
 
 async function submit() {
-  const sending = screen("sending");
   show("sending");
-  setSending(sending, true);
+  setUnderWay(true);
   const purposes = Object.fromEntries(purposeKeys.map((key) => [key, state.purposes[key] === true]));
   const body = JSON.stringify({
     notice,
@@ -213,12 +214,13 @@ async function submit() {
     const reply = await signed("/kiosk/opt-in/", body);
     finish((await reply.json()).receipt);
   } catch (error) {
-    sendingFailed(sending, error);
+    sendingFailed(error);
+  } finally {
+    setUnderWay(false);
   }
 }
 
-function sendingFailed(sending, error) {
-  if (shown() !== "sending") return;
+function sendingFailed(error) {
   if (error.code === "notice_changed") {
     forget();
     location.replace(`${here}?changed=1`);
@@ -227,12 +229,10 @@ function sendingFailed(sending, error) {
   /* Nothing is wrong with what was said: keep it and let the person send it again. */
   const keep = !(error instanceof RequestError) || error.status === 0 || error.status >= 500;
   if (keep || error.code === "device" || error.code === "replayed") {
-    setSending(sending, false);
     tell("sending", sentence(error));
     return;
   }
   state.photos = [];
-  document.querySelector(".corner").inert = false;
   const step = error.step === "purposes" ? first : error.step;
   if (step === "signature") pad.clear();
   if (step === "camera") {
@@ -246,13 +246,13 @@ function sendingFailed(sending, error) {
   go(order.includes(step) ? step : "notice", sentence(error));
 }
 
-/* What is under way cannot be left half-way: the corner waits for the answer. */
-function setSending(sending, underWay) {
-  document.querySelector(".corner").inert = underWay;
-  sending.querySelector("[data-waiting]").hidden = !underWay;
-  sending.querySelector("[data-resend]").hidden = underWay;
-  sending.querySelector("[data-stop]").hidden = underWay;
-  clearProblem(sending);
+function setUnderWay(now) {
+  underWay = now;
+  document.querySelector(".corner").inert = now;
+  const sending = screen("sending");
+  sending.querySelector("[data-waiting]").hidden = !now;
+  sending.querySelector("[data-resend]").hidden = now;
+  sending.querySelector("[data-stop]").hidden = now;
 }
 
 /* What to say: the server's own sentence when it sent one, else ours of that name. */
@@ -267,7 +267,6 @@ function sentence(error) {
 
 function finish(receipt) {
   state.photos = [];
-  document.querySelector(".corner").inert = false;
   /* Parsed as inert HTML: the drawing comes without a namespace, which an XML parser would miss. */
   const drawn = new DOMParser().parseFromString(receipt.qr_svg, "text/html").querySelector("svg");
   const slot = root.querySelector("[data-qr]");
@@ -323,7 +322,7 @@ addEventListener("pagehide", forget);
 addEventListener("pageshow", (event) => {
   if (event.persisted) leave();
 });
-watch(idleDialog, leave);
+watch(idleDialog, leave, () => underWay);
 
 const address = new URL(location.href);
 if (address.searchParams.has("changed")) {

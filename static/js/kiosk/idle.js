@@ -5,8 +5,8 @@ const ASK_AFTER_MS = 40_000;
 const COUNTDOWN_S = 20;
 const SIGNS_OF_LIFE = ["pointerdown", "keydown", "input", "wheel"];
 
-/** Watch for touches; `leave` is called once nobody answered. */
-export function watch(dialog, leave) {
+/** Watch for touches; `leave` is called once nobody answered, and never while `busy()`. */
+export function watch(dialog, leave, busy) {
   const seconds = dialog.querySelector("[data-seconds]");
   let asking = 0;
   let ticking = 0;
@@ -18,6 +18,7 @@ export function watch(dialog, leave) {
   }
 
   function ask() {
+    if (busy()) return rest();
     const end = performance.now() + COUNTDOWN_S * 1000;
     seconds.textContent = String(COUNTDOWN_S);
     dialog.showModal();
@@ -26,7 +27,8 @@ export function watch(dialog, leave) {
       seconds.textContent = String(Math.max(left, 0));
       if (left > 0) return;
       clearInterval(ticking);
-      leave();
+      if (busy()) dialog.close();
+      else leave();
     }, 250);
   }
 
