@@ -1,5 +1,6 @@
 """The tablet's pages and the few requests it may make. Every POST is signed by the device."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from uuid import UUID
 import segno
 from django.conf import settings
 from django.core import signing
-from django.db import DatabaseError
+from django.core.exceptions import RequestDataTooBig
+from django.db import Error as DatabaseProblem
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -41,6 +43,16 @@ COOKIE = "kiosk_device"
 COOKIE_AGE = 365 * 24 * 60 * 60
 LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
 
+# The screen on which each part of an opt-in is given.
+STEPS = {
+    "purposes": "purposes",
+    "age_ok": "age",
+    "name": "name",
+    "contact": "name",
+    "signature": "signature",
+    "photos": "camera",
+}
+
 Signed = Callable[[HttpRequest, Device], HttpResponse]
 
 
@@ -63,9 +75,11 @@ def signed_by_device(view: Signed) -> Callable[[HttpRequest], HttpResponseBase]:
         with translation.override(language if language in LANGUAGES else "en"):
             try:
                 device = devices.authenticate(request)
-                response = _answer(view, request, device)
-                response["Consentry-Nonce"] = devices.new_nonce(device)
-                return response
+                return _with_next_nonce(_answer(view, request, device), device)
+            except RequestDataTooBig:
+                return refusal(
+                    413, "too_large", _("The picture is too large. Please try again."), "camera"
+                )
             except NonceUsed:
                 return refusal(
                     409, "replayed", _("That was sent already. Please go on from here."), "camera"
@@ -74,10 +88,17 @@ def signed_by_device(view: Signed) -> Callable[[HttpRequest], HttpResponseBase]:
                 return refusal(
                     403, "device", _("This tablet is not enrolled. Please ask our staff.")
                 )
-            except (NonceStoreDown, DatabaseError):
+            except (NonceStoreDown, DatabaseProblem):
                 return _unavailable()
 
     return wrapped
+
+
+def _with_next_nonce(response: HttpResponse, device: Device) -> HttpResponse:
+    """Without one the tablet asks again; the answer itself, perhaps a receipt, must arrive."""
+    with contextlib.suppress(NonceStoreDown):
+        response["Consentry-Nonce"] = devices.new_nonce(device)
+    return response
 
 
 def _answer(view: Signed, request: HttpRequest, device: Device) -> HttpResponse:
@@ -86,11 +107,11 @@ def _answer(view: Signed, request: HttpRequest, device: Device) -> HttpResponse:
     except OptInRefused as error:
         return refusal(422, error.code, error.text, error.step)
     except ConsentRefused as error:
-        step = "notice" if error.code == "notice_changed" else "purposes"
+        step = {"notice_changed": "notice", "too_young": "age"}.get(error.code, "purposes")
         return refusal(409 if step == "notice" else 422, error.code, error.text, step)
     except BadSignaturePath as error:
         return refusal(422, "signature", str(error), "signature")
-    except (RecognizerDown, DatabaseError) as error:
+    except (RecognizerDown, DatabaseProblem) as error:
         log.error("an opt-in could not be finished (%s)", type(error).__name__)
         return _unavailable()
 
@@ -196,7 +217,7 @@ def enroll(request: HttpRequest) -> HttpResponse:
     try:
         body = json.loads(request.body)
         device = devices.enroll(code=str(body["code"]), public_key=body["jwk"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, RecursionError, RequestDataTooBig):
         return refusal(400, "form", _("That did not arrive whole. Please try again."))
     except DeviceRefused:
         return refusal(
@@ -239,9 +260,10 @@ def submit(request: HttpRequest, device: Device) -> HttpResponse:
     try:
         form = OptIn.model_validate_json(request.body)
     except ValidationError as error:
+        # A body that is no JSON object has no field to point at.
         field = str(next(iter(error.errors(include_input=False)[0]["loc"]), ""))
-        step = {"name": "name", "contact": "name", "signature": "signature"}.get(field, "purposes")
-        return refusal(400, "form", _("That did not arrive whole. Please try again."), step)
+        text = _("That did not arrive whole. Please try again.")
+        return refusal(400, "form", text, STEPS.get(field, "notice"))
     language = translation.get_language() or "en"
     enrolled = opt_in(device=device, locale=language, form=form)
     signed = enrolled.signed
@@ -261,7 +283,7 @@ def refuse(request: HttpRequest, device: Device) -> HttpResponse:
     """Count a refusal. Nothing about who refused."""
     try:
         declined = [Purpose(key) for key in json.loads(request.body)["purposes"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return refusal(400, "form", _("That did not arrive whole. Please try again."), "purposes")
     for purpose in dict.fromkeys(declined):
         consents.count_refusal(store=device.store, purpose=purpose)
