@@ -109,8 +109,10 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
 # An image never touches the disk: uploads are JSON or raw bodies, capped, and read from memory.
+# Under ASGI Django spools a body to a file beyond FILE_UPLOAD_MAX_MEMORY_SIZE, so that is the cap
+# too, and `apps.config.bodies` lets nothing larger in.
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
-DATA_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 6 * 1024 * 1024
 
 SECURE = not CONSENTRY.insecure_http
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = SECURE
