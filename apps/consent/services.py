@@ -51,6 +51,8 @@ def digest_of(text: NoticeText) -> str:
 @transaction.atomic
 def publish(*, notice: Notice, actor: str) -> Notice:
     """Freeze a notice with the digest of each of its texts. From now on kiosks show this one."""
+    # Read again under the lock: two officers may press at once, or one still edits.
+    notice = Notice.objects.select_for_update().get(pk=notice.pk)
     texts = list(notice.texts.select_for_update())
     if notice.published_at is not None:
         raise ConsentRefused("published", _("This version is published; make a new one."))
