@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
@@ -88,9 +88,9 @@ async def events(request: HttpRequest, slug: str) -> HttpResponseBase:
         lambda: stores_of(user, Role.Kind.STAFF).filter(slug=slug).first()
     )()
     if store is None:
-        raise PermissionDenied
+        raise Http404
     since = request.headers.get("Last-Event-ID") or request.GET.get("since", "0")
-    seen = int(since) if since.isdigit() else 0
+    seen = int(since) if since.isdecimal() and len(since) < 20 else 0
     response = StreamingHttpResponse(
         _stream(request, store, seen), content_type="text/event-stream"
     )
@@ -106,11 +106,11 @@ async def _stream(request: HttpRequest, store: Store, seen: int) -> AsyncIterato
         stack.push_async_callback(client.aclose)
         pubsub = client.pubsub()
         stack.push_async_callback(pubsub.aclose)
-        with contextlib.suppress(redis.RedisError):
-            await pubsub.subscribe(f"floor:{store.pk}")
         while True:
             # First the database, then wait: whatever came between is already in the channel.
             news = await sync_to_async(_news)(request, store, seen)
+            if news is None:
+                return
             for sequence, html in news.cards:
                 yield _event("visit", html, sequence)
                 seen = sequence
@@ -118,13 +118,17 @@ async def _stream(request: HttpRequest, store: Store, seen: int) -> AsyncIterato
                 # Whoever is not named may no longer be shown: withdrawn, erased, or long gone.
                 here = news.here
                 yield _event("here", " ".join(str(visit) for visit in here))
-            if not await _something_new(pubsub):
+            if not await _something_new(pubsub, f"floor:{store.pk}"):
                 yield ": quiet\n\n"
 
 
-async def _something_new(pubsub: redis.asyncio.client.PubSub) -> bool:
+async def _something_new(pubsub: redis.asyncio.client.PubSub, channel: str) -> bool:
     """Wait for a message; without Redis, look at the database every two seconds."""
     try:
+        if not pubsub.subscribed:
+            await pubsub.subscribe(channel)
+            # What came before somebody listened is in the database only.
+            return True
         message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=QUIET_SECONDS)
     except redis.RedisError:
         await asyncio.sleep(2)
@@ -140,8 +144,11 @@ class News:
     here: set[UUID]
 
 
-def _news(request: HttpRequest, store: Store, seen: int) -> News:
+def _news(request: HttpRequest, store: Store, seen: int) -> News | None:
+    """What a board does not know yet; None when its user may no longer see this store."""
     try:
+        if not _may_still(request, store):
+            return None
         with transaction.atomic():
             visits = list(selectors.current(store))
             fresh = sorted(
@@ -163,6 +170,13 @@ def _news(request: HttpRequest, store: Store, seen: int) -> News:
     finally:
         # A stream lives for hours; it must not hold a database connection while it waits.
         connection.close()
+
+
+def _may_still(request: HttpRequest, store: Store) -> bool:
+    """A stream lives for hours: in that time a user may log out, lose the role or leave."""
+    user = User.objects.filter(username=request.user.get_username(), is_active=True).first()
+    logged_in = request.session.exists(request.session.session_key or "")
+    return bool(user and logged_in and stores_of(user, Role.Kind.STAFF).contains(store))
 
 
 def _event(name: str, data: str, sequence: int | None = None) -> str:
