@@ -152,7 +152,9 @@ def load_key(jwk: dict[str, Any]) -> ec.EllipticCurvePublicKey:
 
 
 def _digest(code: str) -> str:
-    return hashlib.sha256(code.strip().upper().replace(" ", "").encode()).hexdigest()
+    """Dashes, spaces and capitals do not matter to the person who types."""
+    plain = "".join(sign for sign in code.upper() if sign in CODE_ALPHABET)
+    return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def _unbase64(text: str) -> bytes:
