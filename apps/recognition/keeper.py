@@ -148,8 +148,7 @@ class Keeper(threading.Thread):
         ).fetchone()
         if row is None:
             self._register(work)
-            return
-        if self._high_water and (self._high_water - row.now).total_seconds() > BACKWARDS:
+        elif self._high_water and (self._high_water - row.now).total_seconds() > BACKWARDS:
             if not self._backwards:
                 log.error(
                     "the database's clock runs backwards; answering nobody until it caught up"
