@@ -12,11 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.db import connection
 from django.utils import timezone
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ from apps.recognition.client import Recognizer
 from apps.recognition.engine.align import align
 from apps.recognition.engine.detection import load_detector
 from apps.recognition.engine.starter import build_starter
+from apps.stores.devices import live_events
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
 from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate, enroll
@@ -50,6 +53,14 @@ def keys_and_pack() -> None:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             create(path)
     build_starter(env.packs)
+
+
+@pytest.fixture(autouse=True)
+def nothing_tried_yet() -> None:
+    """Every test begins with its attempts uncounted: all of them come from one address."""
+    redis = live_events()
+    for key in redis.scan_iter("limit:*"):
+        redis.delete(key)
 
 
 @pytest.fixture(scope="session")
@@ -101,6 +112,12 @@ class House:
         )
 
 
+@cache
+def hashed() -> str:
+    """The password of everybody here; hashed once, because that is slow on purpose."""
+    return make_password("a long password")
+
+
 @pytest.fixture
 def house(db: None) -> House:
     return build_house()
@@ -127,8 +144,8 @@ def build_house() -> House:
             notice=notice, locale=locale, short=short, full=f"{short}\n\n{short}"
         )
     consents.publish(notice=notice, actor="test")
-    staff = User.objects.create_user("linda", password="a long password", first_name="Linda")
-    dpo = User.objects.create_user("diana", password="a long password", first_name="Diana")
+    staff = User.objects.create(username="linda", password=hashed(), first_name="Linda")
+    dpo = User.objects.create(username="diana", password=hashed(), first_name="Diana")
     Role.objects.create(user=staff, store=store, kind=Role.Kind.STAFF)
     Role.objects.create(user=dpo, store=store, kind=Role.Kind.DPO)
     camera = Camera.objects.create(

@@ -1,0 +1,97 @@
+"""The doors of the house without a network: a customer's browser, a log-in and a kiosk tablet.
+
+Everything goes through Django's own handler and middleware; a fault inside is a 500, as outside.
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from http.cookies import SimpleCookie
+from typing import Any
+
+from django.apps import apps
+from django.db import models
+from django.test import Client
+
+from apps.stores.models import Device, User
+from ops.tablet import Answer, Tablet
+from tests.conftest import SIGNATURE, House
+
+ORIGIN = "http://testserver"
+
+
+class KioskTablet(Tablet):
+    """`ops.tablet.Tablet` in this process: the same signatures, no socket."""
+
+    def __init__(self, language: str = "en") -> None:
+        super().__init__(ORIGIN, language)
+        self.client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+
+    def request(
+        self, path: str, data: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        given = {"Referer": ORIGIN, **(headers or {})}
+        kind = given.pop("Content-Type", "application/x-www-form-urlencoded")
+        if data is None:
+            answer = self.client.get(path, headers=given)
+        else:
+            answer = self.client.post(path, data, content_type=kind, headers=given)
+        return Answer(answer.status_code, answer.content, dict(answer.items()))
+
+    @property
+    def csrf(self) -> str:
+        cookies: SimpleCookie = self.client.cookies
+        return cookies["csrftoken"].value if "csrftoken" in cookies else ""
+
+    def nonce(self) -> str:
+        """A fresh nonce, as a page asks for its first one."""
+        answer = self.request(
+            "/kiosk/nonce/", b"{}", {"Content-Type": "application/json", "X-CSRFToken": self.csrf}
+        )
+        return str(answer.json()["nonce"])
+
+    def opt_in(self, form: dict[str, Any]) -> Answer:
+        """Send a finished opt-in."""
+        return self.signed("/kiosk/opt-in/", json.dumps(form).encode())
+
+
+def enrolled(device: Device, language: str = "en") -> KioskTablet:
+    """A tablet that was given the device's one-time code."""
+    from apps.stores.devices import new_code
+
+    tablet = KioskTablet(language)
+    answer = tablet.enroll(new_code(device=device, actor="test"))
+    assert answer.status == 200, answer.body
+    return tablet
+
+
+def opt_in_form(house: House, photos: Sequence[bytes], **changes: Any) -> dict[str, Any]:
+    """What the tablet sends for a person who agreed to recognition and history."""
+    form: dict[str, Any] = {
+        "notice": str(house.text.pk),
+        "digest": house.text.digest,
+        "purposes": {"lane": True, "history": True, "contact": False},
+        "age_ok": True,
+        "name": "Ms Chen",
+        "contact": "",
+        "signature": SIGNATURE,
+        "photos": [base64.b64encode(photo).decode() for photo in photos],
+    }
+    return {**form, **changes}
+
+
+def browser(user: User | None = None) -> Client:
+    """A browser, logged in when a user is named."""
+    client = Client(raise_request_exception=False)
+    if user is not None:
+        client.force_login(user)
+    return client
+
+
+def rows() -> dict[str, int]:
+    """How many rows there are of everything, to see that nothing at all was kept."""
+    return {
+        model._meta.label: manager.count()
+        for model in apps.get_models()
+        if isinstance(manager := getattr(model, "objects", None), models.Manager)
+    }
