@@ -39,7 +39,7 @@ class VisitorAdmin(StoreScopedAdmin):
     """The list names nobody; the record does, once a reason was given."""
 
     list_display = ("id", "store", "created_at", "restricted_at")
-    list_filter = ("store",)
+    list_filter = (("store", admin.RelatedOnlyFieldListFilter),)
     fields = (
         "id",
         "store",

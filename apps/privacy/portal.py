@@ -4,10 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib.admin import AdminSite
+from django.contrib.auth.views import redirect_to_login
 from django.db.models import Min
 from django.db.models.functions import Now
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -32,11 +34,19 @@ class Portal(AdminSite):
     site_title = gettext_lazy("Consentry")
     index_title = gettext_lazy("Overview")
     enable_nav_sidebar = False
-    login_template = "registration/login.html"
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Only an active user who is a data protection officer of some store."""
         return bool(request.user.is_active) and is_dpo(request.user)
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """There is one log-in page, and it counts attempts."""
+        inside = reverse("admin:index")
+        if self.has_permission(request):
+            return HttpResponseRedirect(inside)
+        return redirect_to_login(request.GET.get("next", inside), reverse("login"))
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

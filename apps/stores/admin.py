@@ -29,6 +29,9 @@ class StoreScopedAdmin(PortalAdmin):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "store":
             kwargs["queryset"] = _stores(request)
+        if db_field.name == "organization":
+            own = Organization.objects.filter(stores__in=_stores(request))
+            kwargs["queryset"] = own.distinct()
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
@@ -86,7 +89,7 @@ class AssessmentInline(admin.StackedInline):
 class CameraAdmin(StoreScopedAdmin):
     writable = True
     list_display = ("name", "store", "mode", "may_run", "state", "last_frame_at")
-    list_filter = ("mode", "store")
+    list_filter = ("mode", ("store", admin.RelatedOnlyFieldListFilter))
     readonly_fields = (
         "may_run",
         "state",
