@@ -174,7 +174,7 @@ def test_a_receipt_arrives_even_when_redis_has_no_room_for_the_next_nonce(
     try:
         answer = tablet.opt_in(opt_in_form(house, photos()))
     finally:
-        redis.config_set("maxmemory", before)
+        redis.config_set("maxmemory", before or 0)
     assert answer.status == 201, answer.body
     assert "Consentry-Nonce" not in answer.headers
     assert Consent.objects.count() == 1
@@ -485,7 +485,7 @@ def test_without_a_recognizer_nothing_is_kept(
 
 @contextmanager
 def connection_lost_at(table: str) -> Iterator[None]:
-    """PostgreSQL ends the session that writes to this table, as an administrator or a crash would."""
+    """PostgreSQL ends the session that writes to this table, as an administrator might."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"""CREATE FUNCTION test_connection_lost() RETURNS trigger LANGUAGE plpgsql AS $$
