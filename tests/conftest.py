@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -86,6 +87,7 @@ class House:
     def draft(self, **changes: object) -> Consent:
         """A consent to recognition and history, not signed yet."""
         values: dict[str, object] = {
+            "attempt": uuid.uuid4(),
             "device": self.kiosk,
             "locale": "en",
             "notice": str(self.text.pk),
@@ -98,8 +100,6 @@ class House:
 
     def visitor(self, name: str = "Ms Chen", **changes: object) -> Visitor:
         """An enrolled visitor whose template is sealed bytes that nobody opens in this test."""
-        import uuid
-
         signed = consents.sign(self.draft(**changes))
         sealed = SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", "consentry-starter", "1")
         return enroll(
@@ -233,14 +233,16 @@ class Process:
             self.lines.append(line.rstrip())
             if line.startswith(ready):
                 # Read on, or a talkative process would stop at a full pipe.
-                threading.Thread(target=self._listen, daemon=True).start()
+                self._listener = threading.Thread(target=self._listen, daemon=True)
+                self._listener.start()
                 return
         raise AssertionError("\n".join(self.lines))
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(line.rstrip())
+        with self._process.stdout as said:
+            for line in said:
+                self.lines.append(line.rstrip())
 
     @property
     def pid(self) -> int:
@@ -256,7 +258,9 @@ class Process:
     def stop(self) -> int:
         """End it as a supervisor would and return its exit code."""
         self._process.terminate()
-        return self._process.wait(timeout=15)
+        code = self._process.wait(timeout=15)
+        self._listener.join()
+        return code
 
 
 def test_database_url() -> str:

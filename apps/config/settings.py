@@ -99,6 +99,7 @@ LOGOUT_REDIRECT_URL = "home"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "apps" / "config" / "locale"]
+FORMAT_MODULE_PATH = "apps.config.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 

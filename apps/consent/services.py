@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -30,6 +32,10 @@ class ConsentRefused(ValueError):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+# For how long a tablet whose network failed may ask again for the receipt it did not get.
+SECOND_CHANCE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,7 @@ def current_text(*, store: Store, locale: str) -> NoticeText | None:
 
 def draft(
     *,
+    attempt: UUID,
     device: Device,
     locale: str,
     notice: str,
@@ -120,6 +127,7 @@ def draft(
     # Whole seconds: this very number is sealed into the template.
     expires_at = (now + timedelta(days=store.pack.max_term_days)).replace(microsecond=0)
     return Consent(
+        id=attempt,
         store=store,
         text=text,
         digest=digest,
@@ -162,6 +170,31 @@ def sign(consent: Consent) -> Signed:
         locale=consent.locale,
         purposes=consent.purposes,
         declined=consent.declined,
+    )
+    return Signed(consent, receipt, secret)
+
+
+def find_attempt(*, attempt: UUID, device: Device) -> Consent | None:
+    """The consent that this attempt of this tablet led to a moment ago, if it did."""
+    return (
+        Consent.objects.live()
+        .filter(pk=attempt, device=device, signed_at__gt=Now() - SECOND_CHANCE)
+        .first()
+    )
+
+
+@transaction.atomic
+def reissue(consent: Consent) -> Signed:
+    """Give the receipt a new secret; the old one, which may never have arrived, stops working."""
+    receipt = Receipt.objects.select_for_update().get(consent=consent)
+    secret = new_secret()
+    receipt.secret_digest = secret_digest(secret)
+    receipt.save(update_fields=["secret_digest"])
+    audit.record(
+        actor=f"device:{consent.device_id}",
+        action="receipt.reissued",
+        subject=consent.subject,
+        consent=str(consent.pk),
     )
     return Signed(consent, receipt, secret)
 

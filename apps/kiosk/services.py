@@ -6,7 +6,6 @@ Until then the server has kept nothing; what fails here leaves nothing behind.
 import base64
 import binascii
 import uuid
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -58,6 +57,7 @@ class OptIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
+    attempt: uuid.UUID = Field(default_factory=uuid.uuid4)
     notice: uuid.UUID
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     purposes: Purposes
@@ -72,20 +72,16 @@ class OptIn(BaseModel):
     photos: Annotated[list[str], Field(min_length=1, max_length=5)]
 
 
-@dataclass(frozen=True, slots=True)
-class Enrolled:
-    """A finished opt-in."""
-
-    signed: Signed
-    visitor: uuid.UUID
-
-
-def opt_in(*, device: Device, locale: str, form: OptIn) -> Enrolled:
+def opt_in(*, device: Device, locale: str, form: OptIn) -> Signed:
     """Sign, seal and enrol. Raises OptInRefused, ConsentRefused, BadSignaturePath, RecognizerDown.
 
     The crops are sealed before the transaction begins: no lock is held while a network runs.
+    An attempt that has succeeded, and whose answer was lost, only gets its receipt anew.
     """
+    if done := consents.find_attempt(attempt=form.attempt, device=device):
+        return consents.reissue(done)
     consent = consents.draft(
+        attempt=form.attempt,
         device=device,
         locale=locale,
         notice=str(form.notice),
@@ -130,7 +126,7 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> Enrolled:
             ),
             actor=f"device:{device.pk}",
         )
-    return Enrolled(signed, visitor)
+    return signed
 
 
 def _crops(photos: list[str]) -> list[np.ndarray]:

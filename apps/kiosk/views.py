@@ -265,8 +265,7 @@ def submit(request: HttpRequest, device: Device) -> HttpResponse:
         text = _("That did not arrive whole. Please try again.")
         return refusal(400, "form", text, STEPS.get(field, "notice"))
     language = translation.get_language() or "en"
-    enrolled = opt_in(device=device, locale=language, form=form)
-    signed = enrolled.signed
+    signed = opt_in(device=device, locale=language, form=form)
     address = f"{reverse('receipt:open')}#{signed.secret}"
     code = segno.make(settings.CONSENTRY.public_url + address, error="m")
     receipt: dict[str, Any] = {

@@ -8,7 +8,7 @@ message or a clock that is off cannot create a visit.
 import logging
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from django.db import connection, transaction
@@ -20,7 +20,10 @@ from apps.recognition.client import Decision, Match
 from apps.stores.devices import live_events
 from apps.stores.models import Camera, User
 from apps.visits.models import Footfall, Visit
-from apps.visits.pipeline.watcher import Report
+
+if TYPE_CHECKING:
+    # The pipeline brings decoders and models along; nobody but the watcher needs them.
+    from apps.visits.pipeline.watcher import Report
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +162,7 @@ def count(*, camera: uuid.UUID, quarter: datetime, entered: int, left: int) -> N
 
 
 @transaction.atomic
-def report(seen: Report) -> None:
+def report(seen: "Report") -> None:
     """Add what a camera counted since its last report, and how it fares."""
     camera = Camera.objects.select_for_update().get(pk=seen.camera)
     aborts = dict(camera.aborts)

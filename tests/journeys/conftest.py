@@ -2,16 +2,29 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
+from django.conf import settings
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    expect,
+)
+from pytest_django import DjangoDbBlocker
 
-from apps.stores.devices import new_code
+from apps.recognition.client import Recognizer
+from apps.stores.devices import live_events, new_code
+from apps.visitors.models import Visitor
 from tests import faces
 from tests.conftest import House, Process, build_house
+from tests.journeys.accessible import complaints
 
 # Playwright's sync API keeps an event loop in this thread; Django must not mind.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -44,19 +57,31 @@ class Town:
         return new_code(device=self.house.kiosk, actor="test")
 
 
-@pytest.fixture
-def town(transactional_db: None) -> Iterator[Town]:
-    """A house whose web and recognizer run."""
-    house = build_house()
-    with socket.socket() as door:
+@pytest.fixture(scope="package")
+def running(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Web and recognizer, started once for all journeys; the address of the web process."""
+    with django_db_blocker.unblock(), socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         origin = f"http://127.0.0.1:{door.getsockname()[1]}"
         door.listen(64)
-        recognizer = Process("recognizer")
-        web = Process.web(door, origin)
-        yield Town(house, origin)
-        web.stop()
-        recognizer.stop()
+        processes = [Process("recognizer"), Process.web(door, origin)]
+        yield origin
+        for process in processes:
+            process.stop()
+
+
+@pytest.fixture
+def town(running: str, transactional_db: None) -> Iterator[Town]:
+    """A house of its own for each journey, in front of the running processes."""
+    # Every tablet here has the same address, and enrols at a limited rate.
+    live_events().flushdb()
+    yield Town(build_house(), running)
+    # Emptying tables tells nobody, deleting does: the next journey begins with an empty gallery.
+    Visitor.objects.all().delete()
+    recognizer = Recognizer(settings.CONSENTRY.socket)
+    deadline = time.monotonic() + 10
+    while recognizer.status()["templates"]:
+        assert time.monotonic() < deadline
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +111,11 @@ def open_browser(playwright: Playwright) -> Iterator[Callable[..., Browser]]:
         browsers.append(browser)
         return browser
 
+    complaints.clear()
     yield launch
     for browser in browsers:
         browser.close()
+    assert not complaints
 
 
 @pytest.fixture
@@ -109,22 +136,16 @@ def enrolled(town: Town, browser: Browser) -> Page:
 
 
 def watched(context: BrowserContext, town: Town) -> Page:
-    """A page that fails its test on any error in its console: a refused script is no detail."""
+    """A page whose test fails on a script's error or a refusal by the Content-Security-Policy."""
     page = context.new_page()
-
-    def complain(text: str) -> None:
-        raise AssertionError(text)
-
-    page.on("pageerror", lambda error: complain(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            complain(message.text)
-            if message.type == "error" and "Content Security Policy" in message.text
-            else None
-        ),
-    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", _listen)
     return page
+
+
+def _listen(message: ConsoleMessage) -> None:
+    if message.type == "error" and "Content Security Policy" in message.text:
+        complaints.append(message.text)
 
 
 def log_in(page: Page, town: Town, name: str, path: str) -> None:

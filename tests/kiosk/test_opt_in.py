@@ -91,6 +91,30 @@ def until_loaded(recognizer: Recognizer, *, templates: int) -> None:
         assert time.monotonic() < deadline, "the recognizer did not hear of the enrolment"
 
 
+def test_an_answer_that_was_lost_is_asked_for_again_without_enrolling_twice(
+    house: House, tablet: KioskTablet, recognizer: Recognizer, photos: Photos
+) -> None:
+    form = {**opt_in_form(house, photos()), "attempt": str(uuid.uuid4())}
+    lost = tablet.opt_in(form).json()["receipt"]["code"]
+    again = tablet.opt_in(form)
+    assert again.status == 201
+    assert Visitor.objects.count() == Consent.objects.count() == 1
+    customer = browser()
+    assert customer.post("/receipt/", {"secret": lost}).status_code == 404
+    fresh = again.json()["receipt"]["code"]
+    assert customer.post("/receipt/", {"secret": fresh}).status_code == 200
+
+
+def test_another_tablet_cannot_take_the_receipt_of_an_attempt(
+    house: House, tablet: KioskTablet, recognizer: Recognizer, photos: Photos
+) -> None:
+    form = {**opt_in_form(house, photos()), "attempt": str(uuid.uuid4())}
+    secret = tablet.opt_in(form).json()["receipt"]["code"]
+    other = enrolled(house.store.devices.create(name="Another tablet"))
+    assert other.opt_in(form).status == 503
+    assert browser().post("/receipt/", {"secret": secret}).status_code == 200
+
+
 def test_the_receipt_is_signed_and_says_what_iso_27560_asks_for(
     house: House, tablet: KioskTablet, recognizer: Recognizer, photos: Photos
 ) -> None:

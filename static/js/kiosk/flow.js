@@ -25,7 +25,7 @@ const oval = root.querySelector(".oval");
 const idleDialog = document.getElementById("idle-dialog");
 const noticeDialog = document.getElementById("notice-dialog");
 
-const blank = () => ({ purposes: {}, age: null, photos: [], receipt: null });
+const blank = () => ({ attempt: crypto.randomUUID(), purposes: {}, age: null, photos: [], receipt: null });
 let state = blank();
 let refused = false;
 /* The finished form is on its way: whoever leaves now would miss the receipt. */
@@ -201,6 +201,7 @@ async function submit() {
   setUnderWay(true);
   const purposes = Object.fromEntries(purposeKeys.map((key) => [key, state.purposes[key] === true]));
   const body = JSON.stringify({
+    attempt: state.attempt,
     notice,
     digest,
     purposes,

@@ -1,0 +1,158 @@
+"""People at the tablet: in a hurry, refusing, too young, interrupted, reading Chinese."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from apps.consent import services as consents
+from apps.consent.models import Consent, Notice, NoticeText, Refusal
+from apps.visitors.models import Visitor
+from tests.journeys.accessible import faults
+from tests.journeys.conftest import Town, agree, draw, enrolled
+
+
+def nothing_kept() -> bool:
+    return not Consent.objects.exists() and not Visitor.objects.exists()
+
+
+def test_refusing_everything_leads_to_the_same_benefits_and_counts_nobody(tablet: Page) -> None:
+    tablet.get_by_test_id("language-en").click()
+    with tablet.expect_response("**/kiosk/refuse/") as counted:
+        tablet.get_by_test_id("notice-no").click()
+    assert counted.value.status == 204
+    expect(tablet.get_by_test_id("alternative")).to_have_text("Show your card.")
+    assert nothing_kept()
+    assert sum(Refusal.objects.values_list("count", flat=True)) == 3
+
+
+def test_yes_and_no_are_equally_big_and_nothing_is_chosen_before(tablet: Page) -> None:
+    tablet.get_by_test_id("language-en").click()
+    tablet.get_by_test_id("notice-go").click()
+    for purpose in ("lane", "history", "contact"):
+        yes, no = (tablet.get_by_test_id(f"{purpose}-{answer}") for answer in ("yes", "no"))
+        look = "node => { const s = getComputedStyle(node); return [node.offsetWidth, " + (
+            "node.offsetHeight, s.fontSize, s.fontWeight, s.color, s.backgroundColor] }"
+        )
+        assert yes.evaluate(look) == no.evaluate(look)
+        for answer in (yes, no):
+            expect(answer).to_have_attribute("aria-pressed", "false")
+        yes.click()
+
+
+def test_a_child_is_refused_kindly_before_any_camera_opens(tablet: Page) -> None:
+    tablet.get_by_test_id("language-en").click()
+    tablet.get_by_test_id("notice-go").click()
+    for answer in ("lane-yes", "history-no", "contact-no", "age-no"):
+        tablet.get_by_test_id(answer).click()
+    expect(tablet.get_by_test_id("young-alternative")).to_be_visible()
+    assert nothing_kept()
+
+
+def test_a_minute_without_touch_clears_everything(tablet: Page) -> None:
+    tablet.clock.install()
+    tablet.get_by_test_id("language-en").click()
+    tablet.get_by_test_id("notice-go").click()
+    for answer in ("lane-yes", "history-no", "contact-no", "age-yes"):
+        tablet.get_by_test_id(answer).click()
+    tablet.get_by_test_id("name").fill("Ms Rivera")
+    tablet.clock.fast_forward(41_000)
+    expect(tablet.get_by_test_id("idle-dialog")).to_be_visible()
+    tablet.get_by_test_id("idle-go-on").click()
+    expect(tablet.get_by_test_id("name")).to_have_value("Ms Rivera")
+    tablet.clock.fast_forward(41_000)
+    tablet.clock.fast_forward(21_000)
+    expect(tablet.get_by_test_id("language-en")).to_be_visible()
+    tablet.go_back()
+    expect(tablet.get_by_test_id("name")).to_have_count(0)
+    assert nothing_kept()
+
+
+def test_a_camera_that_is_refused_is_explained(
+    town: Town, clips: Callable[..., Path], open_browser: Callable[..., Browser]
+) -> None:
+    tablet = enrolled(town, open_browser(None, "--use-fake-ui-for-media-stream=deny"))
+    agree(tablet)
+    expect(screen(tablet, "camera").get_by_test_id("problem")).not_to_be_empty()
+    expect(tablet.get_by_test_id("camera-again")).to_be_visible()
+    assert nothing_kept()
+
+
+@pytest.mark.parametrize(
+    ("mode", "sentence"),
+    [
+        ("blank", "Please look into the oval."),
+        ("two", "One person at a time, please. Ask the others to step aside."),
+        ("far", "A little closer, please."),
+        ("dark", "It is too dark here. Turn towards the light."),
+    ],
+)
+def test_the_camera_says_what_to_do(
+    town: Town,
+    clips: Callable[..., Path],
+    open_browser: Callable[..., Browser],
+    mode: str,
+    sentence: str,
+) -> None:
+    tablet = enrolled(town, open_browser(clips(mode=mode)))
+    agree(tablet)
+    expect(tablet.get_by_test_id("guidance")).to_have_text(sentence)
+    assert nothing_kept()
+
+
+def test_a_notice_that_changes_meanwhile_is_read_again(town: Town, tablet: Page) -> None:
+    tablet.get_by_test_id("language-en").click()
+    newer = Notice.objects.create(organization=town.house.organization, version=2)
+    for locale in ("en", "zh-hans"):
+        NoticeText.objects.create(notice=newer, locale=locale, short="New.", full="All new.")
+    consents.publish(notice=newer, actor="test")
+    tablet.get_by_test_id("notice-go").click()
+    for answer in ("lane-yes", "history-no", "contact-no", "age-yes"):
+        tablet.get_by_test_id(answer).click()
+    tablet.get_by_test_id("name").fill("Ms Rivera")
+    tablet.get_by_test_id("name-go").click()
+    draw(tablet)
+    tablet.get_by_test_id("signature-go").click()
+    expect(tablet.get_by_test_id("notice-changed")).to_be_visible(timeout=30_000)
+    expect(tablet.get_by_test_id("notice-short")).to_have_text("New.")
+    assert nothing_kept()
+
+
+def test_chinese_is_whole_from_the_first_sentence_to_the_receipt(tablet: Page) -> None:
+    agree(tablet, language="zh-hans", name="陈女士")
+    expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
+    expect(tablet.locator("html")).to_have_attribute("lang", "zh-hans")
+    assert Consent.objects.get().locale == "zh-hans"
+    assert Visitor.objects.get().greeting_name == "陈女士"
+    expect(tablet.get_by_test_id("receipt-until")).to_contain_text("年")
+
+
+@pytest.mark.parametrize("language", ["en", "zh-hans"])
+def test_every_screen_is_accessible(tablet: Page, language: str) -> None:
+    found = {"language": faults(tablet)}
+    tablet.get_by_test_id(f"language-{language}").click()
+    found["notice"] = faults(tablet)
+    tablet.get_by_test_id("notice-more").click()
+    found["everything"] = faults(tablet)
+    tablet.get_by_test_id("notice-close").click()
+    tablet.get_by_test_id("notice-go").click()
+    for answer in ("lane-yes", "history-yes", "contact-yes", "age-yes"):
+        found[answer] = faults(tablet)
+        tablet.get_by_test_id(answer).click()
+    found["name"] = faults(tablet)
+    tablet.get_by_test_id("name").fill("Ms Rivera")
+    tablet.get_by_test_id("contact").fill("rivera@example.org")
+    tablet.get_by_test_id("name-go").click()
+    found["signature"] = faults(tablet)
+    draw(tablet)
+    tablet.get_by_test_id("signature-go").click()
+    expect(tablet.get_by_test_id("guidance")).not_to_be_empty()
+    found["camera"] = faults(tablet)
+    expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
+    found["done"] = faults(tablet)
+    assert not {name: problems for name, problems in found.items() if problems}
+
+
+def screen(page: Page, name: str) -> Locator:
+    return page.locator(f'[data-screen="{name}"]')

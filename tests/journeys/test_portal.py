@@ -1,0 +1,56 @@
+"""The officer erases someone, and the floor works without JavaScript."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, expect
+
+from apps.audit.models import Entry
+from apps.visitors.models import Visitor
+from tests.journeys.accessible import faults
+from tests.journeys.conftest import Town, log_in, watched
+
+
+def test_the_officer_opens_a_record_for_a_reason_and_erases_it(
+    town: Town, open_browser: Callable[..., Browser], tmp_path: Path
+) -> None:
+    visitor = town.house.visitor("Ms Chen")
+    context = open_browser().new_context(accept_downloads=True)
+    page = watched(context, town)
+    log_in(page, town, "diana", "/admin/")
+    expect(page.get_by_test_id("number-overdue")).to_be_visible()
+    problems = faults(page)
+
+    page.goto(f"{town.origin}/admin/visitors/visitor/{visitor.pk}/change/")
+    problems += faults(page)
+    page.get_by_test_id("reason-request").check()
+    page.get_by_test_id("reason-open").click()
+    expect(page.get_by_text("Ms Chen")).to_be_visible()
+    assert Entry.objects.get(action="visitor.looked").detail["reason"] == "request"
+    problems += faults(page)
+
+    page.get_by_test_id("visitor-erase").click()
+    expect(page.get_by_test_id("erase-plan")).to_contain_text("sealed face template")
+    assert Visitor.objects.exists()
+    problems += faults(page)
+    page.get_by_test_id("erase-confirm").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download certificate.jws").click()
+    download.value.save_as(tmp_path / "certificate.jws")
+    assert (tmp_path / "certificate.jws").read_text().count(".") == 2
+    assert not Visitor.objects.exists()
+    problems += faults(page)
+
+    for path in ("audit/entry", "stores/camera", "consent/notice", "stores/device"):
+        page.goto(f"{town.origin}/admin/{path}/")
+        problems += [f"{path} {fault}" for fault in faults(page)]
+    assert not problems
+
+
+def test_a_member_of_staff_does_not_get_into_the_portal(
+    town: Town, open_browser: Callable[..., Browser]
+) -> None:
+    page = watched(open_browser().new_context(), town)
+    log_in(page, town, "linda", f"/floor/{town.house.store.slug}/")
+    page.goto(f"{town.origin}/admin/")
+    expect(page.get_by_test_id("login-other")).to_be_visible()
