@@ -112,6 +112,7 @@ def _what(entry: Entry) -> str:
         "consent.signed": _("signed the consent"),
         "visitor.enrolled": _("sealed the template"),
         "visit.disclosed": _("recognised you and told the floor board"),
+        "visit.shown": _("saw your name on the floor board"),
         "visit.greeted": _("greeted you"),
         "visitor.looked": _("opened your record"),
         "visitor.restricted": _("paused recognition"),

@@ -21,6 +21,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.audit import services as audit
+from apps.audit.models import Entry
 from apps.stores.access import actor, stores_of
 from apps.stores.models import Role, Store, User
 from apps.visits import selectors
@@ -73,9 +74,20 @@ def board(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _record_look(user: User, visit: Visit) -> None:
-    audit.record(
-        actor=actor(user), action="visit.shown", subject=visit.visitor.subject, visit=str(visit.pk)
-    )
+    """Write down that this user saw this visit: once, however often the page refreshes."""
+    seen = Entry.objects.filter(
+        subject=audit.reference(visit.visitor.subject),
+        action="visit.shown",
+        actor=actor(user),
+        detail__visit=str(visit.pk),
+    ).exists()
+    if not seen:
+        audit.record(
+            actor=actor(user),
+            action="visit.shown",
+            subject=visit.visitor.subject,
+            visit=str(visit.pk),
+        )
 
 
 async def events(request: HttpRequest, slug: str) -> HttpResponseBase:
