@@ -34,6 +34,7 @@ class NoticeAdmin(StoreScopedAdmin):
     store_path = "organization__stores"
     writable = True
     list_display = ("__str__", "published_at")
+    list_select_related = ("organization",)
     inlines = (TextInline,)
     actions = ("publish",)
 

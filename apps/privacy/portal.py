@@ -77,7 +77,9 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         ],
         "cameras": [
             _camera(camera)
-            for camera in Camera.objects.filter(store__in=stores).select_related("store")
+            for camera in Camera.objects.filter(store__in=stores)
+            .select_related("store")
+            .prefetch_related("assessments")
         ],
     }
 

@@ -101,6 +101,9 @@ class CameraAdmin(StoreScopedAdmin):
     )
     inlines = (AssessmentInline,)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).prefetch_related("assessments")
+
     @admin.display(description=gettext_lazy("may run"))
     def may_run(self, camera: Camera) -> str:
         if camera.pk is None or camera._state.adding:

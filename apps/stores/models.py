@@ -170,11 +170,8 @@ class Camera(models.Model):
     def assessment(self, at: datetime | None = None) -> Assessment | None:
         """The signed, unexpired assessment of this camera, if there is one."""
         at = at or timezone.now()
-        return (
-            self.assessments.filter(signed_at__lte=at, expires_at__gt=at)
-            .order_by("-signed_at")
-            .first()
-        )
+        signed = (each for each in self.assessments.all() if each.signed_at <= at < each.expires_at)
+        return max(signed, key=lambda each: each.signed_at, default=None)
 
     def blockers(self) -> list[str]:
         """Why this camera may not run in its mode, one sentence each; empty when it may."""
