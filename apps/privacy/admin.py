@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import Group
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -30,6 +31,9 @@ REASONS = {
     "fault": gettext_lazy("A technical fault"),
     "inspection": gettext_lazy("An inspection"),
 }
+# What a user may do is said by their roles; Django's groups would be a second truth.
+admin.site.unregister(Group)
+
 # A reason holds for one piece of work, not for the day.
 REASON_SECONDS = 15 * 60
 

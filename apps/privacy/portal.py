@@ -37,7 +37,10 @@ class Portal(AdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Only an active user who is a data protection officer of some store."""
-        return bool(request.user.is_active) and is_dpo(request.user)
+        # The admin asks some thirty times a page; within one request the answer stands.
+        if not hasattr(request, "is_officer"):
+            request.is_officer = request.user.is_active and is_dpo(request.user)  # type: ignore[attr-defined]
+        return bool(request.is_officer)  # type: ignore[attr-defined]
 
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
