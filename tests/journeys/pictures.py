@@ -1,0 +1,131 @@
+"""Takes the pictures that the documents show: `ops/test tests/journeys/pictures.py`.
+
+Not collected with the tests. No face is in them: no picture is taken while the camera is open, and
+nothing else here shows one.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from io import BytesIO
+
+from django.utils import timezone
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from apps.visits.models import Visit
+from apps.visits.services import disclose
+from tests.conftest import ROOT
+from tests.journeys.conftest import Town, agree, draw, log_in, watched
+from tests.visits.test_disclose import match_of
+
+FOLDER = ROOT / "ops" / "docs" / "pictures"
+
+
+def take(page: Page, name: str, **options: object) -> bytes:
+    """Save a picture of the page as it stands, small enough to live in a repository."""
+    page.wait_for_load_state("networkidle") if "floor" not in name else None
+    shot = page.screenshot(animations="disabled", **options)  # type: ignore[arg-type]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    picture = Image.open(BytesIO(shot)).convert("RGB")
+    picture.quantize(128, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
+    return shot
+
+
+def busy_floor(town: Town) -> None:
+    """Three guests: one just now, one greeted, one a while ago."""
+    for name, visits, minutes in (("Mr Okafor", 1, 48), ("Ms Rivera", 2, 9), ("Ms Chen", 3, 0)):
+        visitor = town.house.visitor(name)
+        for number in range(visits):
+            disclose(match_of(visitor, town.house))
+            away = timedelta(days=20 * (visits - 1 - number), minutes=minutes)
+            latest = Visit.objects.filter(visitor=visitor).order_by("-sequence")[:1]
+            Visit.objects.filter(pk__in=[visit.pk for visit in latest]).update(
+                arrived_at=timezone.now() - away, last_seen_at=timezone.now() - timedelta(hours=2)
+            )
+    Visit.objects.filter(visitor__greeting_name="Ms Rivera").update(
+        greeted_at=timezone.now() - timedelta(minutes=8), greeted_by=town.house.staff
+    )
+
+
+def test_kiosk(tablet: Page) -> None:
+    for language in ("en", "zh-hans"):
+        take(tablet, f"kiosk-{language}-1-language")
+        tablet.get_by_test_id(f"language-{language}").click()
+        take(tablet, f"kiosk-{language}-2-notice")
+        tablet.get_by_test_id("notice-go").click()
+        for name in ("lane-yes", "history-yes", "contact-yes", "age-yes"):
+            take(tablet, f"kiosk-{language}-3-{name.partition('-')[0]}")
+            tablet.get_by_test_id(name).click()
+        tablet.get_by_test_id("name").fill("Ms Rivera")
+        take(tablet, f"kiosk-{language}-4-name")
+        tablet.get_by_test_id("name-go").click()
+        draw(tablet)
+        take(tablet, f"kiosk-{language}-5-signature")
+        tablet.get_by_test_id("signature-go").click()
+        expect(tablet.get_by_test_id("guidance")).not_to_be_empty()
+        expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
+        take(tablet, f"kiosk-{language}-6-receipt")
+        tablet.get_by_test_id("finished").click()
+        tablet.get_by_test_id(f"language-{language}").wait_for()
+
+
+def test_floor_and_front_picture(
+    town: Town, tablet: Page, open_browser: Callable[..., Browser]
+) -> None:
+    busy_floor(town)
+    tablet.set_viewport_size({"width": 700, "height": 900})
+    tablet.get_by_test_id("language-en").click()
+    tablet.get_by_test_id("notice-go").click()
+    left = take(tablet, "front-kiosk")
+    context = open_browser().new_context(viewport={"width": 420, "height": 900})
+    page = watched(context, town)
+    log_in(page, town, "linda", f"/floor/{town.house.store.slug}/")
+    right = take(page, "floor-phone")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    take(page, "floor-wall")
+    page.emulate_media(color_scheme="dark")
+    take(page, "floor-wall-dark")
+
+    parts = [Image.open(BytesIO(part)).convert("RGB") for part in (left, right)]
+    front = Image.new("RGB", (sum(part.width for part in parts) + 24, 900), "#e7e2d8")
+    front.paste(parts[0], (0, 0))
+    front.paste(parts[1], (parts[0].width + 24, 0))
+    front.quantize(128, dither=Image.Dither.NONE).save(FOLDER / "front.png", optimize=True)
+    (FOLDER / "front-kiosk.png").unlink()
+
+
+def test_portal(town: Town, open_browser: Callable[..., Browser]) -> None:
+    busy_floor(town)
+    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    log_in(page, town, "diana", "/admin/")
+    take(page, "portal", full_page=True)
+    visitor = town.house.visitor("Mr Haddad")
+    page.goto(f"{town.origin}/admin/visitors/visitor/{visitor.pk}/change/")
+    take(page, "portal-reason")
+    page.get_by_test_id("reason-request").check()
+    page.get_by_test_id("reason-open").click()
+    take(page, "portal-record", full_page=True)
+    page.get_by_test_id("visitor-erase").click()
+    take(page, "portal-erase")
+    page.goto(f"{town.origin}/admin/audit/entry/")
+    take(page, "portal-ledger")
+    page.goto(f"{town.origin}/admin/stores/camera/{town.house.camera.pk}/change/")
+    take(page, "portal-camera", full_page=True)
+
+
+def test_customer(town: Town, tablet: Page, open_browser: Callable[..., Browser]) -> None:
+    agree(tablet)
+    expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
+    code = tablet.get_by_test_id("receipt-code").inner_text()
+    page = watched(open_browser().new_context(viewport={"width": 420, "height": 900}), town)
+    page.goto(town.origin)
+    take(page, "home", full_page=True)
+    page.goto(f"{town.origin}/receipt/#{code}")
+    expect(page.get_by_test_id("receipt-letter")).to_be_visible()
+    take(page, "receipt-letter", full_page=True)
+    page.get_by_test_id("receipt-end-open").click()
+    page.get_by_test_id("receipt-end-confirm").click()
+    expect(page.get_by_test_id("receipt-erased")).to_be_visible()
+    take(page, "receipt-ended", full_page=True)
+    page.goto(f"{town.origin}/public/{town.house.store.slug}/")
+    take(page, "public", full_page=True)
