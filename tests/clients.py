@@ -5,10 +5,14 @@ Everything goes through Django's own handler and middleware; a fault inside is a
 
 import base64
 import json
-from collections.abc import Sequence
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.cookies import SimpleCookie
 from typing import Any
 
+import uvicorn
 from django.apps import apps
 from django.db import models
 from django.test import Client
@@ -95,3 +99,28 @@ def rows() -> dict[str, int]:
         for model in apps.get_models()
         if isinstance(manager := getattr(model, "objects", None), models.Manager)
     }
+
+
+@contextmanager
+def served() -> Iterator[tuple[str, int]]:
+    """The real ASGI application behind a real server in this process: its host and port."""
+    from apps.config.asgi import application
+
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        door.listen(64)
+        config = uvicorn.Config(
+            application,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+        thread.start()
+        try:
+            yield door.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join()
