@@ -2,10 +2,11 @@
 
 Design. Every end of a template is announced by PostgreSQL itself (LISTEN/NOTIFY, in the order of
 commits). Once a second the keeper sends itself a beat through the same channel: a beat that comes
-back proves that the database lives and that everything announced before it has been heard. Without
-a beat for `SILENCE` seconds, or when the database's clock runs backwards, `trusted` is False and
-the recognizer answers nobody. After a lost connection the gallery is rebuilt from the database
-before it is trusted again.
+back proves that the database lives and that everything announced before it has been heard. Trust
+lasts `SILENCE` seconds from when the beat was sent, not from when it came back: only up to there is
+the gallery known to be complete. Later, or when the database's clock runs backwards, `trusted` is
+False and the recognizer answers nobody. After a lost connection the gallery is rebuilt from the
+database before it is trusted again.
 """
 
 import logging
@@ -93,6 +94,10 @@ class Keeper(threading.Thread):
                     "database lost (%s); answering nobody until it is back", type(error).__name__
                 )
                 self._stopping.wait(0.5)
+            except Exception as error:
+                # This thread must not end before its process does: nobody would start it again.
+                log.error("the gallery is rebuilt after a fault (%s)", type(error).__name__)
+                self._stopping.wait(0.5)
 
     def _connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(
@@ -113,7 +118,7 @@ class Keeper(threading.Thread):
                 due = time.monotonic() + BEAT
             for notice in listen.notifies(timeout=max(0.0, due - time.monotonic()), stop_after=1):
                 if notice.channel == channel:
-                    self._confirmed = time.monotonic()
+                    self._confirmed = float(notice.payload)
                     self.loaded.set()
                 else:
                     self._hear(work, notice.payload)
@@ -140,6 +145,8 @@ class Keeper(threading.Thread):
         )
 
     def _beat(self, work: psycopg.Connection[Any], channel: str) -> None:
+        # Taken before `seen_at` is written, so that we fall silent before others count us out.
+        sent = time.monotonic()
         row = work.execute(
             """UPDATE recognition_recognizer
                   SET seen_at = clock_timestamp(), templates = %s, generation = %s
@@ -157,7 +164,7 @@ class Keeper(threading.Thread):
         else:
             self._backwards = False
             self._high_water = max(self._high_water or row.now, row.now)
-        work.execute("SELECT pg_notify(%s, '')", [channel])
+        work.execute("SELECT pg_notify(%s, %s)", [channel, repr(sent)])
 
     def _hear(self, work: psycopg.Connection[Any], payload: str) -> None:
         verb, template, *rest = payload.split()

@@ -26,6 +26,7 @@ from apps.recognition.client import Decision, Match
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.gallery import Gallery
 from apps.recognition.keeper import Keeper, binding_of
+from apps.visitors.models import FaceTemplate
 from apps.visitors.vault import FileKeyring, generation_of, new_data_key, seal, wrap
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,8 @@ class Desk:
                 seen_at=float(header["seen_at"]),
             )
         )
-        if decision.outcome == "refused":
+        if decision.outcome == "refused" and not _live(candidate.template):
+            # Past its time, which nobody announces. A camera that may not ask ends nobody's.
             self.gallery.evict(candidate.template)
         return decision
 
@@ -206,6 +208,10 @@ def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper
         database=env.database_url.get_secret_value(), pack=pack, keyring=keyring, gallery=gallery
     )
     return Server(env.socket, Desk(pack, keyring, gallery, keeper, disclose)), keeper
+
+
+def _live(template: UUID) -> bool:
+    return FaceTemplate.objects.live().filter(pk=template).exists()
 
 
 def _mean(probes: NDArray[np.float32]) -> NDArray[np.float32]:
