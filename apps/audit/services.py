@@ -1,7 +1,9 @@
 """Record what was done, in the transaction that did it, and verify that nothing was changed since.
 
 A leaf holds no personal data: a person appears as HMAC(their own salt, their subject), and once
-the salt is gone nobody can tell whom an entry was about, while the tree still verifies.
+the salt is gone nobody can tell whom an entry was about, while the tree still verifies. The signed
+consent is kept as proof for longer and says whom its own entries are about; so the entries that say
+where a person was bear another name, which only the salt could join to the first.
 """
 
 import hashlib
@@ -38,12 +40,16 @@ class Verification:
     problem: str = ""
 
 
-def reference(subject: UUID) -> str:
-    """Return how the ledger calls this person, creating their salt on first use."""
+def reference(subject: UUID, *, whereabouts: bool = False) -> str:
+    """Return how the ledger calls this person, creating their salt on first use.
+
+    `whereabouts` asks for the name under which it says where and when they were.
+    """
     salt, _ = Salt.objects.get_or_create(
         subject=subject, defaults={"secret": secrets.token_bytes(32)}
     )
-    return hmac.new(bytes(salt.secret), subject.bytes, hashlib.sha256).hexdigest()
+    message = subject.bytes + (b"whereabouts" if whereabouts else b"")
+    return hmac.new(bytes(salt.secret), message, hashlib.sha256).hexdigest()
 
 
 def leaf_data(entry: Entry) -> dict[str, Any]:
@@ -63,8 +69,19 @@ def leaf(entry: Entry) -> bytes:
     return merkle.leaf_hash(rfc8785.dumps(leaf_data(entry)))
 
 
-def record(*, actor: str, action: str, subject: UUID | None = None, **detail: Any) -> Entry:
-    """Append one entry. `detail` holds ids, counts and codes; never a name, a face or a token."""
+def record(
+    *,
+    actor: str,
+    action: str,
+    subject: UUID | None = None,
+    whereabouts: bool = False,
+    **detail: Any,
+) -> Entry:
+    """Append one entry. `detail` holds ids, counts and codes; never a name, a face or a token.
+
+    With `whereabouts`, what it says of the subject is where they were: see `reference`. Its detail
+    then holds no id that another kind of entry holds too.
+    """
     if not connection.in_atomic_block:
         raise LedgerOutsideTransaction("Call audit.record inside the transaction of the act.")
     with connection.cursor() as cursor:
@@ -76,7 +93,7 @@ def record(*, actor: str, action: str, subject: UUID | None = None, **detail: An
         at=at,
         actor=actor,
         action=action,
-        subject=reference(subject) if subject else "",
+        subject=reference(subject, whereabouts=whereabouts) if subject else "",
         # Through JSON once, so that the leaf is computed from what the database will give back.
         detail=json.loads(json.dumps(detail, default=str)),
     )
@@ -89,7 +106,8 @@ def about(subject: UUID) -> list[Entry]:
     """Every entry about one person, newest first; empty once their salt is gone."""
     if not Salt.objects.filter(subject=subject).exists():
         return []
-    return list(Entry.objects.filter(subject=reference(subject)))
+    names = [reference(subject), reference(subject, whereabouts=True)]
+    return list(Entry.objects.filter(subject__in=names))
 
 
 def forget(subject: UUID) -> None:

@@ -76,7 +76,7 @@ def board(request: HttpRequest, slug: str) -> HttpResponse:
 def _record_look(user: User, visit: Visit) -> None:
     """Write down that this user saw this visit: once, however often the page refreshes."""
     seen = Entry.objects.filter(
-        subject=audit.reference(visit.visitor.subject),
+        subject=audit.reference(visit.visitor.subject, whereabouts=True),
         action="visit.shown",
         actor=actor(user),
         detail__visit=str(visit.pk),
@@ -86,6 +86,7 @@ def _record_look(user: User, visit: Visit) -> None:
             actor=actor(user),
             action="visit.shown",
             subject=visit.visitor.subject,
+            whereabouts=True,
             visit=str(visit.pk),
         )
 

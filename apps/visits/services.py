@@ -58,6 +58,7 @@ RETURNING id
 """  # noqa: S608
 
 ARRIVE = f"""
+-- Locks as an erasure does, the visitor first, so that the two never wait for each other.
 INSERT INTO visits_visit (id, sequence, visitor_id, consent_id, store_id, camera_id, number, score,
                           threshold, seen_at, arrived_at, last_seen_at, delete_after)
 SELECT %(visit)s, nextval('visits_sequence'), v.id, c.id, s.id, k.id,
@@ -70,7 +71,7 @@ SELECT %(visit)s, nextval('visits_sequence'), v.id, c.id, s.id, k.id,
             THEN least(c.expires_at, clock_timestamp() + make_interval(days => %(visit_days)s))
             ELSE least(c.expires_at, clock_timestamp() + interval '{SHIFT}') END
 {MAY_DISCLOSE}
-   FOR SHARE OF t, c, v
+   FOR SHARE OF v, c, t
 RETURNING id, sequence, (SELECT subject FROM visitors_visitor WHERE id = visitor_id)
 """  # noqa: S608
 
@@ -115,6 +116,7 @@ def disclose(match: Match) -> Decision:
         actor=f"camera:{match.camera}",
         action="visit.disclosed",
         subject=subject,
+        whereabouts=True,
         visit=str(visit),
         store=str(match.store),
     )
@@ -140,6 +142,7 @@ def greet(*, visit: Visit, user: User) -> Visit:
             actor=f"user:{user.pk}",
             action="visit.greeted",
             subject=visit.visitor.subject,
+            whereabouts=True,
             visit=str(visit.pk),
         )
         transaction.on_commit(lambda: announce(visit.store_id, sequence))
