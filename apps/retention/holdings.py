@@ -44,6 +44,11 @@ def _consents(visitor: Visitor) -> QuerySet[Consent]:
     return Consent.objects.filter(subject=visitor.subject)
 
 
+def orphaned_salts() -> QuerySet[Salt]:
+    """Salts of nobody who is enrolled: none, unless somebody was looked at while being erased."""
+    return Salt.objects.exclude(subject__in=Visitor.objects.values("subject"))
+
+
 HOLDINGS: tuple[Holding, ...] = (
     Holding(
         FaceTemplate,
@@ -89,8 +94,7 @@ HOLDINGS: tuple[Holding, ...] = (
         "goes with the visitor",
         How.ERASED,
         lambda visitor: Salt.objects.filter(subject=visitor.subject),
-        # A salt is destroyed in the transaction of the erasure; nothing else ends it.
-        lambda: Salt.objects.none(),
+        orphaned_salts,
     ),
     Holding(
         Consent,

@@ -96,7 +96,9 @@ def forget(visitor: Visitor) -> Forgotten:
     key = DataKey.objects.filter(visitor=visitor).first()
     templates = list(visitor.templates.values_list("pk", flat=True))
     _total, per_model = visitor.delete()
-    evictions = list(Eviction.objects.filter(template__in=templates).values_list("pk", flat=True))
+    # The last one of each template: one of a pause long ago may be acknowledged by nobody any more.
+    last = Eviction.objects.filter(template__in=templates).order_by("template", "-pk")
+    evictions = list(last.distinct("template").values_list("pk", flat=True))
     return Forgotten(
         rows={label: count for label, count in sorted(per_model.items()) if count},
         evictions=evictions,

@@ -1,11 +1,12 @@
 """Erase one person and prove it.
 
-Design. One transaction withdraws the consent, deletes template, data key, visits, name and salt,
-and writes an Erasure with what was removed; when it commits, PostgreSQL has told every recognizer.
-The certificate is issued only when each recognizer that could still answer has acknowledged: one
-that runs and is silent for `SILENCE` seconds refuses to answer by itself, so it needs no word.
-Until then the erasure is *pending*, visible, and the sweep tries again. It is never reported as
-done before.
+Design. First the consent is withdrawn: when that commits, PostgreSQL has told every recognizer, and
+whatever happens next the person is overdue, for the watchdog to show and the sweep to erase. Then
+one transaction deletes template, data key, visits, name and salt and writes an Erasure with what
+was removed. The certificate is issued only when each recognizer that could still answer has
+acknowledged: one that runs and is silent for `SILENCE` seconds refuses to answer by itself, so it
+needs no word. Until then the erasure is *pending*, visible, and the sweep tries again. It is never
+reported as done before.
 """
 
 import time
@@ -48,15 +49,31 @@ def plan(visitor: Visitor) -> list[Planned]:
     ]
 
 
-@transaction.atomic
 def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
-    """Withdraw and erase one person now. The certificate follows from `complete`."""
+    """Withdraw and erase one person now. The certificate follows from `complete`.
+
+    Raises Visitor.DoesNotExist when somebody else was faster.
+    """
+    _withdraw(visitor, actor)
+    return _erase(visitor, cause, actor)
+
+
+@transaction.atomic
+def _withdraw(visitor: Visitor, actor: str) -> Visitor:
+    # Everybody locks in this order, the ledger last: visitor, visits, consent. In another one, an
+    # erasure and a camera or a greeting of the same moment could wait for each other.
     visitor = Visitor.objects.select_for_update().get(pk=visitor.pk)
-    planned = plan(visitor)
-    consent_ids = []
+    list(visitor.visits.select_for_update())
     for consent in Consent.objects.filter(subject=visitor.subject):
         consents.withdraw(consent=consent, actor=actor)
-        consent_ids.append(consent.pk)
+    return visitor
+
+
+@transaction.atomic
+def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
+    visitor = _withdraw(visitor, actor)
+    planned = plan(visitor)
+    consent = Consent.objects.filter(subject=visitor.subject).order_by("signed_at").last()
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()
@@ -69,7 +86,7 @@ def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
     # Open boards take the person's card down.
     transaction.on_commit(lambda: announce(store.pk, 0))
     return Erasure.objects.create(
-        consent=consent_ids[-1] if consent_ids else None,
+        consent=consent.pk if consent else None,
         store=store,
         subject=reference,
         cause=cause,
@@ -87,10 +104,12 @@ def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
 
 
 def waiting_for(erasure: Erasure) -> list[str]:
-    """Ids of the recognizers that may still answer and have not acknowledged."""
-    able = Recognizer.objects.filter(
-        stopped_at=None, seen_at__gt=Now() - SILENCE, started_at__lte=erasure.erased_at
-    )
+    """Ids of the recognizers that may still answer and have not acknowledged.
+
+    One that was started since acknowledges what it did not load: it may have loaded the template
+    while the erasure was not committed yet.
+    """
+    able = Recognizer.objects.filter(stopped_at=None, seen_at__gt=Now() - SILENCE)
     waiting = []
     for recognizer in able:
         acknowledged = recognizer.acknowledgements.filter(eviction__in=erasure.evictions).count()

@@ -1,12 +1,14 @@
 """The sweep: make gone what is past its deadline.
 
 Design. Reads refuse an expired row already; the sweep only makes it gone, so it may run late, twice
-at once, or be killed anywhere. Each row is its own small transaction under SKIP LOCKED. Celery beat
-and `manage.py sweep` call this same function and do not meet.
+at once, or be killed anywhere. Each row is its own small transaction under SKIP LOCKED, and each
+part is on its own: what fails is counted, logged and left for the next run. Celery beat and
+`manage.py sweep` call this same function and do not meet.
 """
 
 import logging
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.sessions.models import Session
@@ -16,15 +18,17 @@ from django.db.models.functions import Now
 
 from apps.audit import services as audit
 from apps.consent.models import Consent
+from apps.retention.holdings import orphaned_salts
 from apps.retention.models import Erasure
 from apps.retention.services.erase import complete, erase
-from apps.visitors.models import Visitor
+from apps.visitors.models import Eviction, Visitor
 from apps.visits.models import Visit
 
 log = logging.getLogger(__name__)
 
 ACTOR = "system:sweep"
 BATCH = 500
+EVICTIONS_KEPT = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -45,8 +49,30 @@ class Swept:
 def sweep() -> Swept:
     """Erase everything that is due and finish pending certificates. Safe to run beside itself."""
     swept = Swept()
+    _erase_people(swept)
+    for part in (
+        _delete_visits,
+        _delete_proofs,
+        _delete_sessions,
+        _delete_orphaned_salts,
+        _delete_old_evictions,
+    ):
+        try:
+            part(swept)
+        except Exception as error:
+            log.error("%s failed (%s)", part.__name__.strip("_"), type(error).__name__)
+            swept.failed += 1
+    _complete_erasures(swept)
+    return swept
+
+
+def _erase_people(swept: Swept) -> None:
+    broken: set[UUID] = set()
     while due := list(
-        Visitor.objects.filter(_due()).values_list("pk", flat=True).distinct()[:BATCH]
+        Visitor.objects.filter(_due())
+        .exclude(pk__in=broken)
+        .values_list("pk", flat=True)
+        .distinct()[:BATCH]
     ):
         erased = 0
         for visitor in due:
@@ -55,17 +81,21 @@ def sweep() -> Swept:
             except Exception as error:
                 # Loud, and left for the next run; the others must not wait for one broken row.
                 log.error("visitor %s could not be erased (%s)", visitor, type(error).__name__)
-                swept.failed += 1
+                broken.add(visitor)
         swept.people += erased
-        if not erased:
-            # What is left is another sweep's, or broken.
+        if not erased and not broken.intersection(due):
+            # What is left is another sweep's.
             break
-    swept.visits = _delete_visits()
-    swept.consents = _delete_proofs()
-    swept.sessions, _ = Session.objects.filter(expire_date__lte=Now()).delete()
+    swept.failed += len(broken)
+
+
+def _complete_erasures(swept: Swept) -> None:
     for erasure in Erasure.objects.filter(state=Erasure.State.PENDING):
-        swept.certificates += complete(erasure).state == Erasure.State.COMPLETE
-    return swept
+        try:
+            swept.certificates += complete(erasure).state == Erasure.State.COMPLETE
+        except Exception as error:
+            log.error("erasure %s has no certificate (%s)", erasure.pk, type(error).__name__)
+            swept.failed += 1
 
 
 def _due() -> Q:
@@ -83,12 +113,14 @@ def _erase_one(visitor: UUID) -> bool:
     # Another sweep has it, or has finished it, or the person came back in between.
     if person is None or not Visitor.objects.filter(_due(), pk=visitor).exists():
         return False
-    erase(visitor=person, cause=Erasure.Cause.EXPIRY, actor=ACTOR)
+    # Somebody ended it and the erasure that belongs to that did not go through.
+    ended = Consent.objects.filter(subject=person.subject, withdrawn_at__isnull=False).exists()
+    cause = Erasure.Cause.WITHDRAWAL if ended else Erasure.Cause.EXPIRY
+    erase(visitor=person, cause=cause, actor=ACTOR)
     return True
 
 
-def _delete_visits() -> int:
-    total = 0
+def _delete_visits(swept: Swept) -> None:
     while True:
         with transaction.atomic():
             due = list(
@@ -97,14 +129,14 @@ def _delete_visits() -> int:
                 .values_list("pk", flat=True)[:BATCH]
             )
             if not due:
-                return total
+                return
             Visit.objects.filter(pk__in=due).delete()
             audit.record(actor=ACTOR, action="visits.swept", count=len(due))
-            total += len(due)
+        swept.visits += len(due)
 
 
 @transaction.atomic
-def _delete_proofs() -> int:
+def _delete_proofs(swept: Swept) -> None:
     due = list(
         Consent.objects.select_for_update(skip_locked=True, of=("self",))
         .filter(delete_after__lte=Now(), templates=None, visits=None)
@@ -113,4 +145,25 @@ def _delete_proofs() -> int:
     if due:
         Consent.objects.filter(pk__in=due).delete()
         audit.record(actor=ACTOR, action="consents.swept", count=len(due))
-    return len(due)
+    swept.consents += len(due)
+
+
+def _delete_sessions(swept: Swept) -> None:
+    swept.sessions, _ = Session.objects.filter(expire_date__lte=Now()).delete()
+
+
+def _delete_orphaned_salts(swept: Swept) -> None:
+    """A look that was written down while its person was being erased made the salt anew."""
+    orphaned_salts().delete()
+
+
+def _delete_old_evictions(swept: Swept) -> None:
+    """Certified, and no recognizer needs them: one that was away reads the database anew.
+
+    They name visitors by time, and each start of a recognizer acknowledges them all.
+    """
+    waiting = Erasure.objects.filter(state=Erasure.State.PENDING).values_list(
+        "evictions", flat=True
+    )
+    needed = {eviction for evictions in waiting for eviction in evictions}
+    Eviction.objects.filter(at__lte=Now() - EVICTIONS_KEPT).exclude(pk__in=needed).delete()
