@@ -5,11 +5,12 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from apps.audit import signing
 from apps.consent.services import current_text
-from apps.retention.holdings import HOLDINGS
+from apps.retention.holdings import HOLDINGS, periods
 from apps.stores.limits import allowed
 from apps.stores.models import Organization, Store
 
@@ -70,8 +71,9 @@ def public(request: HttpRequest, slug: str) -> HttpResponse:
         }
         for camera in store.cameras.all()
     ]
+    days = periods(store.pack)
     retention = [
-        {"what": holding.what, "clock": holding.clock, "how": holding.how.value}
+        {"what": _(holding.what), "clock": _(holding.clock) % days, "how": _(holding.how.value)}
         for holding in HOLDINGS
     ]
     context = {"store": store, "notice": notice, "cameras": cameras, "retention": retention}

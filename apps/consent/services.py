@@ -21,7 +21,7 @@ from apps.consent.signature import check_path
 from apps.stores.models import Device, Store
 
 # How long the proof of a consent is kept after it ended: the time in which it may be asked for.
-PROOF_YEARS = timedelta(days=3 * 365)
+PROOF = timedelta(days=3 * 365)
 CODE_SIGNS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 
 
@@ -139,7 +139,7 @@ def draft(
         device=device,
         signed_at=now,
         expires_at=expires_at,
-        delete_after=expires_at + PROOF_YEARS,
+        delete_after=expires_at + PROOF,
     )
 
 

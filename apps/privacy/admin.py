@@ -163,8 +163,8 @@ class VisitorAdmin(StoreScopedAdmin):
     def held(self, visitor: Visitor) -> str:
         return format_html_join(
             "",
-            "<div>{}: {} ({})</div>",
-            ((line.what, line.count, line.how) for line in plan(visitor) if line.count),
+            "<div>{}: {}</div>",
+            ((_(line.what), line.count) for line in plan(visitor) if line.count),
         )
 
     @admin.display(description=gettext_lazy("ledger"))

@@ -97,7 +97,7 @@ def watchdog() -> list[dict[str, Any]]:
         since = (timezone.now() - oldest).total_seconds() if oldest else float(bool(count))
         rows.append(
             {
-                "kind": holding.what,
+                "kind": _(holding.what),
                 "oldest_due_at": oldest,
                 "overdue_s": max(0, since),
                 "count": count,

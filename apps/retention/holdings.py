@@ -10,11 +10,14 @@ from enum import StrEnum
 
 from django.db.models import Model, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop as noop
 
 from apps.audit.models import Checkpoint, Entry, Salt
 from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal
+from apps.consent.services import PROOF
 from apps.recognition.models import Acknowledgement, Recognizer
 from apps.retention.models import Erasure
+from apps.stores.jurisdictions import Pack
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
 from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
 from apps.visits.models import Footfall, Visit
@@ -23,13 +26,16 @@ from apps.visits.models import Footfall, Visit
 class How(StrEnum):
     """What happens to a row when its person is erased."""
 
-    ERASED = "erased"
-    EVIDENCE = "kept as evidence"
+    ERASED = noop("erased")
+    EVIDENCE = noop("kept as evidence")
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One kind of personal data."""
+    """One kind of personal data. Its words are English, for certificates; pages translate them.
+
+    `clock` names figures of the jurisdiction's pack, see `periods`.
+    """
 
     model: type[Model]
     what: str
@@ -38,6 +44,15 @@ class Holding:
     of: Callable[[Visitor], QuerySet]
     overdue: Callable[[], QuerySet]
     due: str = ""
+
+
+def periods(pack: Pack) -> dict[str, int]:
+    """The figures that the clocks of a store under this pack run by, in days."""
+    return {
+        "inactivity_days": pack.inactivity_days,
+        "visit_days": pack.visit_days,
+        "proof_days": PROOF.days,
+    }
 
 
 def _consents(visitor: Visitor) -> QuerySet[Consent]:
@@ -52,8 +67,8 @@ def orphaned_salts() -> QuerySet[Salt]:
 HOLDINGS: tuple[Holding, ...] = (
     Holding(
         FaceTemplate,
-        "sealed face template",
-        "last visit or end of consent, whichever is first",
+        noop("sealed face template"),
+        noop("%(inactivity_days)s days after the last visit, at the latest the end of consent"),
         How.ERASED,
         lambda visitor: FaceTemplate.objects.filter(visitor=visitor),
         lambda: FaceTemplate.objects.filter(
@@ -65,16 +80,16 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(
         DataKey,
-        "wrapped data key",
-        "goes with the visitor",
+        noop("wrapped data key"),
+        noop("goes with the template"),
         How.ERASED,
         lambda visitor: DataKey.objects.filter(visitor=visitor),
         lambda: DataKey.objects.filter(visitor__templates=None),
     ),
     Holding(
         Visit,
-        "visit",
-        "day of the visit",
+        noop("visit"),
+        noop("%(visit_days)s days; 12 hours without an agreed history"),
         How.ERASED,
         lambda visitor: Visit.objects.filter(visitor=visitor),
         lambda: Visit.objects.filter(delete_after__lte=Now()),
@@ -82,24 +97,24 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(
         Visitor,
-        "name to be greeted by, and contact",
-        "goes with the last template",
+        noop("name to be greeted by, and contact"),
+        noop("goes with the template"),
         How.ERASED,
         lambda visitor: Visitor.objects.filter(pk=visitor.pk),
         lambda: Visitor.objects.filter(templates=None),
     ),
     Holding(
         Salt,
-        "link between the person and the ledger",
-        "goes with the visitor",
+        noop("link between the person and the ledger"),
+        noop("goes with the template"),
         How.ERASED,
         lambda visitor: Salt.objects.filter(subject=visitor.subject),
         orphaned_salts,
     ),
     Holding(
         Consent,
-        "signed consent, as proof",
-        "end of consent",
+        noop("signed consent, as proof"),
+        noop("%(proof_days)s days after the end of consent"),
         How.EVIDENCE,
         _consents,
         lambda: Consent.objects.filter(delete_after__lte=Now()),
@@ -107,8 +122,8 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(
         Receipt,
-        "receipt, as proof",
-        "end of consent",
+        noop("receipt, as proof"),
+        noop("%(proof_days)s days after the end of consent"),
         How.EVIDENCE,
         lambda visitor: Receipt.objects.filter(consent__subject=visitor.subject),
         lambda: Receipt.objects.filter(consent__delete_after__lte=Now()),
