@@ -3,7 +3,6 @@
 import io
 import json
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -230,7 +229,7 @@ def test_the_command_says_what_it_found_and_fails_when_it_must(ledger: list[Entr
 
 
 @pytest.fixture
-def somebody(db: None) -> Iterator[uuid.UUID]:
+def somebody(db: None) -> uuid.UUID:
     subject = uuid.uuid4()
     audit.record(actor="test", action="visitor.looked", subject=subject)
     audit.record(actor="test", action="visit.shown", subject=subject, whereabouts=True)
