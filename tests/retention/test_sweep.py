@@ -87,7 +87,7 @@ def test_who_has_not_come_for_too_long_is_erased_with_a_certificate(house: House
         "receipt, as proof": 1,
     }
     assert Entry.objects.get(action="visitor.erased").actor == "system:sweep"
-    assert Consent.objects.get().withdrawn_at is not None
+    assert Consent.objects.get().withdrawn_at is None, "whose time is over has withdrawn nothing"
     assert overdue() == {}
     assert audit.verify().ok
 
