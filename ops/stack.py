@@ -6,6 +6,7 @@ Everything lies in `.venv/consentry`. Plain HTTP, and therefore the loopback add
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,8 @@ from ops.local import Local, claimed, local
 from ops.supervision import PROCESSES, Program
 
 STATE = VENV / "consentry"
+# The story begins in a house where nothing has happened yet, and leaves the demo's alone.
+STORY = VENV / "consentry-story"
 
 
 class Stop(BaseException):
@@ -46,9 +49,13 @@ def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ready = False
     try:
-        with _stop_on_signals(), claimed(STATE) as folder:
+        state = STORY if chosen.story else STATE
+        if chosen.story:
+            shutil.rmtree(STORY, ignore_errors=True)
+        with _stop_on_signals(), claimed(state) as folder:
             require_free(chosen.port)
-            with local(folder, port=chosen.port, programs=processes(chosen.port)) as running:
+            programs = processes(chosen.port, state)
+            with local(folder, port=chosen.port, programs=programs) as running:
                 demo = prepare(running)
                 running.supervisor.start(PROCESSES)
                 with step("Starting web, recognizer, watcher, worker and beat"):
@@ -63,7 +70,7 @@ def main(arguments: list[str]) -> int:
     return 0 if ready else 130
 
 
-def processes(port: int) -> list[Program]:
+def processes(port: int, state: Path) -> list[Program]:
     python = str(PYTHON)
     manage = [python, "manage.py"]
     celery = [python, "-m", "celery", "--app", "apps.config"]
@@ -90,7 +97,7 @@ def processes(port: int) -> list[Program]:
             name="beat",
             command=[
                 *(*celery, "beat", "--loglevel", "info", "--pidfile", ""),
-                *("--schedule", str(STATE / "beat-schedule")),
+                *("--schedule", str(state / "beat-schedule")),
             ],
         ),
     ]

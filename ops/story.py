@@ -27,6 +27,9 @@ from ops.tablet import Browser, Tablet
 # The person in the demo's lane clip.
 FACE = 2
 PATIENCE = 60.0
+# What a withdrawal must reach (mission: unmatchable in a second, erased in a quarter of an hour).
+# The door's time depends on the machine and is reported, not judged.
+REACHES = {"withdraw_to_unmatchable_ms": 1000, "erased_s": 900}
 
 
 class StoryBroken(Exception):
@@ -226,8 +229,10 @@ def main() -> int:
         print(f"The story broke at: {broken}", file=sys.stderr)
         print(json.dumps({"story": "broken", "at": str(broken)}))
         return 1
+    missed = [name for name, reach in REACHES.items() if result[name] > reach]
+    result["missed"] = missed
     print(json.dumps(result))
-    return 0
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ class ConsentQuerySet(models.QuerySet["Consent"]):
 
 
 class Consent(models.Model):
-    """One person's signed agreement. Rows are kept as evidence; they hold no name and no face."""
+    """One person's signed agreement. Rows are kept as evidence; they hold no face, and no name but
+    in the signature itself."""
 
     class SignatureMethod(models.TextChoices):
         DRAWN = "drawn", _("Drawn by finger")
@@ -99,7 +100,9 @@ class Consent(models.Model):
         constraints = (
             models.CheckConstraint(condition=Q(expires_at__gt=F("signed_at")), name="consent_ends"),
             models.CheckConstraint(
-                condition=Q(delete_after__gte=F("expires_at")), name="proof_outlives_consent"
+                condition=Q(delete_after__gte=F("expires_at"))
+                | Q(delete_after__gte=F("withdrawn_at")),
+                name="proof_outlives_consent",
             ),
         )
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
@@ -62,7 +63,8 @@ def publish(*, notice: Notice, actor: str) -> Notice:
     texts = list(notice.texts.select_for_update())
     if notice.published_at is not None:
         raise ConsentRefused("published", _("This version is published; make a new one."))
-    if not texts or not all(text.short.strip() and text.full.strip() for text in texts):
+    written = {text.locale for text in texts if text.short.strip() and text.full.strip()}
+    if not written >= {code for code, _name in settings.LANGUAGES}:
         raise ConsentRefused("incomplete", _("Write both layers in every language first."))
     for text in texts:
         text.digest = digest_of(text)
@@ -79,17 +81,18 @@ def publish(*, notice: Notice, actor: str) -> Notice:
 
 
 def current_text(*, store: Store, locale: str) -> NoticeText | None:
-    """The text that a kiosk of this store shows now, or None when nothing is published."""
-    return (
-        NoticeText.objects.filter(
-            notice__organization=store.organization_id,
-            notice__published_at__isnull=False,
-            locale=locale,
-        )
-        .select_related("notice")
-        .order_by("-notice__version")
+    """The text that a kiosk of this store shows now, or None when nothing is published.
+
+    Always of the newest version: a language that it lacks is not shown from an older one.
+    """
+    notice = (
+        Notice.objects.filter(organization=store.organization_id, published_at__isnull=False)
+        .order_by("-version")
         .first()
     )
+    if notice is None:
+        return None
+    return notice.texts.select_related("notice").filter(locale=locale).first()
 
 
 def draft(
@@ -205,7 +208,9 @@ def withdraw(*, consent: Consent, actor: str) -> Consent:
     consent = Consent.objects.select_for_update().get(pk=consent.pk)
     if consent.withdrawn_at is None:
         consent.withdrawn_at = timezone.now()
-        consent.save(update_fields=["withdrawn_at"])
+        # The proof's own clock begins where the consent ended, not where it would have ended.
+        consent.delete_after = min(consent.delete_after, consent.withdrawn_at + PROOF)
+        consent.save(update_fields=["withdrawn_at", "delete_after"])
         audit.record(
             actor=actor,
             action="consent.withdrawn",

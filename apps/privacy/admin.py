@@ -89,47 +89,61 @@ class VisitorAdmin(StoreScopedAdmin):
             return HttpResponseRedirect(request.path)
         given = _reason(request, visitor)
         if given is None:
-            context = {
-                **self.admin_site.each_context(request),
-                "title": _("Why do you open this record?"),
-                "reasons": list(REASONS.items()),
-                "object_label": str(visitor),
-            }
-            return TemplateResponse(request, "admin/reason.html", context)
+            return self._ask(request, visitor)
         _record_look(request, visitor, given)
         return super().change_view(request, object_id, form_url, extra_context)
 
-    def erase_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Show what erasing will do; do it only on the second step."""
-        visitor = self._visitor(request, str(pk))
-        if request.method == "POST" and request.POST.get("confirm"):
-            erasure = erase(visitor=visitor, cause=Erasure.Cause.REQUEST, actor=actor(request.user))
-            erasure = await_acknowledgements(erasure, 2.0)
-            done = erasure.state == Erasure.State.COMPLETE
-            text = (
-                _("Erased; the certificate is ready.")
-                if done
-                else _(
-                    "Erased; the certificate follows as soon as every recognizer has acknowledged."
-                )
-            )
-            self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
-            return HttpResponseRedirect(
-                reverse("admin:retention_erasure_change", args=[erasure.pk])
-            )
+    def _ask(self, request: HttpRequest, visitor: Visitor) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Erase"),
-            "plan": plan(visitor),
-            "visitor_label": str(visitor),
-            "cancel_url": reverse("admin:visitors_visitor_change", args=[pk]),
+            "title": _("Why do you open this record?"),
+            "reasons": list(REASONS.items()),
+            "object_label": str(visitor),
         }
+        return TemplateResponse(request, "admin/reason.html", context)
+
+    def erase_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Show what erasing will do; do it only on the second step. Needs the record's reason."""
+        record = reverse("admin:visitors_visitor_change", args=[pk])
+        visitor = self._visitor(request, str(pk))
+        reason = _reason(request, visitor)
+        if reason is None:
+            return HttpResponseRedirect(record)
+        if request.method == "POST" and request.POST.get("confirm"):
+            return self._erase(request, visitor)
+        with transaction.atomic():
+            _record_look(request, visitor, reason)
+            context = {
+                **self.admin_site.each_context(request),
+                "title": _("Erase"),
+                "plan": plan(visitor),
+                "visitor_label": str(visitor),
+                "cancel_url": record,
+            }
         return TemplateResponse(request, "admin/erase_confirm.html", context)
 
+    def _erase(self, request: HttpRequest, visitor: Visitor) -> HttpResponse:
+        try:
+            erasure = erase(visitor=visitor, cause=Erasure.Cause.REQUEST, actor=actor(request.user))
+        except Visitor.DoesNotExist:
+            self.message_user(request, _("This person was erased a moment ago."), messages.WARNING)
+            return HttpResponseRedirect(reverse("admin:retention_erasure_changelist"))
+        request.session.pop(_key(visitor), None)
+        erasure = await_acknowledgements(erasure, 2.0)
+        if erasure.state == Erasure.State.COMPLETE:
+            self.message_user(request, _("Erased; the certificate is ready."), messages.SUCCESS)
+        else:
+            self.message_user(
+                request,
+                _("Erased; the certificate follows as soon as every recognizer has acknowledged."),
+                messages.WARNING,
+            )
+        return HttpResponseRedirect(reverse("admin:retention_erasure_change", args=[erasure.pk]))
+
     def restrict_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Pause or resume recognition of one person (GDPR 18)."""
+        """Pause or resume recognition of one person (GDPR 18). Needs the record's reason."""
         visitor = self._visitor(request, str(pk))
-        if request.method == "POST":
+        if request.method == "POST" and _reason(request, visitor):
             restrict(
                 visitor=visitor,
                 restricted=visitor.restricted_at is None,

@@ -59,7 +59,7 @@ class Portal(AdminSite):
 
 
 def overview(request: HttpRequest) -> dict[str, Any]:
-    """Return everything that the first page shows, for the stores of this officer."""
+    """Return the first page: this officer's erasures and cameras, and how the whole house is."""
     stores = stores_of(request.user, Role.Kind.DPO)
     pending = Erasure.objects.filter(store__in=stores, state=Erasure.State.PENDING)
     late = pending.filter(requested_at__lte=Now() - LATE)
@@ -94,12 +94,10 @@ def watchdog() -> list[dict[str, Any]]:
         overdue = holding.overdue()
         oldest = overdue.aggregate(at=Min(holding.due))["at"] if holding.due else None
         count = overdue.count()
-        since = (timezone.now() - oldest).total_seconds() if oldest else float(bool(count))
         rows.append(
             {
                 "kind": _(holding.what),
                 "oldest_due_at": oldest,
-                "overdue_s": max(0, since),
                 "count": count,
             }
         )

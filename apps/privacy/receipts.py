@@ -105,7 +105,9 @@ def withdraw(request: HttpRequest, receipt: Receipt, secret: str) -> HttpRespons
             # A second tap of the same finger was faster.
             erasure = selectors.erasure_of(receipt.consent)
     if erasure is None:
-        return _ask(request, _("This was ended before. Nothing about you is held."), 410)
+        return _ask(
+            request, _("This was ended before. Only the proof of your consent is kept."), 410
+        )
     return _ended(request, await_acknowledgements(erasure, PATIENCE), secret)
 
 
@@ -121,8 +123,6 @@ def certificate(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResp
 @with_receipt
 def download(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
     """Download the signed receipt, while it is in force."""
-    if selectors.visitor_of(receipt.consent) is None:
-        return _ask(request, _("This has ended; only the certificate is left."), 410)
     with transaction.atomic():
         audit.record(actor=SELF, action="receipt.downloaded", subject=receipt.consent.subject)
     return _jws(receipt.document, "receipt.jws")

@@ -81,7 +81,7 @@ def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
     held.append(
         Hold(
             _("Your signed consent and this receipt, as proof"),
-            _("no name, no face"),
+            _("your signature; no face"),
             consent.delete_after,
         )
     )

@@ -105,7 +105,7 @@ class Recognizer:
         return Decision(UUID(reply["visit"]) if reply["visit"] else None, reply["outcome"])
 
     def status(self) -> dict[str, Any]:
-        """Return pack, licence, number of templates and age of the last database answer."""
+        """Return pack, licence, threshold, number of templates and whether it answers."""
         return self._ask({"op": "status"})[0]
 
     def _ask(self, header: dict[str, Any], payload: bytes = b"") -> tuple[dict[str, Any], bytes]:

@@ -36,7 +36,7 @@ BACKWARDS = 2.0
 
 LIVE = """
 SELECT t.id AS template, t.visitor_id, t.store_id, t.consent_id, t.purpose, t.pack, t.pack_version,
-       t.sealed, t.not_after, k.wrapped, s.organization_id
+       t.sealed, t.not_after, t.delete_after, k.wrapped, s.organization_id
   FROM visitors_facetemplate t
   JOIN visitors_visitor v ON v.id = t.visitor_id
   JOIN visitors_datakey k ON k.visitor_id = v.id
@@ -72,11 +72,6 @@ class Keeper(threading.Thread):
         fresh = time.monotonic() - self._confirmed <= SILENCE
         return fresh and not self._backwards
 
-    @property
-    def silence(self) -> float:
-        """Seconds since the database was last confirmed."""
-        return time.monotonic() - self._confirmed
-
     def stop(self) -> None:
         """End the thread; the row in the database says that this recognizer has stopped."""
         self._stopping.set()
@@ -109,6 +104,7 @@ class Keeper(threading.Thread):
         # Listen before loading: what ends while we load is then heard after it.
         listen.execute("LISTEN gallery")
         listen.execute(f"LISTEN {channel}")
+        self._remember_time(work)
         self._register(work)
         self._reconcile(work)
         due = 0.0
@@ -143,6 +139,12 @@ class Keeper(threading.Thread):
                 self._keyring.newest,
             ],
         )
+
+    def _remember_time(self, work: psycopg.Connection[Any]) -> None:
+        """A clock set back while no recognizer ran is noticed too."""
+        row = work.execute("SELECT max(seen_at) AS latest FROM recognition_recognizer").fetchone()
+        if row and row.latest:
+            self._high_water = max(self._high_water or row.latest, row.latest)
 
     def _beat(self, work: psycopg.Connection[Any], channel: str) -> None:
         # Taken before `seen_at` is written, so that we fall silent before others count us out.
@@ -222,7 +224,10 @@ class Keeper(threading.Thread):
                 log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)
                 continue
             yield (
-                (row.store_id, Enrolled(row.template, row.visitor_id, row.not_after.timestamp())),
+                (
+                    row.store_id,
+                    Enrolled(row.template, row.visitor_id, row.delete_after.timestamp()),
+                ),
                 vector,
             )
 

@@ -1,4 +1,4 @@
-"""The recognizer's door: seal, match, status, over a unix socket that only its owner may open.
+"""The recognizer's door: seal, match, status, over a unix socket for its owner and their group.
 
 The one process that holds keys and vectors. It parses no image file, logs no result, and answers
 nobody while its keeper does not trust the gallery.
@@ -164,7 +164,7 @@ class Server(socketserver.UnixStreamServer):
         self.path = path
         self.pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="desk")
         _clear(path)
-        before = os.umask(0o177)
+        before = os.umask(0o117)
         try:
             super().__init__(str(path), socketserver.BaseRequestHandler)
         finally:
@@ -201,6 +201,7 @@ def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper
     Raises KeyFileError, PackBroken, LicenceRefused, SocketTaken.
     """
     env = settings.CONSENTRY
+    _clear(env.socket)  # rather now than after the pack was loaded
     keyring = FileKeyring.load(env.keyring_path)
     pack = load_pack(env.packs, allow_noncommercial=env.allow_noncommercial, threads=threads)
     gallery = Gallery(pack.dim)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.db.models import Model, Q, QuerySet
-from django.db.models.functions import Now
-from django.utils.translation import gettext_noop as noop
+from django.db.models import F, Model, Q, QuerySet
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Least, Now
+from django.utils.translation import gettext_noop
 
 from apps.audit.models import Checkpoint, Entry, Salt
 from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal
@@ -26,8 +27,8 @@ from apps.visits.models import Footfall, Visit
 class How(StrEnum):
     """What happens to a row when its person is erased."""
 
-    ERASED = noop("erased")
-    EVIDENCE = noop("kept as evidence")
+    ERASED = gettext_noop("erased")
+    EVIDENCE = gettext_noop("kept as evidence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Holding:
     how: How
     of: Callable[[Visitor], QuerySet]
     overdue: Callable[[], QuerySet]
-    due: str = ""
+    due: Combinable | None = None
 
 
 def periods(pack: Pack) -> dict[str, int]:
@@ -67,8 +68,10 @@ def orphaned_salts() -> QuerySet[Salt]:
 HOLDINGS: tuple[Holding, ...] = (
     Holding(
         FaceTemplate,
-        noop("sealed face template"),
-        noop("%(inactivity_days)s days after the last visit, at the latest the end of consent"),
+        gettext_noop("sealed face template"),
+        gettext_noop(
+            "%(inactivity_days)s days after the last visit, at the latest the end of consent"
+        ),
         How.ERASED,
         lambda visitor: FaceTemplate.objects.filter(visitor=visitor),
         lambda: FaceTemplate.objects.filter(
@@ -76,68 +79,69 @@ HOLDINGS: tuple[Holding, ...] = (
             | Q(consent__withdrawn_at__isnull=False)
             | Q(consent__expires_at__lte=Now())
         ),
-        due="delete_after",
+        # Whichever came first; LEAST leaves out a withdrawal that was none.
+        due=Least("delete_after", "consent__withdrawn_at", "consent__expires_at"),
     ),
     Holding(
         DataKey,
-        noop("wrapped data key"),
-        noop("goes with the template"),
+        gettext_noop("wrapped data key"),
+        gettext_noop("goes with the template"),
         How.ERASED,
         lambda visitor: DataKey.objects.filter(visitor=visitor),
         lambda: DataKey.objects.filter(visitor__templates=None),
     ),
     Holding(
         Visit,
-        noop("visit"),
-        noop("%(visit_days)s days; 12 hours without an agreed history"),
+        gettext_noop("visit"),
+        gettext_noop("%(visit_days)s days; 12 hours without an agreed history"),
         How.ERASED,
         lambda visitor: Visit.objects.filter(visitor=visitor),
         lambda: Visit.objects.filter(delete_after__lte=Now()),
-        due="delete_after",
+        due=F("delete_after"),
     ),
     Holding(
         Visitor,
-        noop("name to be greeted by, and contact"),
-        noop("goes with the template"),
+        gettext_noop("name to be greeted by, and contact"),
+        gettext_noop("goes with the template"),
         How.ERASED,
         lambda visitor: Visitor.objects.filter(pk=visitor.pk),
         lambda: Visitor.objects.filter(templates=None),
     ),
     Holding(
         Salt,
-        noop("link between the person and the ledger"),
-        noop("goes with the template"),
+        gettext_noop("link between the person and the ledger"),
+        gettext_noop("goes with the template"),
         How.ERASED,
         lambda visitor: Salt.objects.filter(subject=visitor.subject),
         orphaned_salts,
     ),
     Holding(
         Consent,
-        noop("signed consent, as proof"),
-        noop("%(proof_days)s days after the end of consent"),
+        gettext_noop("signed consent, as proof"),
+        gettext_noop("%(proof_days)s days after the end of consent"),
         How.EVIDENCE,
         _consents,
         lambda: Consent.objects.filter(delete_after__lte=Now()),
-        due="delete_after",
+        due=F("delete_after"),
     ),
     Holding(
         Receipt,
-        noop("receipt, as proof"),
-        noop("%(proof_days)s days after the end of consent"),
+        gettext_noop("receipt, as proof"),
+        gettext_noop("%(proof_days)s days after the end of consent"),
         How.EVIDENCE,
         lambda visitor: Receipt.objects.filter(consent__subject=visitor.subject),
         lambda: Receipt.objects.filter(consent__delete_after__lte=Now()),
-        due="consent__delete_after",
+        due=F("consent__delete_after"),
     ),
 )
 
 IMPERSONAL: dict[type[Model], str] = {
-    Entry: "a person appears only as an HMAC whose salt dies with them",
+    Entry: "an HMAC whose salt dies with the person; a consent's id, until its proof goes",
     Checkpoint: "hashes",
     Eviction: "random ids of templates and visitors that are gone",
     Acknowledgement: "a recognizer and an eviction",
     Recognizer: "a process",
-    Erasure: "an HMAC whose salt is gone, counts and times",
+    Erasure: "an HMAC whose salt is gone, counts and times; the consent's id goes with the proof",
     Notice: "text",
     NoticeText: "text",
     Refusal: "a count a day",

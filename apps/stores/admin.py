@@ -1,8 +1,10 @@
 """Stores, cameras, assessments and tablets in the portal; each officer sees their own stores."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -42,6 +44,11 @@ class StoreScopedAdmin(PortalAdmin):
             object=str(obj.pk),
             fields=sorted(form.changed_data),
         )
+
+
+def _in_future(at: datetime) -> None:
+    if at <= timezone.now():
+        raise ValidationError(_("Choose an end that is still to come."))
 
 
 def _stores(request: HttpRequest) -> QuerySet[Store]:
@@ -130,6 +137,12 @@ class AssessmentAdmin(StoreScopedAdmin):
         if db_field.name == "camera":
             kwargs["queryset"] = Camera.objects.filter(store__in=_stores(request))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form = super().get_form(request, *args, **kwargs)
+        if "expires_at" in form.base_fields:
+            form.base_fields["expires_at"].validators.append(_in_future)
+        return form
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj.signed_by = request.user

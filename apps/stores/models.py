@@ -77,7 +77,6 @@ class Role(models.Model):
     class Kind(models.TextChoices):
         STAFF = "staff", _("Sales staff")
         DPO = "dpo", _("Data protection officer")
-        OPERATOR = "operator", _("Operator")
 
     user = models.ForeignKey(User, models.CASCADE, related_name="roles")
     store = models.ForeignKey(Store, models.CASCADE, related_name="roles")
@@ -158,14 +157,22 @@ class Camera(models.Model):
             models.CheckConstraint(
                 condition=models.Q(mode__in=["count", "lane"]), name="camera_mode_is_lawful"
             ),
-            models.CheckConstraint(
-                condition=models.Q(embeddings_outside_trigger=0),
-                name="no_embedding_without_trigger",
-            ),
         )
 
     def __str__(self) -> str:
         return f"{self.name} · {self.store}"
+
+    def clean(self) -> None:
+        """Refuse what no watcher could run. Raises ValidationError by field."""
+        problems = {}
+        if not _points(self.zone) or len(self.zone) in (1, 2):
+            problems["zone"] = _("At least three corners, each [x, y] between 0 and 1, or nothing.")
+        if not _points(self.line) or len(self.line) not in (0, 2):
+            problems["line"] = _("Two ends, each [x, y] between 0 and 1, or nothing.")
+        if "://" in self.source and not self.source.startswith(("rtsp://", "rtsps://")):
+            problems["source"] = _("A file, an rtsp:// address, or a device such as /dev/video0.")
+        if problems:
+            raise ValidationError(problems)
 
     def assessment(self, at: datetime | None = None) -> Assessment | None:
         """The signed, unexpired assessment of this camera, if there is one."""
@@ -186,9 +193,19 @@ class Camera(models.Model):
             reasons.append(_("Confirm that the sign at the lane hangs where people read it first."))
         if not self.store.non_face_check_in:
             reasons.append(_("The store offers no check-in without a face."))
-        if len(self.zone) < 3:
+        if not _points(self.zone) or len(self.zone) < 3:
             reasons.append(_("Draw the lane: a zone of at least three corners."))
         return [str(reason) for reason in reasons]
+
+
+def _points(value: object) -> bool:
+    """Whether this is a list of [x, y], each from 0 to 1."""
+    return isinstance(value, list) and all(
+        isinstance(point, list)
+        and len(point) == 2
+        and all(isinstance(number, int | float) and 0 <= number <= 1 for number in point)
+        for point in value
+    )
 
 
 class Assessment(models.Model):

@@ -47,8 +47,8 @@ def specs(only: set[UUID]) -> dict[UUID, CameraSpec]:
                 max_faces=assessment.max_faces if assessment else 1,
                 loop=camera.loop,
             )
-        except ValueError as error:
-            log.error("camera %s is not set up right: %s", camera.pk, error)
+        except (TypeError, ValueError) as error:
+            log.error("camera %s is not set up right (%s)", camera.pk, type(error).__name__)
             Camera.objects.filter(pk=camera.pk).update(state="misconfigured")
     return found
 
@@ -89,7 +89,12 @@ class Cameras:
                 del self._running[camera]
         for camera, spec in wanted.items():
             if camera not in self._running:
-                self._running[camera] = self._start(spec)
+                try:
+                    self._running[camera] = self._start(spec)
+                except (OSError, ValueError) as error:
+                    # One camera that cannot start must not keep the others from it.
+                    log.error("camera %s cannot start (%s)", camera, type(error).__name__)
+                    Camera.objects.filter(pk=camera).update(state="misconfigured")
 
     def _start(self, spec: CameraSpec) -> _Running:
         stop = Event()

@@ -10,6 +10,7 @@ from uuid import UUID
 import redis.asyncio
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
@@ -188,8 +189,13 @@ def _news(request: HttpRequest, store: Store, seen: int) -> News | None:
 def _may_still(request: HttpRequest, store: Store) -> bool:
     """A stream lives for hours: in that time a user may log out, lose the role or leave."""
     user = User.objects.filter(username=request.user.get_username(), is_active=True).first()
-    logged_in = request.session.exists(request.session.session_key or "")
-    return bool(user and logged_in and stores_of(user, Role.Kind.STAFF).contains(store))
+    # Read again: empty once it has ended or run out, another hash once the password was changed.
+    session = type(request.session)(request.session.session_key).load()
+    return bool(
+        user
+        and session.get(HASH_SESSION_KEY) == user.get_session_auth_hash()
+        and stores_of(user, Role.Kind.STAFF).contains(store)
+    )
 
 
 def _event(name: str, data: str, sequence: int | None = None) -> str:
@@ -204,8 +210,12 @@ def greet(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
     """One tap: I walk up."""
     store = _store(request, slug)
     found = get_object_or_404(selectors.current(store), pk=visit)
-    mark_greeted(visit=found, user=request.user)  # type: ignore[arg-type]
+    try:
+        mark_greeted(visit=found, user=request.user)  # type: ignore[arg-type]
+    except Visit.DoesNotExist as gone:
+        # Withdrawn between the tap and here.
+        raise Http404 from gone
     if request.headers.get("Consentry-Partial"):
-        fresh = selectors.current(store).get(pk=visit)
+        fresh = get_object_or_404(selectors.current(store), pk=visit)
         return render(request, "floor/_card.html", {"visit": selectors.card(fresh)})
     return redirect("floor:board", slug)

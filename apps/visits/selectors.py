@@ -78,9 +78,9 @@ def card(visit: Visit) -> Card:
 
 
 def last_arrival(store: Store) -> datetime | None:
-    """When the latest visit began that is still kept."""
+    """When the latest visit began that may still be spoken of."""
     return (
-        Visit.objects.filter(store=store)
+        Visit.objects.filter(store=store, consent__withdrawn_at=None, visitor__restricted_at=None)
         .order_by("-arrived_at")
         .values_list("arrived_at", flat=True)
         .first()

@@ -172,3 +172,11 @@ def test_an_officer_writes_notices_for_the_own_organization_only(
     }
     officer.post("/admin/consent/notice/add/", form)
     assert not other.notices.exists()
+
+
+def test_a_notice_that_lacks_a_language_is_not_published(house: House) -> None:
+    notice = Notice.objects.create(organization=house.organization, version=2)
+    NoticeText.objects.create(notice=notice, locale="en", short="New.", full="All is new.")
+    with pytest.raises(consents.ConsentRefused) as refused:
+        consents.publish(notice=notice, actor="test")
+    assert refused.value.code == "incomplete"

@@ -399,7 +399,8 @@ def test_a_body_that_is_no_form_is_refused(house: House, tablet: KioskTablet, bo
 
 def newer_notice(house: House) -> None:
     notice = Notice.objects.create(organization=house.organization, version=2)
-    NoticeText.objects.create(notice=notice, locale="en", short="New.", full="All of it is new.")
+    for locale in ("en", "zh-hans"):
+        NoticeText.objects.create(notice=notice, locale=locale, short="New.", full="All is new.")
     consents.publish(notice=notice, actor="test")
 
 

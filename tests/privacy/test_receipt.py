@@ -200,15 +200,14 @@ def test_pressing_twice_shows_the_same_page_and_erases_once(customer: Customer) 
     assert Entry.objects.filter(action="visitor.erased").count() == 1
 
 
-def test_after_the_end_only_the_certificate_is_left(customer: Customer) -> None:
+def test_after_the_end_the_certificate_and_the_signed_receipt_are_left(customer: Customer) -> None:
     customer.post("withdraw/")
     text = customer.text()
     assert "It is ended" in text
     assert "Ms Chen" not in text
     assert 'data-testid="certificate-download"' in text
-    gone = customer.post("download/")
-    assert gone.status_code == 410
-    assert "only the certificate is left" in gone.content.decode()
+    # What is still kept as proof is still theirs to have.
+    assert customer.post("download/").status_code == 200
 
 
 def test_before_the_end_there_is_no_certificate(customer: Customer) -> None:

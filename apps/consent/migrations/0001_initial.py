@@ -92,7 +92,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='consent',
-            constraint=models.CheckConstraint(condition=models.Q(('delete_after__gte', models.F('expires_at'))), name='proof_outlives_consent'),
+            constraint=models.CheckConstraint(condition=models.Q(('delete_after__gte', models.F('expires_at')), ('delete_after__gte', models.F('withdrawn_at')), _connector='OR'), name='proof_outlives_consent'),
         ),
         migrations.AddConstraint(
             model_name='refusal',

@@ -54,24 +54,26 @@ def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
 
     Raises Visitor.DoesNotExist when somebody else was faster.
     """
-    _withdraw(visitor, actor)
+    _end(visitor, cause, actor)
     return _erase(visitor, cause, actor)
 
 
 @transaction.atomic
-def _withdraw(visitor: Visitor, actor: str) -> Visitor:
+def _end(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Visitor:
     # Everybody locks in this order, the ledger last: visitor, visits, consent. In another one, an
     # erasure and a camera or a greeting of the same moment could wait for each other.
     visitor = Visitor.objects.select_for_update().get(pk=visitor.pk)
     list(visitor.visits.select_for_update())
-    for consent in Consent.objects.filter(subject=visitor.subject):
-        consents.withdraw(consent=consent, actor=actor)
+    # Whoever's time is over has withdrawn nothing, and the proof must not say so.
+    if cause != Erasure.Cause.EXPIRY:
+        for consent in Consent.objects.filter(subject=visitor.subject):
+            consents.withdraw(consent=consent, actor=actor)
     return visitor
 
 
 @transaction.atomic
 def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
-    visitor = _withdraw(visitor, actor)
+    visitor = _end(visitor, cause, actor)
     planned = plan(visitor)
     consent = Consent.objects.filter(subject=visitor.subject).order_by("signed_at").last()
     with connection.cursor() as cursor:
@@ -98,7 +100,7 @@ def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
         ],
         evictions=forgotten.evictions,
         generation=forgotten.generation,
-        requested_at=now,
+        requested_at=(consent.withdrawn_at if consent else None) or now,
         erased_at=now,
     )
 

@@ -143,6 +143,7 @@ def _delete_proofs(swept: Swept) -> None:
         .values_list("pk", flat=True)[:BATCH]
     )
     if due:
+        Erasure.objects.filter(consent__in=due).update(consent=None)
         Consent.objects.filter(pk__in=due).delete()
         audit.record(actor=ACTOR, action="consents.swept", count=len(due))
     swept.consents += len(due)

@@ -130,7 +130,7 @@ class Migration(migrations.Migration):
             name='Role',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('staff', 'Sales staff'), ('dpo', 'Data protection officer'), ('operator', 'Operator')], max_length=10)),
+                ('kind', models.CharField(choices=[('staff', 'Sales staff'), ('dpo', 'Data protection officer')], max_length=10)),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='roles', to=settings.AUTH_USER_MODEL)),
                 ('store', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='roles', to='stores.store')),
             ],
@@ -141,9 +141,5 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='camera',
             constraint=models.CheckConstraint(condition=models.Q(('mode__in', ['count', 'lane'])), name='camera_mode_is_lawful'),
-        ),
-        migrations.AddConstraint(
-            model_name='camera',
-            constraint=models.CheckConstraint(condition=models.Q(('embeddings_outside_trigger', 0)), name='no_embedding_without_trigger'),
         ),
     ]

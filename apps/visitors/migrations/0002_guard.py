@@ -34,6 +34,7 @@ BEGIN
        (OLD.subject, OLD.store_id, OLD.text_id, OLD.digest, OLD.locale, OLD.declined, OLD.signature,
         OLD.signature_method, OLD.device_id, OLD.signed_at)
        OR NEW.expires_at > OLD.expires_at
+       OR NEW.delete_after > OLD.delete_after
        OR NOT NEW.purposes <@ OLD.purposes
        OR (OLD.withdrawn_at IS NOT NULL AND NEW.withdrawn_at IS DISTINCT FROM OLD.withdrawn_at)
     THEN
@@ -64,7 +65,8 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER template_changed AFTER INSERT OR DELETE ON visitors_facetemplate
+CREATE TRIGGER template_changed
+    AFTER INSERT OR DELETE OR UPDATE OF delete_after ON visitors_facetemplate
     FOR EACH ROW EXECUTE FUNCTION visitors_template_changed();
 ALTER TABLE visitors_facetemplate ENABLE ALWAYS TRIGGER template_changed;
 

@@ -12,7 +12,7 @@ any picture, for life. So it never lies anywhere in the open:
 - What it was sealed for, `Binding`, is associated data, each field with its length: organization,
   scope, visitor, template, pack and version, purpose, consent, and the consent's hard end. After
   swapping two rows, extending a deadline in SQL, or asking for another purpose, it does not open.
-- The keyring is rotated on a timetable; live data keys are rewrapped to the newest generation and
+- The keyring can be rotated; live data keys are then rewrapped to the newest generation and
   the old one is destroyed. A deleted row lingers in the database's files and in backups; destroying
   the generation that wrapped its key turns what lingers into noise.
 
