@@ -9,6 +9,7 @@ from django.db import connection, transaction
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
+from apps.consent import services as consents
 from apps.consent.models import Consent
 from apps.recognition.client import Decision
 from apps.retention.models import Erasure
@@ -67,6 +68,7 @@ def test_who_withdraws_while_somebody_greets_them_is_erased(town: House) -> None
     visitor = town.visitor()
     disclose(match_of(visitor, town))
     visit, moment = Visit.objects.get(), Moment()
+    consents.withdraw(consent=Consent.objects.get(), actor="self")
     with transaction.atomic():
         # Whoever writes into the ledger waits.
         run(f"SELECT pg_advisory_xact_lock({audit.LOCK})")

@@ -201,9 +201,10 @@ def test_a_pause_long_ago_does_not_hold_up_a_certificate(house: House) -> None:
         pack="p", pack_version="1", licence="-", commercial=True, generation=1,
         started_at=now, seen_at=now + timedelta(hours=1),
     )  # fmt: skip
-    erasure = erase(visitor=visitor, cause=Erasure.Cause.REQUEST, actor="test")
-    for eviction in erasure.evictions:
-        recognizer.acknowledgements.create(eviction_id=eviction, at=timezone.now())
+    long_ago = set(Eviction.objects.values_list("pk", flat=True))
+    erase(visitor=visitor, cause=Erasure.Cause.REQUEST, actor="test")
+    for eviction in Eviction.objects.exclude(pk__in=long_ago):
+        recognizer.acknowledgements.create(eviction=eviction, at=timezone.now())
     assert sweep().certificates == 1
 
 
