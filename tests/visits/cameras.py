@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Event, Lock
 from uuid import UUID
@@ -78,12 +77,3 @@ class Door:
 def mean(vectors: Floats) -> Floats:
     total = vectors.mean(axis=0)
     return np.asarray(total / np.linalg.norm(total), dtype=np.float32)
-
-
-def until(happened: Callable[[], bool], *, seconds: float) -> float:
-    """Wait until it happened, and return how many seconds that took. Fails after `seconds`."""
-    begun, pause = time.monotonic(), Event()
-    while not happened():
-        assert time.monotonic() - begun < seconds, f"it did not happen within {seconds} s"
-        pause.wait(0.05)
-    return time.monotonic() - begun

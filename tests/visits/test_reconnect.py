@@ -14,8 +14,8 @@ from apps.stores.models import Camera
 from apps.visits.pipeline.stream import Stream, open_stream
 from tests.conftest import House, Process
 from tests.faces import walk_by
-from tests.visits.cameras import until
 from tests.visits.rtsp import FPS, RtspCamera, number_of, numbered
+from tests.waiting import until
 
 BACK_WITHIN = 10.0
 """Seconds from a camera's return to its first picture."""
