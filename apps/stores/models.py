@@ -57,7 +57,19 @@ class Store(models.Model):
         ),
     )
     absence_minutes = models.PositiveIntegerField(
-        default=30, help_text=_("After how many minutes out of sight a return is a new visit.")
+        _("absence, minutes"),
+        default=30,
+        validators=[MinValueValidator(1), MaxValueValidator(24 * 60)],
+        help_text=_("After how many minutes out of sight a return is a new visit."),
+    )
+    cool_down_minutes = models.PositiveIntegerField(
+        _("cool-down, minutes"),
+        default=0,
+        validators=[MaxValueValidator(24 * 60)],
+        help_text=_(
+            "For how many minutes after an arrival the same person is not announced again, "
+            "however often they go out and come in. 0: the absence alone decides."
+        ),
     )
 
     class Meta:
@@ -150,6 +162,7 @@ class Camera(models.Model):
     embeddings_outside_trigger = models.PositiveBigIntegerField(default=0, editable=False)
     state = models.CharField(max_length=20, blank=True, editable=False)
     last_frame_at = models.DateTimeField(null=True, blank=True, editable=False)
+    reported_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ("store__name", "name")

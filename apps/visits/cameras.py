@@ -5,19 +5,17 @@ A camera whose assessment ends, or that loses anything else it needs, is stopped
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Thread
 from uuid import UUID
 
-import numpy as np
-from django.conf import settings
 from django.db import DatabaseError, close_old_connections
-from numpy.typing import NDArray
 
-from apps.recognition.client import Decision, MatchRequest, Recognizer
 from apps.recognition.engine.types import Detector
 from apps.stores.models import Camera
-from apps.visits import services
+from apps.visits import reports
 from apps.visits.pipeline.count import Footfall
+from apps.visits.pipeline.lane import Ask
 from apps.visits.pipeline.watcher import CameraSpec, Report, Watcher, open_camera
 
 log = logging.getLogger(__name__)
@@ -67,7 +65,6 @@ class Cameras:
         self._detector = detector
         self._only = only
         self._running: dict[UUID, _Running] = {}
-        self._recognizer = Recognizer(settings.CONSENTRY.socket)
 
     def run(self, stop: Event) -> None:
         """Follow the settings until told to stop."""
@@ -102,7 +99,7 @@ class Cameras:
             spec,
             open_camera(spec),
             self._detector,
-            ask=(lambda crops, at: self._ask(spec, crops, at)) if spec.mode == "lane" else None,
+            ask=_asking(spec),
             on_footfall=_count,
             on_counters=_report,
         )
@@ -110,16 +107,21 @@ class Cameras:
         thread.start()
         return _Running(spec, stop, thread)
 
-    def _ask(self, spec: CameraSpec, crops: NDArray[np.uint8], seen_at: float) -> Decision:
-        request = MatchRequest(camera=spec.id, store=spec.store, seen_at=seen_at)
-        return self._recognizer.match(request, crops)
+
+def _asking(spec: CameraSpec) -> Ask | None:
+    """How a lane asks. For a camera that counts there is nobody to ask, nor any code that could."""
+    if spec.mode != "lane":
+        return None
+    from apps.visits.asking import ask_about
+
+    return partial(ask_about, spec)
 
 
 def _count(camera: UUID, seen: Footfall) -> None:
-    services.count(camera=camera, quarter=seen.quarter, entered=seen.entered, left=seen.left)
+    reports.count(camera=camera, quarter=seen.quarter, entered=seen.entered, left=seen.left)
     close_old_connections()
 
 
 def _report(report: Report) -> None:
-    services.report(report)
+    reports.report(report)
     close_old_connections()

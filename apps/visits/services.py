@@ -1,4 +1,4 @@
-"""Disclose an arrival, mark a greeting, count footfall.
+"""Disclose an arrival, mark a greeting.
 
 `disclose` is the only place where a match becomes known to anyone. It is one INSERT that asks again
 for consent, restriction, expiry and the camera's assessment, so that a stale gallery, a late
@@ -8,22 +8,17 @@ message or a clock that is off cannot create a visit.
 import logging
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 from django.db import connection, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.recognition.client import Decision, Match
 from apps.stores.devices import live_events
 from apps.stores.models import Camera, User
-from apps.visits.models import Footfall, Visit
-
-if TYPE_CHECKING:
-    # The pipeline brings decoders and models along; nobody but the watcher needs them.
-    from apps.visits.pipeline.watcher import Report
+from apps.visits.models import Visit
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +47,8 @@ UPDATE visits_visit SET last_seen_at = clock_timestamp()
               JOIN stores_store s ON s.id = p.store_id
              WHERE p.store_id = %(store)s
                AND p.visitor_id = (SELECT t.visitor_id {MAY_DISCLOSE})
-               AND p.last_seen_at > clock_timestamp() - make_interval(mins => s.absence_minutes)
+               AND (p.last_seen_at > clock_timestamp() - make_interval(mins => s.absence_minutes)
+                 OR p.arrived_at > clock_timestamp() - make_interval(mins => s.cool_down_minutes))
              ORDER BY p.sequence DESC LIMIT 1)
 RETURNING id
 """  # noqa: S608
@@ -155,36 +151,3 @@ def announce(store: uuid.UUID, sequence: int) -> None:
         live_events().publish(f"floor:{store}", sequence)
     except redis.RedisError:
         log.warning("Redis does not answer; boards catch up from the database")
-
-
-@transaction.atomic
-def count(*, camera: uuid.UUID, quarter: datetime, entered: int, left: int) -> None:
-    """Add to a quarter hour's footfall."""
-    row, _created = Footfall.objects.get_or_create(camera_id=camera, quarter=quarter)
-    Footfall.objects.filter(pk=row.pk).update(entered=F("entered") + entered, left=F("left") + left)
-
-
-@transaction.atomic
-def report(seen: "Report") -> None:
-    """Add what a camera counted since its last report, and how it fares."""
-    camera = Camera.objects.select_for_update().get(pk=seen.camera)
-    aborts = dict(camera.aborts)
-    for reason, number in seen.counters.aborts.items():
-        aborts[reason] = aborts.get(reason, 0) + number
-    camera.aborts = aborts
-    camera.triggers += seen.counters.triggers
-    camera.outside_zone += seen.counters.outside_zone
-    camera.embeddings_outside_trigger += seen.counters.embeddings_outside_trigger
-    camera.state = seen.state
-    if seen.last_frame_at is not None:
-        camera.last_frame_at = datetime.fromtimestamp(seen.last_frame_at, UTC)
-    camera.save(
-        update_fields=[
-            "aborts",
-            "triggers",
-            "outside_zone",
-            "embeddings_outside_trigger",
-            "state",
-            "last_frame_at",
-        ]
-    )

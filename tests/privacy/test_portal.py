@@ -410,6 +410,7 @@ def test_every_change_of_a_store_names_who_made_it(house: House, officer: Client
         "jurisdiction": "eu",
         "non_face_check_in": "Ask at the desk.",
         "absence_minutes": "30",
+        "cool_down_minutes": "0",
     }
     officer.post(f"/admin/stores/store/{house.store.pk}/change/", form)
     entry = Entry.objects.get(action="store.changed")
@@ -424,6 +425,7 @@ def test_a_jurisdiction_without_a_pack_is_not_saved(house: House, officer: Clien
         "slug": "harbour-street",
         "jurisdiction": "atlantis",
         "absence_minutes": "30",
+        "cool_down_minutes": "0",
     }
     page = officer.post(f"/admin/stores/store/{house.store.pk}/change/", form)
     assert "There is no jurisdiction pack" in page.content.decode()
