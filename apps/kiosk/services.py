@@ -19,8 +19,11 @@ from apps.consent.models import Purpose
 from apps.consent.services import Signed
 from apps.kiosk import faces
 from apps.recognition.client import CropsRefused, Recognizer, SealRequest
+from apps.retention.models import Erasure
+from apps.retention.services.erase import erase, lock
 from apps.stores.models import Device
 from apps.visitors import services as visitors
+from apps.visitors.models import Visitor
 
 MIN_CROPS = 3
 # No control signs, of which PostgreSQL takes no NUL and a greeting none.
@@ -76,6 +79,8 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> Signed:
     """Sign, seal and enrol. Raises OptInRefused, ConsentRefused, BadSignaturePath, RecognizerDown.
 
     The crops are sealed before the transaction begins: no lock is held while a network runs.
+    Whoever is enrolled already is enrolled anew, and the older enrolment ends with it; why, and
+    why the tablet hears nothing of that, says recognition.alike.
     An attempt that has succeeded, and whose answer was lost, only gets its receipt anew.
     """
     if done := consents.find_attempt(attempt=form.attempt, device=device):
@@ -104,12 +109,15 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> Signed:
     try:
         sealed = Recognizer(settings.CONSENTRY.socket).seal(request, crops)
     except CropsRefused as error:
+        if error.code == "too_alike":
+            raise OptInRefused(error.code, too_alike(), "alike") from None
         raise OptInRefused(
             error.code,
             _("The pictures do not show the same person. Please try again, alone."),
             "camera",
         ) from None
     with transaction.atomic():
+        older = _older(sealed.same, device)
         signed = consents.sign(consent)
         visitors.enroll(
             visitor=visitor,
@@ -126,7 +134,27 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> Signed:
             ),
             actor=f"device:{device.pk}",
         )
+        if older:
+            erase(visitor=older, cause=Erasure.Cause.REPLACED, actor=f"device:{device.pk}")
     return signed
+
+
+def too_alike() -> str:
+    """What a person hears whom the lane could mix up, be it with another or with themselves."""
+    return _(
+        "At the lane you could be mixed up with somebody else, so we did not set it up, "
+        "and nothing was kept. If you said yes here before, that still holds."
+    )
+
+
+def _older(same: uuid.UUID | None, device: Device) -> Visitor | None:
+    """The enrolment that this one replaces, locked; None when there is none, or none any more."""
+    if same is None or not Visitor.objects.filter(pk=same, store=device.store_id).exists():
+        return None
+    try:
+        return lock(same)
+    except Visitor.DoesNotExist:
+        return None
 
 
 def _crops(photos: list[str]) -> list[np.ndarray]:

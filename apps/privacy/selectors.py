@@ -71,13 +71,18 @@ def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
             Hold(_("A sealed face template, no picture"), "", template.delete_after)
             for template in visitor.templates.all()
         )
-        visits = list(visitor.visits.all())
+        visits = list(visitor.visits.theirs())
         if visits:
             held.append(
                 Hold(
                     _("Your visits"), str(len(visits)), max(visit.delete_after for visit in visits)
                 )
             )
+        # Named although it is not theirs: it still says their name, until the shift is over.
+        mistaken = list(visitor.visits.filter(wrong_at__isnull=False))
+        if mistaken:
+            until = max(visit.delete_after for visit in mistaken)
+            held.append(Hold(_("Someone else was taken for you"), str(len(mistaken)), until))
     held.append(
         Hold(
             _("Your signed consent and this receipt, as proof"),
@@ -114,6 +119,8 @@ def _what(entry: Entry) -> str:
         "visit.disclosed": _("recognised you and told the floor board"),
         "visit.shown": _("saw your name on the floor board"),
         "visit.greeted": _("greeted you"),
+        "visit.wrong": _("said that it was someone else"),
+        "visit.wrong_undone": _("said that it was you after all"),
         "visitor.looked": _("opened your record"),
         "visitor.restricted": _("paused recognition"),
         "visitor.restriction_lifted": _("resumed recognition"),

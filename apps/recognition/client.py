@@ -43,13 +43,18 @@ class SealRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A sealed template with the visitor's wrapped data key. Nothing here can be opened by us."""
+    """A sealed template with the visitor's wrapped data key. Nothing here can be opened by us.
+
+    `same` is the visitor of this store whose enrolment this one replaces (recognition.alike). It is
+    for the transaction that enrols and for nobody else: no answer to a tablet depends on it.
+    """
 
     wrapped_key: bytes
     generation: int
     sealed: bytes
     pack: str
     pack_version: str
+    same: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,8 @@ class Recognizer:
     timeout: float = 5.0
 
     def seal(self, request: SealRequest, crops: NDArray[np.uint8]) -> Sealed:
-        """Embed and seal crops (N, 112, 112, 3). Raises RecognizerDown, CropsRefused."""
+        """Embed and seal crops (N, 112, 112, 3). Raises RecognizerDown, CropsRefused: with the code
+        "too_alike" when the lane could mix this person up with a visitor of the store."""
         reply, sealed = self._ask({"op": "seal", **_plain(request)}, protocol.pack_crops(crops))
         return Sealed(
             wrapped_key=base64.b64decode(reply["wrapped_key"]),
@@ -97,6 +103,7 @@ class Recognizer:
             sealed=sealed,
             pack=reply["pack"],
             pack_version=reply["pack_version"],
+            same=UUID(reply["same"]) if reply["same"] else None,
         )
 
     def match(self, request: MatchRequest, crops: NDArray[np.uint8]) -> Decision:

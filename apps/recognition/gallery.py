@@ -51,6 +51,14 @@ class Candidate:
     margin: float
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A visitor whose nearest template reaches some cosine."""
+
+    visitor: UUID
+    score: float
+
+
 class Gallery:
     """Sealed off by one lock: any thread may add, evict and search."""
 
@@ -128,6 +136,17 @@ class Gallery:
         with self._lock:
             shelf = self._stores.get(store)
             return shelf.nearest(query, self._clock()) if shelf else None
+
+    def near(self, store: UUID, probe: Floats, least: float) -> list[Neighbour]:
+        """Every visitor of `store` with a live template whose cosine with a probe, float32 (D,) of
+        length 1, is above `least`; nearest first. Raises WrongVector.
+        """
+        if probe.shape != (self.dim,):
+            raise WrongVector(f"a probe of {self.dim} numbers is needed")
+        query = np.ascontiguousarray(probe[None], dtype=np.float32)
+        with self._lock:
+            shelf = self._stores.get(store)
+            return shelf.near(query, least, self._clock()) if shelf else []
 
     def _evict(self, template: UUID) -> bool:
         store = self._home.pop(template, None)
@@ -208,6 +227,19 @@ class _Shelf:
             visitor=entry.visitor,
             score=score,
             margin=score - (rival if rival is not None else -1.0),
+        )
+
+    def near(self, query: Floats, least: float, now: float) -> list[Neighbour]:
+        """The best score of each visitor above `least`, nearest first."""
+        _limits, scores, rows = self._index.range_search(query, least)
+        best: dict[UUID, float] = {}
+        for score, row in zip(scores, rows, strict=True):
+            entry = self.entries[row]
+            if now < entry.not_after:
+                best[entry.visitor] = max(float(score), best.get(entry.visitor, -1.0))
+        return sorted(
+            (Neighbour(visitor, score) for visitor, score in best.items()),
+            key=lambda neighbour: -neighbour.score,
         )
 
     def _codes(self) -> NDArray[np.uint8]:

@@ -22,6 +22,7 @@ from django.db import DatabaseError, close_old_connections
 from numpy.typing import NDArray
 
 from apps.recognition import protocol
+from apps.recognition.alike import Alike, judge
 from apps.recognition.client import Decision, Match
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.gallery import Gallery
@@ -101,6 +102,9 @@ class Desk:
     ) -> tuple[dict[str, Any], bytes]:
         if float((probes @ probes.T).min()) < self.pack.threshold:
             raise Refused("different_faces")
+        alike = self._alike(header, _mean(probes))
+        if alike.another:
+            raise Refused("too_alike")
         visitor, organization = UUID(header["visitor"]), UUID(header["organization"])
         binding = binding_of(
             organization=organization,
@@ -119,8 +123,17 @@ class Desk:
             "generation": generation_of(wrapped),
             "pack": self.pack.name,
             "pack_version": self.pack.version,
+            "same": str(alike.same) if alike.same else None,
         }
         return reply, seal(_mean(probes), data_key, binding)
+
+    def _alike(self, header: dict[str, Any], template: NDArray[np.float32]) -> Alike:
+        """Whom a template for the lane would be mixed up with; any other is compared 1:1 only."""
+        if header["purpose"] != "lane":
+            return Alike(None, False)
+        least = self.pack.threshold - MARGIN
+        near = self.gallery.near(UUID(header["store"]), template, least)
+        return judge(near, threshold=self.pack.threshold)
 
     def _match(self, header: dict[str, Any], probes: NDArray[np.float32]) -> Decision:
         store = UUID(header["store"])

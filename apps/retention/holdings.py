@@ -21,7 +21,7 @@ from apps.retention.models import Erasure
 from apps.stores.jurisdictions import Pack
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
 from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
-from apps.visits.models import Footfall, Visit
+from apps.visits.models import Disclosure, FalseGreeting, Footfall, Visit
 
 
 class How(StrEnum):
@@ -146,6 +146,8 @@ IMPERSONAL: dict[type[Model], str] = {
     NoticeText: "text",
     Refusal: "a count a day",
     Footfall: "a count a quarter of an hour",
+    Disclosure: "a count a day",
+    FalseGreeting: "a score, a camera and a day; the visit that knew of it goes with its shift",
     Organization: "the controller",
     Store: "a shop",
     Camera: "a camera",

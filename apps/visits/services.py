@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from apps.audit import services as audit
@@ -41,6 +42,8 @@ MAY_DISCLOSE = """
                 AND a.signed_at <= clock_timestamp() AND a.expires_at > clock_timestamp())
 """
 
+# A visit that staff said was someone else holds its stay as any other does: whoever was taken for
+# this visitor is not announced as them again before they were out of sight for long enough.
 STILL_HERE = f"""
 UPDATE visits_visit SET last_seen_at = clock_timestamp()
  WHERE id = (SELECT p.id FROM visits_visit p
@@ -56,13 +59,15 @@ RETURNING id
 ARRIVE = f"""
 -- Locks as an erasure does, the visitor first, so that the two never wait for each other.
 INSERT INTO visits_visit (id, sequence, visitor_id, consent_id, store_id, camera_id, number, score,
-                          threshold, seen_at, arrived_at, last_seen_at, delete_after)
+                          threshold, seen_at, arrived_at, last_seen_at, template_id, template_due,
+                          delete_after)
 SELECT %(visit)s, nextval('visits_sequence'), v.id, c.id, s.id, k.id,
        CASE WHEN 'history' = ANY (c.purposes) THEN 1 + coalesce(
            (SELECT max(p.number) FROM visits_visit p
-             WHERE p.visitor_id = v.id AND p.store_id = s.id), 0)
+             WHERE p.visitor_id = v.id AND p.store_id = s.id AND p.wrong_at IS NULL), 0)
        END,
        %(score)s, %(threshold)s, %(seen_at)s, clock_timestamp(), clock_timestamp(),
+       t.id, t.delete_after,
        CASE WHEN 'history' = ANY (c.purposes)
             THEN least(c.expires_at, clock_timestamp() + make_interval(days => %(visit_days)s))
             ELSE least(c.expires_at, clock_timestamp() + interval '{SHIFT}') END
@@ -76,6 +81,13 @@ UPDATE visitors_facetemplate
    SET delete_after = least(
            not_after, clock_timestamp() + make_interval(days => %(inactivity_days)s))
  WHERE id = %(template)s
+"""
+
+
+COUNT_ARRIVAL = """
+INSERT INTO visits_disclosure (store_id, day, count)
+VALUES (%(store)s, (clock_timestamp() AT TIME ZONE 'UTC')::date, 1)
+    ON CONFLICT (store_id, day) DO UPDATE SET count = visits_disclosure.count + 1
 """
 
 
@@ -96,9 +108,7 @@ def disclose(match: Match) -> Decision:
         "inactivity_days": pack.inactivity_days,
     }
     with connection.cursor() as cursor:
-        # One at a time per store: a person seen by two cameras at once is one visit, and boards
-        # receive sequence numbers in the order in which they become visible.
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(match.store)])
+        one_at_a_time(cursor, match.store)
         cursor.execute(STILL_HERE, values)
         if cursor.fetchone():
             return Decision(None, "still_here")
@@ -108,6 +118,7 @@ def disclose(match: Match) -> Decision:
             return Decision(None, "refused")
         visit, sequence, subject = row
         cursor.execute(STAY_ALIVE, values)
+        cursor.execute(COUNT_ARRIVAL, values)
     audit.record(
         actor=f"camera:{match.camera}",
         action="visit.disclosed",
@@ -124,13 +135,13 @@ def disclose(match: Match) -> Decision:
 def greet(*, visit: Visit, user: User) -> Visit:
     """Mark that somebody walks up, so that two people don't. The first tap wins."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(visit.store_id)]
-        )
+        one_at_a_time(cursor, visit.store_id)
         cursor.execute("SELECT nextval('visits_sequence')")
         (sequence,) = cursor.fetchone()
-    greeted = Visit.objects.filter(pk=visit.pk, greeted_at=None).update(
-        greeted_at=timezone.now(), greeted_by=user, sequence=sequence
+    greeted = (
+        Visit.objects.theirs()
+        .filter(pk=visit.pk, greeted_at=None)
+        .update(greeted_at=timezone.now(), greeted_by=user, sequence=sequence)
     )
     visit.refresh_from_db()
     if greeted:
@@ -143,6 +154,12 @@ def greet(*, visit: Visit, user: User) -> Visit:
         )
         transaction.on_commit(lambda: announce(visit.store_id, sequence))
     return visit
+
+
+def one_at_a_time(cursor: CursorWrapper, store: uuid.UUID) -> None:
+    """Wait for whoever changes this store's board: a person seen by two cameras at once is one
+    visit, and boards receive sequence numbers in the order in which they become visible."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(store)])
 
 
 def announce(store: uuid.UUID, sequence: int) -> None:

@@ -19,9 +19,12 @@ from apps.retention.models import Erasure
 from apps.retention.services.erase import CERTIFICATE_TYPE, erase
 from apps.stores.models import Assessment, Camera, Device, Role, Store, User
 from apps.visitors.models import Visitor
+from apps.visits.mistakes import mark_wrong
+from apps.visits.services import disclose
 from tests.clients import KioskTablet, browser, enrolled
 from tests.conftest import House, hashed
 from tests.consent.notices import new_version
+from tests.visits.test_disclose import match_of, visit_of
 
 
 @pytest.fixture
@@ -519,6 +522,22 @@ def inline_code(page: str) -> list[str]:
     styles = re.findall(r"<style\b[^>]*>|<[a-z][^>]*\sstyle=[\"'][^>]*>", page)
     handlers = re.findall(r"<[a-z][^>]*\son[a-z]+=[\"'][^>]*>|href=\"javascript:[^\"]*\"", page)
     return [*scripts, *styles, *handlers]
+
+
+def test_the_first_page_shows_the_false_greetings_of_the_own_stores(
+    house: House, officer: Client, elsewhere: House
+) -> None:
+    assert "nobody arrived this week" in text_of(officer, "/admin/")
+    for name in ("Ms Chen", "Mr Okoye"):
+        visit = visit_of(disclose(match_of(house.visitor(name), house, score=0.456789)))
+    mark_wrong(visit=visit, user=house.staff)
+    page = text_of(officer, "/admin/")
+    assert "1 of 2 this week (50.0 %)" in page
+    assert "<td>0.46</td><td>0.40</td>" in page
+    assert "Mr Okoye" not in page
+    theirs = text_of(browser(elsewhere.dpo), "/admin/")
+    assert "nobody arrived this week" in theirs
+    assert 'data-testid="false-scores"' not in theirs
 
 
 def test_every_page_keeps_the_strict_policy(house: House, officer: Client) -> None:

@@ -234,6 +234,11 @@ function sendingFailed(error) {
     return;
   }
   state.photos = [];
+  if (error.step === "alike") {
+    forget();
+    go("alike", sentence(error));
+    return;
+  }
   const step = error.step === "purposes" ? first : error.step;
   if (step === "signature") pad.clear();
   if (step === "camera") {
