@@ -13,16 +13,23 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from numpy.typing import NDArray
 
-from apps.recognition.client import Decision, MatchRequest, Recognizer
+from apps.recognition.client import Decision, MatchRequest, Recognizer, VerifyRequest
 from apps.recognition.engine.types import Detector
+from apps.recognition.passes import Pass
 from apps.stores.models import Camera
 from apps.visits import services
 from apps.visits.pipeline.count import Footfall
-from apps.visits.pipeline.watcher import CameraSpec, Report, Watcher, open_camera
+from apps.visits.pipeline.watcher import CameraSpec, Mode, Report, Watcher, open_camera
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN = 3.0
+
+_MODES: dict[Camera.Mode, Mode] = {
+    Camera.Mode.COUNT: "count",
+    Camera.Mode.PASS: "pass",
+    Camera.Mode.LANE: "lane",
+}
 
 
 def specs(only: set[UUID]) -> dict[UUID, CameraSpec]:
@@ -41,7 +48,7 @@ def specs(only: set[UUID]) -> dict[UUID, CameraSpec]:
                 store=camera.store_id,
                 name=camera.name,
                 source=camera.source,
-                mode="lane" if camera.mode == Camera.Mode.LANE else "count",
+                mode=_MODES[Camera.Mode(camera.mode)],
                 zone=[tuple(point) for point in camera.zone] or None,
                 line=[tuple(point) for point in camera.line] or None,
                 max_faces=assessment.max_faces if assessment else 1,
@@ -103,6 +110,7 @@ class Cameras:
             open_camera(spec),
             self._detector,
             ask=(lambda crops, at: self._ask(spec, crops, at)) if spec.mode == "lane" else None,
+            desk=_Desk(self._recognizer, spec.id) if spec.mode == "pass" else None,
             on_footfall=_count,
             on_counters=_report,
         )
@@ -113,6 +121,20 @@ class Cameras:
     def _ask(self, spec: CameraSpec, crops: NDArray[np.uint8], seen_at: float) -> Decision:
         request = MatchRequest(camera=spec.id, store=spec.store, seen_at=seen_at)
         return self._recognizer.match(request, crops)
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """The recognizer, as one camera that reads passes asks it."""
+
+    recognizer: Recognizer
+    camera: UUID
+
+    def present(self, shown: Pass) -> str:
+        return self.recognizer.present(camera=self.camera, shown=shown)
+
+    def verify(self, nonce: str, crops: NDArray[np.uint8], seen_at: float) -> Decision:
+        return self.recognizer.verify(VerifyRequest(self.camera, nonce, seen_at), crops)
 
 
 def _count(camera: UUID, seen: Footfall) -> None:
