@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import F, Model, QuerySet
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Least, Now
 from django.utils.translation import gettext_noop
@@ -20,7 +20,7 @@ from apps.recognition.models import Acknowledgement, Recognizer
 from apps.retention.models import Erasure
 from apps.stores.jurisdictions import Pack
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
-from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
+from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor, overdue
 from apps.visits.models import Disclosure, FalseGreeting, Footfall, Visit
 
 
@@ -74,11 +74,7 @@ HOLDINGS: tuple[Holding, ...] = (
         ),
         How.ERASED,
         lambda visitor: FaceTemplate.objects.filter(visitor=visitor),
-        lambda: FaceTemplate.objects.filter(
-            Q(delete_after__lte=Now())
-            | Q(consent__withdrawn_at__isnull=False)
-            | Q(consent__expires_at__lte=Now())
-        ),
+        lambda: FaceTemplate.objects.filter(overdue()),
         # Whichever came first; LEAST leaves out a withdrawal that was none.
         due=Least("delete_after", "consent__withdrawn_at", "consent__expires_at"),
     ),

@@ -16,11 +16,18 @@ from apps.stores.models import Camera
 from apps.visits import reports
 from apps.visits.pipeline.count import Footfall
 from apps.visits.pipeline.lane import Ask
-from apps.visits.pipeline.watcher import CameraSpec, Report, Watcher, open_camera
+from apps.visits.pipeline.presenting import Desk
+from apps.visits.pipeline.watcher import CameraSpec, Mode, Report, Watcher, open_camera
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN = 3.0
+
+_MODES: dict[Camera.Mode, Mode] = {
+    Camera.Mode.COUNT: "count",
+    Camera.Mode.PASS: "pass",
+    Camera.Mode.LANE: "lane",
+}
 
 
 def specs(only: set[UUID]) -> dict[UUID, CameraSpec]:
@@ -39,7 +46,7 @@ def specs(only: set[UUID]) -> dict[UUID, CameraSpec]:
                 store=camera.store_id,
                 name=camera.name,
                 source=camera.source,
-                mode="lane" if camera.mode == Camera.Mode.LANE else "count",
+                mode=_MODES[Camera.Mode(camera.mode)],
                 zone=[tuple(point) for point in camera.zone] or None,
                 line=[tuple(point) for point in camera.line] or None,
                 max_faces=assessment.max_faces if assessment else 1,
@@ -100,12 +107,22 @@ class Cameras:
             open_camera(spec),
             self._detector,
             ask=_asking(spec),
+            desk=_desk(spec),
             on_footfall=_count,
             on_counters=_report,
         )
         thread = Thread(target=watcher.run, args=(stop,), name=f"camera-{spec.id}", daemon=True)
         thread.start()
         return _Running(spec, stop, thread)
+
+
+def _desk(spec: CameraSpec) -> Desk | None:
+    """Where a camera that reads passes presents them; loaded by no other."""
+    if spec.mode != "pass":
+        return None
+    from apps.visits.asking import PassDesk
+
+    return PassDesk(spec.id)
 
 
 def _asking(spec: CameraSpec) -> Ask | None:

@@ -1,8 +1,9 @@
 """Disclose an arrival, mark a greeting.
 
 `disclose` is the only place where a match becomes known to anyone. It is one INSERT that asks again
-for consent, restriction, expiry and the camera's assessment, so that a stale gallery, a late
-message or a clock that is off cannot create a visit.
+for consent, restriction, expiry and what the camera's mode needs, so that a stale gallery, a late
+message or a clock that is off cannot create a visit. A template serves cameras of its own purpose
+only: what was agreed to for a pass is of no use to a lane, and the other way round.
 """
 
 import logging
@@ -33,13 +34,17 @@ MAY_DISCLOSE = """
   JOIN stores_store s ON s.id = t.store_id
   JOIN stores_camera k ON k.id = %(camera)s AND k.store_id = t.store_id
  WHERE t.id = %(template)s AND t.store_id = %(store)s AND c.store_id = t.store_id
-   AND t.purpose = 'lane' AND 'lane' = ANY (c.purposes)
+   AND t.purpose = k.mode AND t.purpose = ANY (c.purposes)
    AND t.delete_after > clock_timestamp() AND t.not_after > clock_timestamp()
    AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
    AND v.restricted_at IS NULL
-   AND k.mode = 'lane' AND k.active
-   AND EXISTS (SELECT 1 FROM stores_assessment a WHERE a.camera_id = k.id
-                AND a.signed_at <= clock_timestamp() AND a.expires_at > clock_timestamp())
+   AND k.active AND s.non_face_check_in <> '' AND k.signage_confirmed_at IS NOT NULL
+   AND CASE k.mode
+       WHEN 'pass' THEN TRUE
+       WHEN 'lane' THEN EXISTS (
+            SELECT 1 FROM stores_assessment a WHERE a.camera_id = k.id
+               AND a.signed_at <= clock_timestamp() AND a.expires_at > clock_timestamp())
+       ELSE FALSE END
 """
 
 # A visit that staff said was someone else holds its stay as any other does: whoever was taken for
@@ -76,11 +81,15 @@ SELECT %(visit)s, nextval('visits_sequence'), v.id, c.id, s.id, k.id,
 RETURNING id, sequence, (SELECT subject FROM visitors_visitor WHERE id = visitor_id)
 """  # noqa: S608
 
+# The clock is the person's: who comes with a pass has not been away from the lane either.
 STAY_ALIVE = """
-UPDATE visitors_facetemplate
+UPDATE visitors_facetemplate t
    SET delete_after = least(
-           not_after, clock_timestamp() + make_interval(days => %(inactivity_days)s))
- WHERE id = %(template)s
+           t.not_after, clock_timestamp() + make_interval(days => %(inactivity_days)s))
+  FROM visitors_facetemplate seen, consent_consent c
+ WHERE seen.id = %(template)s AND t.visitor_id = seen.visitor_id AND c.id = t.consent_id
+   AND t.delete_after > clock_timestamp() AND t.purpose = ANY (c.purposes)
+   AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
 """
 
 
@@ -126,6 +135,7 @@ def disclose(match: Match) -> Decision:
         whereabouts=True,
         visit=str(visit),
         store=str(match.store),
+        mode=camera.mode,
     )
     transaction.on_commit(lambda: announce(match.store, sequence))
     return Decision(visit, "visit")
