@@ -39,7 +39,9 @@ REGISTRIES = [
         ("artifactory", ""),
     )
 ]
-INDEX = re.compile(r"--(?:extra-)?index-url|--find-links|\[\[tool\.uv\.index\]\]|[?&]index=")
+INDEX = re.compile(
+    "|".join(rf"--{word}\b" for word in ("index-url", "extra-index-url", "find-links"))
+)
 # Folders in which somebody works, on this machine or any other.
 PLACES = re.compile(
     r"(?<![\w.~}/-])/(?:" + "|".join(("work", "root", "home", "Users", "mnt", "opt")) + r")/\w"
