@@ -42,8 +42,9 @@ FACE_HEIGHT = 320
 MARGIN = 0.45
 """Of the face's width and height, kept around it."""
 WALL, FLOOR = (205, 200, 190), (150, 140, 125)
-NEAR, SHARED, AWAY = 0.82, 0.55, 0.22
-"""Share of the frame's height that a portrait fills: alone, beside another, out of reach."""
+NEAR, SHARED, TWO_WALKING, AWAY = 0.82, 0.55, 0.42, 0.22
+"""Share of the frame's height that a portrait fills: alone, beside another, passing another, out of
+reach."""
 CODE = 0.4
 """Share of the frame's height that a shown pass fills: about what a phone does at arm's length."""
 WALK = 0.8
@@ -165,6 +166,31 @@ def showing(
                 flags=cv2.INTER_LINEAR,
                 borderMode=cv2.BORDER_TRANSPARENT,
             )
+        yield frame
+
+
+def meet(
+    front: int,
+    behind: int,
+    *,
+    turn_back: bool = False,
+    seconds: float = 3.0,
+    size: Size = SIZE,
+    fps: int = FPS,
+) -> Iterator[Image]:
+    """Two people walk towards each other, `front` from the left, and hide each other in the middle.
+
+    They go on to the other side, or, with `turn_back`, each back to where they came from. RGB
+    uint8 frames of `size` (width, height).
+    """
+    count = round(seconds * fps)
+    for number in range(count):
+        way = number / (count - 1)
+        if turn_back:
+            way = 0.53 - abs(way - 0.5)
+        frame = _scene(size)
+        _place(frame, portrait(behind), 0.0, 0.92 * TWO_WALKING, across=0.9 - 0.8 * way)
+        _place(frame, portrait(front), 0.0, TWO_WALKING, across=0.1 + 0.8 * way)
         yield frame
 
 
