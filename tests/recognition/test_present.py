@@ -215,7 +215,7 @@ def test_fewer_than_three_pictures_are_not_compared(
 
 def test_a_wrong_share_opens_nothing(recognizer: Recognizer, holder: Holder) -> None:
     forged = Pass(holder.shown.template, os.urandom(32))
-    ask = lambda: recognizer.present(camera=holder.camera.pk, shown=forged)  # noqa: E731
+    ask = partial(recognizer.present, camera=holder.camera.pk, shown=forged)
     assert refused(ask) == "pass_broken"
 
 
@@ -224,7 +224,7 @@ def test_the_share_of_one_pass_does_not_open_anothers(
 ) -> None:
     other = holder_of(holder.house, recognizer, crops_of(3), BOTH)
     crossed = Pass(other.shown.template, holder.shown.share)
-    ask = lambda: recognizer.present(camera=holder.camera.pk, shown=crossed)  # noqa: E731
+    ask = partial(recognizer.present, camera=holder.camera.pk, shown=crossed)
     assert refused(ask) == "pass_broken"
     # Nor when the rows themselves are swapped in the database.
     with connection.cursor() as cursor:
@@ -326,9 +326,9 @@ def test_a_pass_of_another_store_is_no_pass_here(recognizer: Recognizer, holder:
         source="x",
         signage_confirmed_at=timezone.now(),
     )
-    ask = lambda: recognizer.present(camera=there.pk, shown=holder.shown)  # noqa: E731
+    ask = partial(recognizer.present, camera=there.pk, shown=holder.shown)
     assert refused(ask) == "pass_elsewhere"
-    lane = lambda: recognizer.present(camera=holder.house.camera.pk, shown=holder.shown)  # noqa: E731
+    lane = partial(recognizer.present, camera=holder.house.camera.pk, shown=holder.shown)
     assert refused(lane) == "pass_unknown", "a lane reads no passes"
 
 

@@ -281,6 +281,7 @@ function finish(receipt) {
   draw(root.querySelector("[data-qr]"), receipt.qr_svg, say("qr"));
   draw(root.querySelector("[data-pass]"), receipt.pass_svg, say("pass"));
   for (const node of root.querySelectorAll("[data-with-pass]")) node.hidden = !receipt.pass_svg;
+  root.querySelector("[data-without-pass]").hidden = Boolean(receipt.pass_svg);
   root.querySelector("[data-until]").textContent = receipt.until;
   root.querySelector("[data-code]").textContent = receipt.code;
   const address = new URL(receipt.url, location.href);
