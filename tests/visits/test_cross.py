@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from threading import Event
 
 import numpy as np
@@ -13,7 +14,7 @@ from apps.recognition.engine.packs import Pack
 from apps.recognition.engine.types import Crops, Floats, Image
 from apps.visits.pipeline.lane import Counters
 from apps.visits.pipeline.track import Tracker
-from apps.visits.pipeline.watcher import CameraSpec, Watcher
+from apps.visits.pipeline.watcher import CameraSpec, Report, Watcher
 from tests.faces import frames, meet
 from tests.visits.cameras import CAMERA, STORE, WHOLE, Answer, Door, mean, recording
 
@@ -114,19 +115,19 @@ def test_no_question_mixes_two_people_and_no_stranger_is_taken_for_a_visitor(
     assert {visitor} in door.handed, "the visitor was greeted all the same"
 
 
-def _watch(eyes: Pack, clip: object, door: Door) -> Counters:
+def _watch(eyes: Pack, clip: Iterable[Image], door: Door) -> Counters:
     camera = CameraSpec(CAMERA, STORE, "lane", "-", "lane", zone=WHOLE, max_faces=2)
     total = Counters()
 
-    def add(report: object) -> None:
-        total.triggers += report.counters.triggers  # type: ignore[attr-defined]
+    def add(report: Report) -> None:
+        total.triggers += report.counters.triggers
 
     Watcher(
         camera,
         recording(clip),
         eyes.detector,
         ask=door.ask,
-        on_counters=add,  # type: ignore[arg-type]
+        on_counters=add,
     ).run(Event())
     return total
 
