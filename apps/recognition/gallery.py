@@ -66,6 +66,12 @@ class Gallery:
         with self._lock:
             return len(self._home)
 
+    def size(self, store: UUID) -> int:
+        """How many templates are held for `store`."""
+        with self._lock:
+            shelf = self._stores.get(store)
+            return len(shelf.entries) if shelf else 0
+
     def templates(self) -> set[UUID]:
         """Every template held, to compare with the database's."""
         with self._lock:

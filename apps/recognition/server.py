@@ -26,15 +26,12 @@ from apps.recognition.client import Decision, Match
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.gallery import Gallery
 from apps.recognition.keeper import Keeper, binding_of
+from apps.recognition.matching import decide, mean_of
 from apps.visitors.vault import FileKeyring, generation_of, new_data_key, seal, wrap
 
 log = logging.getLogger(__name__)
 
 WORKERS = 2
-# The best candidate must lead the best template of any other visitor by this much (cosine).
-MARGIN = 0.05
-# No single crop of a track may disagree with the match by more than this below the threshold.
-SLACK = 0.10
 
 
 class SocketTaken(OSError):
@@ -119,38 +116,28 @@ class Desk:
             "pack": self.pack.name,
             "pack_version": self.pack.version,
         }
-        return reply, seal(_mean(probes), data_key, binding)
+        return reply, seal(mean_of(probes), data_key, binding)
 
     def _match(self, header: dict[str, Any], probes: NDArray[np.float32]) -> Decision:
         store = UUID(header["store"])
-        probe = _mean(probes)
-        candidate = self.gallery.search(store, probe)
-        if candidate is None or candidate.score < self.pack.threshold:
-            return Decision(None, "unknown")
-        each = [self.gallery.search(store, one) for one in probes]
-        agreed = all(
-            one is not None
-            and one.visitor == candidate.visitor
-            and one.score >= self.pack.threshold - SLACK
-            for one in each
-        )
-        if candidate.margin < MARGIN or not agreed:
-            return Decision(None, "unsure")
+        verdict = decide(self.pack, self.gallery, store, probes)
+        if verdict.outcome != "match" or verdict.candidate is None:
+            return Decision(None, verdict.outcome)
         # Asked again here: the time that embedding took must not make a stale gallery speak.
         if not self.keeper.trusted:
             raise Refused("silent")
         decision = self.disclose(
             Match(
-                template=candidate.template,
+                template=verdict.candidate.template,
                 camera=UUID(header["camera"]),
                 store=store,
-                score=candidate.score,
-                threshold=self.pack.threshold,
+                score=verdict.candidate.score,
+                threshold=verdict.threshold,
                 seen_at=float(header["seen_at"]),
             )
         )
         if decision.outcome == "refused":
-            self.gallery.evict(candidate.template)
+            self.gallery.evict(verdict.candidate.template)
         return decision
 
 
@@ -206,11 +193,6 @@ def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper
         database=env.database_url.get_secret_value(), pack=pack, keyring=keyring, gallery=gallery
     )
     return Server(env.socket, Desk(pack, keyring, gallery, keeper, disclose)), keeper
-
-
-def _mean(probes: NDArray[np.float32]) -> NDArray[np.float32]:
-    mean = probes.mean(axis=0)
-    return (mean / np.linalg.norm(mean)).astype(np.float32)
 
 
 def _clear(path: Path) -> None:
