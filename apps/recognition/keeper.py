@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,14 @@ log = logging.getLogger(__name__)
 
 BEAT = 1.0
 SILENCE = 5.0
+# Templates opened in one go: a megabyte or less, so that they stay in the processor's cache.
+BATCH = 256
 # The database's clock may be stepped by its time service; more than this backwards stops us.
 BACKWARDS = 2.0
 
 LIVE = """
 SELECT t.id AS template, t.visitor_id, t.store_id, t.consent_id, t.purpose, t.pack, t.pack_version,
-       t.sealed, t.not_after, k.wrapped, s.organization_id
+       t.sealed, extract(epoch FROM t.not_after)::float8 AS not_after, k.wrapped, s.organization_id
   FROM visitors_facetemplate t
   JOIN visitors_visitor v ON v.id = t.visitor_id
   JOIN visitors_datakey k ON k.visitor_id = v.id
@@ -165,17 +168,20 @@ class Keeper(threading.Thread):
             self.gallery.evict(uuid.UUID(template))
             self._acknowledge(work, "e.id = %s", [int(rest[0])])
         elif verb == "enrol":
-            for enrolled, vector in self._open(work, LIVE + " AND t.id = %(template)s", template):
-                self.gallery.add(*enrolled, vector)
+            for opened in self._open(work, LIVE + " AND t.id = %(template)s", template):
+                self.gallery.extend(*opened)
 
     def _reconcile(self, work: psycopg.Connection[Any]) -> None:
-        live = set()
-        for (store, enrolled), vector in self._open(work, LIVE):
-            self.gallery.add(store, enrolled, vector)
-            live.add(enrolled.template)
+        live: set[uuid.UUID] = set()
+        for store, entries, vectors in self._open(work, LIVE):
+            self.gallery.extend(store, entries, vectors)
+            live.update(entry.template for entry in entries)
         for template in self.gallery.templates() - live:
             self.gallery.evict(template)
-        self._acknowledge(work, "NOT e.template = ANY(%s)", [list(live)])
+        ended = work.execute("SELECT id, template FROM visitors_eviction").fetchall()
+        self._acknowledge(
+            work, "e.id = ANY(%s)", [[row.id for row in ended if row.template not in live]]
+        )
 
     def _acknowledge(self, work: psycopg.Connection[Any], which: str, values: list[Any]) -> None:
         work.execute(
@@ -189,9 +195,30 @@ class Keeper(threading.Thread):
 
     def _open(
         self, work: psycopg.Connection[Any], query: str, template: str | None = None
-    ) -> Iterator[tuple[tuple[uuid.UUID, Enrolled], NDArray[np.float32]]]:
+    ) -> Iterator[tuple[uuid.UUID, list[Enrolled], NDArray[np.float32]]]:
+        """Unsealed templates by store, at most BATCH at a time: PostgreSQL reads the next ones
+        while these are opened, and memory holds few of them twice."""
         which = {"pack": self._pack.name, "version": self._pack.version, "template": template}
-        for row in work.execute(query, which).fetchall():
+        stores: dict[uuid.UUID, tuple[list[Enrolled], list[NDArray[np.float32]]]] = {}
+        with work.cursor(binary=True) as cursor:
+            for number, row in enumerate(cursor.stream(query, which, size=BATCH), 1):
+                vector = self._unsealed(row)
+                if vector is not None:
+                    entries, vectors = stores.setdefault(row.store_id, ([], []))
+                    entries.append(Enrolled(row.template, row.visitor_id, row.not_after))
+                    vectors.append(vector)
+                if number % BATCH == 0:
+                    yield from _stacked(stores)
+            yield from _stacked(stores)
+
+    def _unsealed(self, row: Any) -> NDArray[np.float32] | None:
+        try:
+            data_key = unwrap(
+                row.wrapped,
+                visitor=row.visitor_id,
+                organization=row.organization_id,
+                keyring=self._keyring,
+            )
             binding = binding_of(
                 organization=row.organization_id,
                 store=row.store_id,
@@ -199,25 +226,28 @@ class Keeper(threading.Thread):
                 template=row.template,
                 consent=row.consent_id,
                 purpose=row.purpose,
-                not_after=int(row.not_after.timestamp()),
+                not_after=int(row.not_after),
                 pack=self._pack,
             )
-            try:
-                data_key = unwrap(
-                    bytes(row.wrapped),
-                    visitor=row.visitor_id,
-                    organization=row.organization_id,
-                    keyring=self._keyring,
-                )
-                vector = unseal(bytes(row.sealed), data_key, binding)
-            except (SealBroken, UnknownGeneration) as error:
-                # Swapped, extended or foreign: it stays closed, and the log says which row.
-                log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)
-                continue
-            yield (
-                (row.store_id, Enrolled(row.template, row.visitor_id, row.not_after.timestamp())),
-                vector,
-            )
+            return unseal(row.sealed, data_key, binding)
+        except (SealBroken, UnknownGeneration) as error:
+            # Swapped, extended or foreign: it stays closed, and the log says which row.
+            log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)
+            return None
+
+
+def _stacked(
+    stores: dict[uuid.UUID, tuple[list[Enrolled], list[NDArray[np.float32]]]],
+) -> Iterator[tuple[uuid.UUID, list[Enrolled], NDArray[np.float32]]]:
+    """What was collected, and the collection emptied."""
+    for store, (entries, vectors) in stores.items():
+        yield store, entries, np.stack(vectors)
+    stores.clear()
+
+
+@lru_cache(maxsize=256)
+def _scope(store: uuid.UUID) -> str:
+    return f"store:{store}"
 
 
 def binding_of(
@@ -234,7 +264,7 @@ def binding_of(
     """Return what a template of this house is bound to; the scope is the store."""
     return Binding(
         organization=organization,
-        scope=f"store:{store}",
+        scope=_scope(store),
         visitor=visitor,
         template=template,
         pack=pack.name,
