@@ -55,6 +55,11 @@ def run(arguments: list[str]) -> NoReturn:
     go_on("ops.within", arguments)
 
 
+def bench(arguments: list[str]) -> NoReturn:
+    install(DEVELOPMENT)
+    go_on("ops.within", ["python", "-m", "ops.benches", *arguments])
+
+
 def test(arguments: list[str]) -> NoReturn:
     install(DEVELOPMENT)
     own = ["-o", f"cache_dir={VENV / 'pytest'}", "--output", str(VENV / "test-results")]

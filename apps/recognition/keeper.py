@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 BEAT = 1.0
 SILENCE = 5.0
+# Templates opened in one go: a megabyte or less, so that they stay in the processor's cache.
+BATCH = 256
 # The database's clock may be stepped by its time service; more than this backwards stops us.
 BACKWARDS = 2.0
 
@@ -177,21 +179,22 @@ class Keeper(threading.Thread):
             self.windows.forget(uuid.UUID(template))
             self._acknowledge(work, "e.id = %s", [int(rest[0])])
         elif verb == "enrol":
-            for enrolled, vector in self._open(
-                work, GALLERY + " AND t.id = %(template)s", template
-            ):
-                self.gallery.add(*enrolled, vector)
+            for opened in self._open(work, GALLERY + " AND t.id = %(template)s", template):
+                self.gallery.extend(*opened)
 
     def _reconcile(self, work: psycopg.Connection[Any]) -> None:
-        live = set()
+        live: set[uuid.UUID] = set()
         # A window that was opened before the database was lost may be of a pass that ended since.
         self.windows.clear()
-        for (store, enrolled), vector in self._open(work, GALLERY):
-            self.gallery.add(store, enrolled, vector)
-            live.add(enrolled.template)
+        for store, entries, vectors in self._open(work, GALLERY):
+            self.gallery.extend(store, entries, vectors)
+            live.update(entry.template for entry in entries)
         for template in self.gallery.templates() - live:
             self.gallery.evict(template)
-        self._acknowledge(work, "NOT e.template = ANY(%s)", [list(live)])
+        ended = work.execute("SELECT id, template FROM visitors_eviction").fetchall()
+        self._acknowledge(
+            work, "e.id = ANY(%s)", [[row.id for row in ended if row.template not in live]]
+        )
 
     def _acknowledge(self, work: psycopg.Connection[Any], which: str, values: list[Any]) -> None:
         work.execute(
@@ -205,19 +208,35 @@ class Keeper(threading.Thread):
 
     def _open(
         self, work: psycopg.Connection[Any], query: str, template: str | None = None
-    ) -> Iterator[tuple[tuple[uuid.UUID, Enrolled], NDArray[np.float32]]]:
+    ) -> Iterator[tuple[uuid.UUID, list[Enrolled], NDArray[np.float32]]]:
+        """Unsealed templates by store, at most BATCH at a time: PostgreSQL reads the next ones
+        while these are opened, and memory holds few of them twice."""
         which = {"pack": self._pack.name, "version": self._pack.version, "template": template}
-        for row in work.execute(query, which).fetchall():
-            try:
-                vector = open_row(row, pack=self._pack, keyring=self._keyring)
-            except (SealBroken, UnknownGeneration) as error:
-                # Swapped, extended or foreign: it stays closed, and the log says which row.
-                log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)
-                continue
-            yield (
-                (
-                    row.store_id,
-                    Enrolled(row.template, row.visitor_id, row.delete_after.timestamp()),
-                ),
-                vector,
-            )
+        stores: dict[uuid.UUID, tuple[list[Enrolled], list[NDArray[np.float32]]]] = {}
+        with work.cursor(binary=True) as cursor:
+            for number, row in enumerate(cursor.stream(query, which, size=BATCH), 1):
+                vector = self._unsealed(row)
+                if vector is not None:
+                    entries, vectors = stores.setdefault(row.store_id, ([], []))
+                    entries.append(Enrolled(row.template, row.visitor_id, row.delete_after))
+                    vectors.append(vector)
+                if number % BATCH == 0:
+                    yield from _stacked(stores)
+            yield from _stacked(stores)
+
+    def _unsealed(self, row: Any) -> NDArray[np.float32] | None:
+        try:
+            return open_row(row, pack=self._pack, keyring=self._keyring)
+        except (SealBroken, UnknownGeneration) as error:
+            # Swapped, extended or foreign: it stays closed, and the log says which row.
+            log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)
+            return None
+
+
+def _stacked(
+    stores: dict[uuid.UUID, tuple[list[Enrolled], list[NDArray[np.float32]]]],
+) -> Iterator[tuple[uuid.UUID, list[Enrolled], NDArray[np.float32]]]:
+    """What was collected, and the collection emptied."""
+    for store, (entries, vectors) in stores.items():
+        yield store, entries, np.stack(vectors)
+    stores.clear()

@@ -1,5 +1,6 @@
 """Reads sealed templates and opens them. What is not sealed for just this row stays closed."""
 
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +33,8 @@ TEMPLATES = """
 
 COLUMNS = """
        t.id AS template, t.visitor_id, t.store_id, t.consent_id, t.purpose, t.pack, t.pack_version,
-       t.sealed, t.not_after, t.delete_after, k.wrapped, s.organization_id
+       t.sealed, extract(epoch FROM t.not_after)::float8 AS not_after,
+       extract(epoch FROM t.delete_after)::float8 AS delete_after, k.wrapped, s.organization_id
 """
 
 
@@ -50,7 +52,7 @@ def open_row(
         template=row.template,
         consent=row.consent_id,
         purpose=row.purpose,
-        not_after=int(row.not_after.timestamp()),
+        not_after=int(row.not_after),
         pack=pack,
     )
     data_key = unwrap(
@@ -62,6 +64,11 @@ def open_row(
     if share is None:
         return unseal(bytes(row.sealed), data_key, binding)
     return unseal_with_pass(bytes(row.sealed), data_key, share, binding)
+
+
+@lru_cache(maxsize=256)
+def _scope(store: UUID) -> str:
+    return f"store:{store}"
 
 
 def binding_of(
@@ -78,7 +85,7 @@ def binding_of(
     """Return what a template of this house is bound to; the scope is the store."""
     return Binding(
         organization=organization,
-        scope=f"store:{store}",
+        scope=_scope(store),
         visitor=visitor,
         template=template,
         pack=pack.name,

@@ -27,6 +27,7 @@ from apps.recognition.client import Decision, Match
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.gallery import Gallery
 from apps.recognition.keeper import Keeper
+from apps.recognition.matching import MARGIN, SLACK, decide, mean_of
 from apps.recognition.presentation import PassInvalid, Windows, open_shown
 from apps.recognition.sealed import binding_of
 from apps.visitors.models import FaceTemplate
@@ -47,10 +48,6 @@ from apps.visitors.vault import (
 log = logging.getLogger(__name__)
 
 WORKERS = 2
-# The best candidate must lead the best template of any other visitor by this much (cosine).
-MARGIN = 0.05
-# No single crop of a track may disagree with the match by more than this below the threshold.
-SLACK = 0.10
 # A pass is believed for no fewer good pictures than a lane is.
 MIN_CROPS = 3
 
@@ -130,7 +127,7 @@ class Desk:
         templates = {str(key): UUID(value) for key, value in header["templates"].items()}
         if not templates or set(templates) - {"lane", "pass"}:
             raise Refused("unknown_purpose")
-        alike = self._alike(header, _mean(probes)) if "lane" in templates else Alike(None, False)
+        alike = self._alike(header, mean_of(probes)) if "lane" in templates else Alike(None, False)
         if alike.another:
             raise Refused("too_alike")
         visitor, organization = UUID(header["visitor"]), UUID(header["organization"])
@@ -142,7 +139,7 @@ class Desk:
             raise Refused("unknown_key") from None
         wrapped = wrapped or wrap(data_key, **who)
         share = new_share() if "pass" in templates else None
-        vector, sealed = _mean(probes), {}
+        vector, sealed = mean_of(probes), {}
         for purpose, template in templates.items():
             binding = binding_of(
                 organization=organization,
@@ -202,7 +199,7 @@ class Desk:
             keyring=self.keyring,
         )
         probes = self._embed(payload)
-        score = float(_mean(probes) @ mine)
+        score = float(mean_of(probes) @ mine)
         # Not two people in turn: no picture may be clearly somebody else's.
         agreed = bool((probes @ mine >= self.pack.threshold - SLACK).all())
         if score < self.pack.threshold or not agreed:
@@ -228,35 +225,25 @@ class Desk:
 
     def _match(self, header: dict[str, Any], probes: NDArray[np.float32]) -> Decision:
         store = UUID(header["store"])
-        probe = _mean(probes)
-        candidate = self.gallery.search(store, probe)
-        if candidate is None or candidate.score < self.pack.threshold:
-            return Decision(None, "unknown")
-        each = [self.gallery.search(store, one) for one in probes]
-        agreed = all(
-            one is not None
-            and one.visitor == candidate.visitor
-            and one.score >= self.pack.threshold - SLACK
-            for one in each
-        )
-        if candidate.margin < MARGIN or not agreed:
-            return Decision(None, "unsure")
+        verdict = decide(self.pack, self.gallery, store, probes)
+        if verdict.outcome != "match" or verdict.candidate is None:
+            return Decision(None, verdict.outcome)
         # Asked again here: the time that embedding took must not make a stale gallery speak.
         if not self.keeper.trusted:
             raise Refused("silent")
         decision = self.disclose(
             Match(
-                template=candidate.template,
+                template=verdict.candidate.template,
                 camera=UUID(header["camera"]),
                 store=store,
-                score=candidate.score,
-                threshold=self.pack.threshold,
+                score=verdict.candidate.score,
+                threshold=verdict.threshold,
                 seen_at=float(header["seen_at"]),
             )
         )
-        if decision.outcome == "refused" and not _live(candidate.template):
+        if decision.outcome == "refused" and not _live(verdict.candidate.template):
             # Past its time, which nobody announces. A camera that may not ask ends nobody's.
-            self.gallery.evict(candidate.template)
+            self.gallery.evict(verdict.candidate.template)
         return decision
 
 
@@ -322,11 +309,6 @@ def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper
 
 def _live(template: UUID) -> bool:
     return FaceTemplate.objects.live().filter(pk=template).exists()
-
-
-def _mean(probes: NDArray[np.float32]) -> NDArray[np.float32]:
-    mean = probes.mean(axis=0)
-    return (mean / np.linalg.norm(mean)).astype(np.float32)
 
 
 def _clear(path: Path) -> None:
