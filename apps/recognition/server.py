@@ -27,7 +27,7 @@ from apps.recognition.client import Decision, Match
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.gallery import Gallery
 from apps.recognition.keeper import Keeper
-from apps.recognition.matching import MARGIN, SLACK, decide, mean_of
+from apps.recognition.matching import SLACK, decide, mean_of
 from apps.recognition.presentation import PassInvalid, Windows, open_shown
 from apps.recognition.sealed import binding_of
 from apps.visitors.models import FaceTemplate
@@ -219,8 +219,9 @@ class Desk:
 
     def _alike(self, header: dict[str, Any], template: NDArray[np.float32]) -> Alike:
         """Whom a template for the lane would be mixed up with."""
-        least = self.pack.threshold - MARGIN
-        near = self.gallery.near(UUID(header["store"]), template, least)
+        store = UUID(header["store"])
+        least = self.pack.threshold_for(self.gallery.size(store))
+        near = self.gallery.near(store, template, least)
         return judge(near, threshold=self.pack.threshold)
 
     def _match(self, header: dict[str, Any], probes: NDArray[np.float32]) -> Decision:

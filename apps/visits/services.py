@@ -57,6 +57,8 @@ UPDATE visits_visit SET last_seen_at = clock_timestamp()
                AND p.visitor_id = (SELECT t.visitor_id {MAY_DISCLOSE})
                AND (p.last_seen_at > clock_timestamp() - make_interval(mins => s.absence_minutes)
                  OR p.arrived_at > clock_timestamp() - make_interval(mins => s.cool_down_minutes))
+               -- Whoever the lane took for someone else a moment ago still comes in by their pass.
+               AND (p.wrong_at IS NULL OR (SELECT t.purpose {MAY_DISCLOSE}) = 'lane')
              ORDER BY p.sequence DESC LIMIT 1)
 RETURNING id
 """  # noqa: S608

@@ -120,9 +120,13 @@ def test_nothing_is_public_about_people(house: House) -> None:
     assert set(key) == {"crv", "kid", "kty", "x"}, "the public half alone"
 
 
+# Settings of the tests, and what the browser journeys ask of Django in this very process.
+OURS = ("CONSENTRY", "DJANGO_AL")
+
+
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command of a house that is configured as `environment` says."""
-    inherited = {key: value for key, value in os.environ.items() if key[:9] != "CONSENTRY"}
+    inherited = {key: value for key, value in os.environ.items() if key[:9] not in OURS}
     kept = {key: os.environ[key] for key in ("CONSENTRY_SECRET_KEY", "CONSENTRY_STATE_DIR")}
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
