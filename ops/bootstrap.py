@@ -55,10 +55,15 @@ def run(arguments: list[str]) -> NoReturn:
     go_on("ops.within", arguments)
 
 
+def bench(arguments: list[str]) -> NoReturn:
+    install(DEVELOPMENT)
+    go_on("ops.within", ["python", "-m", "ops.benches", *arguments])
+
+
 def test(arguments: list[str]) -> NoReturn:
     install(DEVELOPMENT)
     own = ["-o", f"cache_dir={VENV / 'pytest'}", "--output", str(VENV / "test-results")]
-    go_on("ops.within", ["--browser", "python", "-m", "pytest", *own, *arguments])
+    go_on("ops.within", ["--debian", "python", "-m", "pytest", *own, *arguments])
 
 
 def go_on(module: str, arguments: list[str]) -> NoReturn:

@@ -22,6 +22,7 @@ from typing import Literal, get_args
 import av
 import cv2
 import numpy as np
+import segno
 from numpy.typing import NDArray
 
 from apps.recognition.engine import starter
@@ -41,8 +42,11 @@ FACE_HEIGHT = 320
 MARGIN = 0.45
 """Of the face's width and height, kept around it."""
 WALL, FLOOR = (205, 200, 190), (150, 140, 125)
-NEAR, SHARED, AWAY = 0.82, 0.55, 0.22
-"""Share of the frame's height that a portrait fills: alone, beside another, out of reach."""
+NEAR, SHARED, TWO_WALKING, AWAY = 0.82, 0.55, 0.42, 0.22
+"""Share of the frame's height that a portrait fills: alone, beside another, passing another, out of
+reach."""
+CODE = 0.4
+"""Share of the frame's height that a shown pass fills: about what a phone does at arm's length."""
 WALK = 0.8
 """Seconds to come in, and to leave."""
 
@@ -133,6 +137,61 @@ def walk_by(
         yield frame
     for _ in range(round(0.5 * fps)):
         yield _scene(size)
+
+
+def showing(
+    clip: Iterable[Image], text: str, *, seconds: tuple[float, float] = (0.0, 1e9), fps: int = FPS
+) -> Iterator[Image]:
+    """The clip with a QR code of `text` held into the lower right corner from one second to the
+    other: trembling, tilted and as soft as a phone's screen is to a camera. RGB uint8 frames."""
+    modules = np.array(list(segno.make_qr(text, error="l").matrix_iter(border=4)), dtype=np.uint8)
+    printed = np.where(modules > 0, 25, 245).astype(np.uint8)
+    for number, frame in enumerate(clip):
+        if seconds[0] <= number / fps < seconds[1]:
+            frame = frame.copy()
+            side = round(CODE * frame.shape[0])
+            code = cv2.resize(printed, (side, side), interpolation=cv2.INTER_AREA)
+            code = cv2.cvtColor(cv2.GaussianBlur(code, (0, 0), 0.7), cv2.COLOR_GRAY2RGB)
+            phase = 2 * math.pi * number / fps / 2.5
+            turned = cv2.getRotationMatrix2D((side / 2, side / 2), 5 * math.sin(phase), 1.0)
+            turned[:, 2] += (
+                frame.shape[1] - 1.08 * side + 4 * math.sin(2 * phase),
+                frame.shape[0] - 1.08 * side + 3 * math.cos(phase),
+            )
+            cv2.warpAffine(
+                code,
+                turned,
+                (frame.shape[1], frame.shape[0]),
+                dst=frame,
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_TRANSPARENT,
+            )
+        yield frame
+
+
+def meet(
+    front: int,
+    behind: int,
+    *,
+    turn_back: bool = False,
+    seconds: float = 3.0,
+    size: Size = SIZE,
+    fps: int = FPS,
+) -> Iterator[Image]:
+    """Two people walk towards each other, `front` from the left, and hide each other in the middle.
+
+    They go on to the other side, or, with `turn_back`, each back to where they came from. RGB
+    uint8 frames of `size` (width, height).
+    """
+    count = round(seconds * fps)
+    for number in range(count):
+        way = number / (count - 1)
+        if turn_back:
+            way = 0.53 - abs(way - 0.5)
+        frame = _scene(size)
+        _place(frame, portrait(behind), 0.0, 0.92 * TWO_WALKING, across=0.9 - 0.8 * way)
+        _place(frame, portrait(front), 0.0, TWO_WALKING, across=0.1 + 0.8 * way)
+        yield frame
 
 
 def write_y4m(path: Path, clip: Iterable[Image], *, fps: int = FPS) -> None:

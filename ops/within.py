@@ -19,12 +19,20 @@ from ops.supervision import clear_leftovers
 RUNS = VENV / "runs"
 CHROMIUM = Path("/usr/bin/chromium")
 FONTS = ["fonts-noto-core", "fonts-noto-cjk"]  # the kiosk writes Chinese
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+CAMERA = [
+    "gir1.2-gst-rtsp-server-1.0",
+    "python3-gi",
+    "gstreamer1.0-plugins-base",  # appsrc
+    "gstreamer1.0-plugins-good",  # rtph264pay
+    "gstreamer1.0-plugins-bad",  # h264parse
+]
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["--browser"]:
+    if arguments[:1] == ["--debian"]:
         arguments = arguments[1:]
-        require_browser()
+        require_debian()
     if not arguments:
         raise Refusal("Say what to run: ops/run python manage.py check")
     _sweep_killed_runs()
@@ -37,17 +45,39 @@ def main(arguments: list[str]) -> int:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def require_browser() -> None:
-    """Debian's Chromium and the fonts that pages need, installed when this is an administrator."""
-    if CHROMIUM.exists():
-        return
-    wanted = ["chromium", *FONTS]
+def require_debian() -> None:
+    """What the tests need beside Python, installed when this is an administrator: Chromium and the
+    fonts of pages, and an RTSP server that stands in for a camera."""
+    browser = [] if CHROMIUM.exists() else ["chromium", *FONTS]
+    camera = [] if _bound_to_rtsp() else CAMERA
+    if browser:
+        _install(browser, f"The browser journeys need {CHROMIUM}.")
+    if camera:
+        _install(camera, "The camera tests need an RTSP server.")
+
+
+def _bound_to_rtsp() -> bool:
+    """Whether Debian's own Python can start GStreamer's RTSP server."""
+    script = "; ".join(
+        [
+            "import gi",
+            "gi.require_version('GstRtspServer', '1.0')",
+            "from gi.repository import Gst, GstRtspServer",
+            "Gst.init(None)",
+            "raise SystemExit(not all(map(Gst.ElementFactory.find, ('h264parse', 'rtph264pay'))))",
+        ]
+    )
+    if not SYSTEM_PYTHON.exists():
+        return False
+    done = subprocess.run([SYSTEM_PYTHON, "-c", script], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def _install(wanted: list[str], why: str) -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise Refusal(
-            f"The browser journeys need {CHROMIUM}. On Debian: sudo apt install {' '.join(wanted)}"
-        )
+        raise Refusal(f"{why} On Debian: sudo apt install {' '.join(wanted)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with step("Installing Debian's Chromium, a minute or two"):
+    with step(f"Installing Debian's {wanted[0]}, a minute or two"):
         for command in (
             ["apt-get", "update", "-qq"],
             ["apt-get", "install", "-qq", "-y", "--no-install-recommends", *wanted],

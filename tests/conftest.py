@@ -93,6 +93,7 @@ class House:
             "notice": str(self.text.pk),
             "digest": self.text.digest,
             "purposes": [Purpose.LANE, Purpose.HISTORY],
+            "asked": [Purpose.LANE, Purpose.HISTORY, Purpose.CONTACT],
             "age_confirmed": True,
             "signature": SIGNATURE,
         }
@@ -107,7 +108,7 @@ class House:
             consent=signed.consent,
             greeting_name=name,
             contact="",
-            template=sealed,
+            templates=[sealed],
             actor="test",
         )
 

@@ -37,10 +37,9 @@ def enrolled_for_good(
             organization=house.organization.pk,
             store=house.store.pk,
             visitor=visitor,
-            template=template,
             consent=consent.pk,
-            purpose=Purpose.LANE,
             not_after=int(consent.expires_at.timestamp()),
+            templates={Purpose.LANE.value: template},
         ),
         crops,
     )
@@ -50,14 +49,16 @@ def enrolled_for_good(
             consent=consents.sign(consent).consent,
             greeting_name="Ms Chen",
             contact="",
-            template=SealedTemplate(
-                template,
-                sealed.wrapped_key,
-                sealed.generation,
-                sealed.sealed,
-                sealed.pack,
-                sealed.pack_version,
-            ),
+            templates=[
+                SealedTemplate(
+                    template,
+                    sealed.wrapped_key,
+                    sealed.generation,
+                    sealed.sealed[Purpose.LANE],
+                    sealed.pack,
+                    sealed.pack_version,
+                )
+            ],
             actor=f"device:{house.kiosk.pk}",
         )
     for recognizer, before in zip(recognizers, known, strict=True):

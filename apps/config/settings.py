@@ -12,11 +12,18 @@ from pydantic import ValidationError
 
 from apps.config.environment import Environment
 
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """The name under which an operator sets what a problem is about."""
+    name = ".".join(str(part) for part in location)
+    return name if name.isupper() or not name else f"CONSENTRY_{name.upper()}"
+
+
 try:
     CONSENTRY = Environment()
 except ValidationError as error:
     problems = "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: {problem['msg']}"
+        f"{_variable(problem['loc'])}: {problem['msg']}"
         for problem in error.errors(include_input=False, include_url=False)
     )
     # `from None`: pydantic's own report would carry the values, and some of them are secrets.

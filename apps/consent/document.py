@@ -21,8 +21,20 @@ PII = {
         {"type": "face template (biometric)", "sensitive": True, "special_category": True},
         {"type": "name to be greeted by", "sensitive": False, "special_category": False},
     ],
+    Purpose.PASS: [
+        {"type": "face template (biometric)", "sensitive": True, "special_category": True},
+        {"type": "name to be greeted by", "sensitive": False, "special_category": False},
+    ],
     Purpose.HISTORY: [{"type": "dates of visits", "sensitive": False, "special_category": False}],
     Purpose.CONTACT: [{"type": "contact", "optional": True, "sensitive": False}],
+}
+
+PROCESSING = {
+    Purpose.LANE: "sealed template compared inside the store's own recognizer",
+    Purpose.PASS: (
+        "template sealed twice, opened only by the key share in the pass that is shown, "
+        "compared with one face inside the store's own recognizer"
+    ),
 }
 
 
@@ -79,7 +91,7 @@ def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
         "pii_information": PII[purpose],
         "pii_controllers": [str(store.organization_id)],
         "collection_method": "kiosk in the store, camera opened after the signature",
-        "processing_method": "sealed template compared inside the store's own recognizer",
+        "processing_method": PROCESSING.get(purpose, PROCESSING[Purpose.LANE]),
         "storage_locations": ["the store's own database"],
         "retention_period": f"until {_iso(consent.expires_at)} or withdrawal",
         "jurisdiction": store.pack.name,

@@ -22,8 +22,13 @@ class Purpose(models.TextChoices):
     """What can be agreed to, one control each."""
 
     LANE = "lane", _("Recognise me when I come back")
+    PASS = "pass", _("Recognise me when I show my pass")
     HISTORY = "history", _("Remember my visits")
     CONTACT = "contact", _("Tell me before it ends")
+
+
+# Each makes a template of its own; what else is agreed to rests on at least one of them.
+RECOGNITION = (Purpose.LANE, Purpose.PASS)
 
 
 class Notice(models.Model):

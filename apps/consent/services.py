@@ -17,7 +17,15 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.consent import document
-from apps.consent.models import Consent, Notice, NoticeText, Purpose, Receipt, Refusal
+from apps.consent.models import (
+    RECOGNITION,
+    Consent,
+    Notice,
+    NoticeText,
+    Purpose,
+    Receipt,
+    Refusal,
+)
 from apps.consent.signature import check_path
 from apps.stores.models import Device, Store
 
@@ -103,19 +111,20 @@ def draft(
     notice: str,
     digest: str,
     purposes: Sequence[Purpose],
+    asked: Sequence[Purpose],
     age_confirmed: bool,
     signature: Any,
 ) -> Consent:
     """Return a consent ready to sign, not saved. Raises ConsentRefused, BadSignaturePath.
 
-    The text that was on the screen must be the published one; what was not ticked is recorded as
-    declined.
+    The text that was on the screen must be the published one; what was `asked` and not ticked is
+    recorded as declined.
     """
     store = device.store
     text = current_text(store=store, locale=locale)
     if text is None or str(text.pk) != notice or text.digest != digest:
         raise _notice_changed()
-    if Purpose.LANE not in purposes:
+    if not any(purpose in purposes for purpose in RECOGNITION):
         raise ConsentRefused(
             "nothing_agreed",
             _("Without recognition there is nothing to keep, so nothing was kept."),
@@ -136,7 +145,9 @@ def draft(
         digest=digest,
         locale=locale,
         purposes=[purpose.value for purpose in Purpose if purpose in purposes],
-        declined=[purpose.value for purpose in Purpose if purpose not in purposes],
+        declined=[
+            purpose.value for purpose in Purpose if purpose in asked and purpose not in purposes
+        ],
         signature=signature,
         signature_method=Consent.SignatureMethod.DRAWN,
         device=device,

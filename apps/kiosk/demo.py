@@ -1,4 +1,4 @@
-"""A demo house: two stores, a kiosk, a lane camera that plays a clip, a sales person, an officer.
+"""A demo house: two stores, a kiosk, a lane and a pass camera, a sales person, an officer.
 
 Everything goes through the same services as in a real house. Passwords derive from the secret key
 of this one installation, so that they survive a restart and are the same nowhere else.
@@ -85,6 +85,16 @@ def seed(clip: Path) -> Demo:
     )
     if camera.assessment() is None:
         _assess(camera)
+    Camera.objects.update_or_create(
+        store=store,
+        name="Pass reader at the door",
+        defaults={
+            "mode": Camera.Mode.PASS,
+            "source": str(clip),
+            "loop": True,
+            "signage_confirmed_at": timezone.now(),
+        },
+    )
     kiosk, _ = Device.objects.get_or_create(store=store, name="Tablet at the entrance")
     return Demo(store, "" if kiosk.live else new_code(device=kiosk, actor=ACTOR), logins)
 

@@ -6,21 +6,27 @@ Until then the server has kept nothing; what fails here leaves nothing behind.
 import base64
 import binascii
 import uuid
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from apps.consent import services as consents
-from apps.consent.models import Purpose
+from apps.consent.models import RECOGNITION, Consent, Purpose
 from apps.consent.services import Signed
 from apps.kiosk import faces
-from apps.recognition.client import CropsRefused, Recognizer, SealRequest
+from apps.recognition.client import CropsRefused, Recognizer, Sealed, SealRequest
+from apps.recognition.passes import Pass
+from apps.retention.models import Erasure
+from apps.retention.services.erase import erase, lock
 from apps.stores.models import Device
 from apps.visitors import services as visitors
+from apps.visitors.models import Visitor
 
 MIN_CROPS = 3
 # No control signs, of which PostgreSQL takes no NUL and a greeting none.
@@ -40,16 +46,24 @@ class OptInRefused(ValueError):
 
 
 class Purposes(BaseModel):
-    """One yes or no for each purpose; nothing is assumed."""
+    """One yes or no for each purpose that was asked for; nothing is assumed.
+
+    A store asks for the kinds of recognition that it has cameras for, and for all the rest.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    lane: bool
+    lane: bool = False
+    pass_: bool = Field(default=False, alias="pass")
     history: bool
     contact: bool
 
+    def asked(self) -> list[Purpose]:
+        return [Purpose(key) for key in self.model_dump(by_alias=True, exclude_unset=True)]
+
     def agreed(self) -> list[Purpose]:
-        return [purpose for purpose in Purpose if getattr(self, purpose.value)]
+        answers = self.model_dump(by_alias=True)
+        return [purpose for purpose in Purpose if answers[purpose.value]]
 
 
 class OptIn(BaseModel):
@@ -72,14 +86,28 @@ class OptIn(BaseModel):
     photos: Annotated[list[str], Field(min_length=1, max_length=5)]
 
 
-def opt_in(*, device: Device, locale: str, form: OptIn) -> Signed:
+@dataclass(frozen=True, slots=True)
+class OptedIn:
+    """A fresh consent with its receipt, and the pass if one was agreed to.
+
+    `key_share` is in nobody's memory but the caller's, who draws it and forgets it.
+    """
+
+    signed: Signed
+    key_share: Pass | None
+
+
+def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
     """Sign, seal and enrol. Raises OptInRefused, ConsentRefused, BadSignaturePath, RecognizerDown.
 
     The crops are sealed before the transaction begins: no lock is held while a network runs.
-    An attempt that has succeeded, and whose answer was lost, only gets its receipt anew.
+    Whoever is enrolled already is enrolled anew, and the older enrolment ends with it; why, and
+    why the tablet hears nothing of that, says recognition.alike.
+    An attempt that has succeeded, and whose answer was lost, only gets its receipt anew, and a new
+    pass in place of the one that nobody can open any more.
     """
     if done := consents.find_attempt(attempt=form.attempt, device=device):
-        return consents.reissue(done)
+        return OptedIn(consents.reissue(done), _replace_pass(done, device, form))
     consent = consents.draft(
         attempt=form.attempt,
         device=device,
@@ -87,46 +115,106 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> Signed:
         notice=str(form.notice),
         digest=form.digest,
         purposes=form.purposes.agreed(),
+        asked=form.purposes.asked(),
         age_confirmed=form.age_ok,
         signature=form.signature,
     )
     crops = np.stack(_crops(form.photos))
-    visitor, template = uuid.uuid4(), uuid.uuid4()
-    request = SealRequest(
-        organization=consent.store.organization_id,
-        store=consent.store_id,
-        visitor=visitor,
-        template=template,
-        consent=consent.pk,
-        purpose=Purpose.LANE,
-        not_after=int(consent.expires_at.timestamp()),
-    )
-    try:
-        sealed = Recognizer(settings.CONSENTRY.socket).seal(request, crops)
-    except CropsRefused as error:
-        raise OptInRefused(
-            error.code,
-            _("The pictures do not show the same person. Please try again, alone."),
-            "camera",
-        ) from None
+    visitor = uuid.uuid4()
+    agreed = [purpose for purpose in RECOGNITION if purpose in consent.purposes]
+    sealed, templates = _seal(consent, crops, visitor=visitor, purposes=agreed)
     with transaction.atomic():
+        older = _older(sealed.same, device)
         signed = consents.sign(consent)
         visitors.enroll(
             visitor=visitor,
             consent=signed.consent,
             greeting_name=form.name,
             contact=form.contact,
-            template=visitors.SealedTemplate(
-                template=template,
-                wrapped_key=sealed.wrapped_key,
-                generation=sealed.generation,
-                sealed=sealed.sealed,
-                pack=sealed.pack,
-                pack_version=sealed.pack_version,
-            ),
+            templates=templates,
             actor=f"device:{device.pk}",
         )
-    return signed
+        if older:
+            erase(visitor=older, cause=Erasure.Cause.REPLACED, actor=f"device:{device.pk}")
+    return OptedIn(signed, sealed.key_share)
+
+
+def _replace_pass(consent: Consent, device: Device, form: OptIn) -> Pass | None:
+    """Make a new pass from the pictures that came again with the repeated attempt."""
+    person = Visitor.objects.select_related("data_key").filter(subject=consent.subject).first()
+    if person is None or Purpose.PASS not in consent.purposes:
+        return None
+    sealed, (template,) = _seal(
+        consent,
+        np.stack(_crops(form.photos)),
+        visitor=person.pk,
+        purposes=[Purpose.PASS],
+        wrapped_key=bytes(person.data_key.wrapped),
+    )
+    visitors.replace_pass(
+        visitor=person, consent=consent, template=template, actor=f"device:{device.pk}"
+    )
+    return sealed.key_share
+
+
+def _seal(
+    consent: Consent,
+    crops: NDArray[np.uint8],
+    *,
+    visitor: uuid.UUID,
+    purposes: list[Purpose],
+    wrapped_key: bytes = b"",
+) -> tuple[Sealed, list[visitors.SealedTemplate]]:
+    """Have the recognizer make one template a purpose, each sealed for this consent."""
+    request = SealRequest(
+        organization=consent.store.organization_id,
+        store=consent.store_id,
+        visitor=visitor,
+        consent=consent.pk,
+        not_after=int(consent.expires_at.timestamp()),
+        templates={purpose.value: uuid.uuid4() for purpose in purposes},
+        wrapped_key=wrapped_key,
+    )
+    try:
+        sealed = Recognizer(settings.CONSENTRY.socket).seal(request, crops)
+    except CropsRefused as error:
+        if error.code == "too_alike":
+            raise OptInRefused(error.code, too_alike(), "alike") from None
+        raise OptInRefused(
+            error.code,
+            _("The pictures do not show the same person. Please try again, alone."),
+            "camera",
+        ) from None
+    return sealed, [
+        visitors.SealedTemplate(
+            template=request.templates[purpose],
+            wrapped_key=sealed.wrapped_key,
+            generation=sealed.generation,
+            sealed=each,
+            pack=sealed.pack,
+            pack_version=sealed.pack_version,
+            purpose=purpose,
+        )
+        for purpose, each in sealed.sealed.items()
+    ]
+
+
+def too_alike() -> str:
+    """What a person hears whom the lane could mix up, be it with another or with themselves."""
+    return _(
+        "At the lane you could be mixed up with somebody else, so we did not set it up, "
+        "and nothing was kept. If you said yes here before, that still holds."
+    )
+
+
+def _older(same: uuid.UUID | None, device: Device) -> Visitor | None:
+    """The enrolment that this one replaces, locked; None when there is none, or none any more."""
+    if same is None or not Visitor.objects.filter(pk=same, store=device.store_id).exists():
+        return None
+    try:
+        return lock(same)
+    except Visitor.DoesNotExist:
+        return None
 
 
 def _crops(photos: list[str]) -> list[np.ndarray]:

@@ -26,7 +26,7 @@ from django.views.decorators.http import require_GET, require_POST
 from pydantic import ValidationError
 
 from apps.consent import services as consents
-from apps.consent.models import Purpose
+from apps.consent.models import RECOGNITION, Purpose
 from apps.consent.services import ConsentRefused
 from apps.consent.signature import BadSignaturePath
 from apps.kiosk import faces
@@ -35,7 +35,7 @@ from apps.recognition.client import RecognizerDown
 from apps.stores import devices
 from apps.stores.devices import DeviceRefused, NonceStoreDown, NonceUsed
 from apps.stores.limits import allowed
-from apps.stores.models import Device
+from apps.stores.models import Device, Store
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
                     "short": text.short.splitlines(),
                     "full": [part for part in text.full.split("\n\n") if part.strip()],
                 },
-                "purposes": purposes(),
+                "purposes": purposes(store),
                 "until": date_format(until, "DATE_FORMAT"),
                 "min_age": store.pack.min_age,
                 "alternative": store.non_face_check_in,
@@ -180,9 +180,19 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
         )
 
 
-def purposes() -> list[dict[str, str]]:
+def recognition_of(store: Store) -> list[Purpose]:
+    """The kinds of recognition that this store has a camera for; a lane while it has none yet.
+
+    Whoever agrees to what no camera does would leave a template here for nothing.
+    """
+    modes = set(store.cameras.filter(active=True).values_list("mode", flat=True))
+    return [purpose for purpose in RECOGNITION if purpose.value in modes] or [Purpose.LANE]
+
+
+def purposes(store: Store) -> list[dict[str, Any]]:
     """One question per purpose, in the order in which they are asked."""
-    return [
+    offered = recognition_of(store)
+    questions: list[dict[str, Any]] = [
         {
             "key": Purpose.LANE.value,
             "title": _("May we recognise you when you come back?"),
@@ -191,6 +201,17 @@ def purposes() -> list[dict[str, str]]:
                 "only in this store."
             ),
         },
+        {
+            "key": Purpose.PASS.value,
+            "title": _("May we recognise you when you show your pass?"),
+            "text": _(
+                "You get a pass, a square code. Only when you show it does a camera compare your "
+                "face, with the one template that your pass opens. Without it we cannot open it."
+            ),
+        },
+    ]
+    return [
+        *({**each, "recognition": True} for each in questions if each["key"] in offered),
         {
             "key": Purpose.HISTORY.value,
             "title": _("May we remember your visits?"),
@@ -265,16 +286,24 @@ def submit(request: HttpRequest, device: Device) -> HttpResponse:
         text = _("That did not arrive whole. Please try again.")
         return refusal(400, "form", text, STEPS.get(field, "notice"))
     language = translation.get_language() or "en"
-    signed = opt_in(device=device, locale=language, form=form)
+    done = opt_in(device=device, locale=language, form=form)
+    signed = done.signed
     address = f"{reverse('receipt:open')}#{signed.secret}"
-    code = segno.make(settings.CONSENTRY.public_url + address, error="m")
     receipt: dict[str, Any] = {
         "url": address,
-        "qr_svg": code.svg_inline(scale=6, dark="#1B1F23", omitsize=True),
+        "qr_svg": _drawn(settings.CONSENTRY.public_url + address, error="m"),
         "code": signed.secret,
         "until": date_format(signed.consent.expires_at, "DATE_FORMAT"),
+        # Fewest modules, so that a door reads it from farthest: see recognition.passes.
+        "pass_svg": _drawn(done.key_share.text(), error="l") if done.key_share else "",
     }
     return JsonResponse({"receipt": receipt}, status=201)
+
+
+def _drawn(text: str, *, error: str) -> str:
+    """A QR code as an inline drawing."""
+    code = segno.make_qr(text, error=error)
+    return str(code.svg_inline(scale=6, dark="#1B1F23", omitsize=True))
 
 
 @signed_by_device

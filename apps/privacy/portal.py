@@ -22,11 +22,14 @@ from apps.retention.models import Erasure
 from apps.retention.services.erase import SILENCE
 from apps.stores.access import is_dpo, stores_of
 from apps.stores.models import Camera, Role
+from apps.visits import selectors as visits
+from apps.visits.health import look_at
 
 # How long an erasure may wait for its certificate before it counts as late (mission: 15 minutes).
 LATE = timedelta(minutes=15)
 # Up to here the whole ledger is walked while the page loads; beyond, `manage.py ledger verify`.
 WALKED_AT_ONCE = 5000
+SCORES_SHOWN = 10
 
 
 class Portal(AdminSite):
@@ -79,11 +82,13 @@ def overview(request: HttpRequest) -> dict[str, Any]:
             )
         ],
         "cameras": [
-            _camera(camera)
+            look_at(camera)
             for camera in Camera.objects.filter(store__in=stores)
             .select_related("store")
             .prefetch_related("assessments")
         ],
+        "weeks": visits.weeks(stores),
+        "false_greetings": visits.false_greetings(stores)[:SCORES_SHOWN],
     }
 
 
@@ -140,15 +145,4 @@ def _recognizer(row: Recognizer) -> dict[str, Any]:
         "commercial": row.commercial,
         "seen_at": row.seen_at,
         "fresh": timezone.now() - row.seen_at < SILENCE,
-    }
-
-
-def _camera(camera: Camera) -> dict[str, Any]:
-    return {
-        "name": camera.name,
-        "store": camera.store.name,
-        "mode": camera.get_mode_display(),
-        "state": camera.state,
-        "reasons": camera.blockers(),
-        "last_frame_at": camera.last_frame_at,
     }

@@ -82,12 +82,13 @@ def _letter(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse
                 "locale": consent.locale,
                 "state": "live" if consent.live and visitor else "ended",
                 "purposes": selectors.answers(consent),
+                "has_pass": selectors.has_pass(consent, visitor),
             },
             "holds": selectors.holds(consent, visitor),
             "looks": selectors.looks(consent),
             "visits": [
                 {"at": visit.arrived_at, "store": visit.store.name}
-                for visit in (visitor.visits.select_related("store") if visitor else ())
+                for visit in (visitor.visits.theirs().select_related("store") if visitor else ())
             ],
         },
     )
@@ -133,6 +134,8 @@ def _ended(request: HttpRequest, erasure: Erasure, secret: str) -> HttpResponse:
         "state": erasure.state,
         "issued_at": erasure.completed_at,
         "number": str(erasure.pk)[:8],
+        "replaced": erasure.cause == Erasure.Cause.REPLACED,
+        "contact_email": erasure.store.organization.contact_email,
     }
     return render(request, "receipt/ended.html", {"secret": secret, "certificate": certificate})
 

@@ -60,6 +60,13 @@ def answers(consent: Consent) -> list[dict[str, object]]:
     ]
 
 
+def has_pass(consent: Consent, visitor: Visitor | None) -> bool:
+    """Whether there is a template that only this person's pass opens."""
+    if visitor is None or not consent.live:
+        return False
+    return visitor.templates.filter(purpose=Purpose.PASS).exists()
+
+
 def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
     """Everything held on the person of this consent."""
     held = []
@@ -68,16 +75,25 @@ def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
         if visitor.contact:
             held.append(Hold(_("Your contact"), visitor.contact, consent.expires_at))
         held.extend(
-            Hold(_("A sealed face template, no picture"), "", template.delete_after)
+            Hold(
+                _("A sealed face template, no picture"),
+                _("only your pass opens it") if template.purpose == Purpose.PASS else "",
+                template.delete_after,
+            )
             for template in visitor.templates.all()
         )
-        visits = list(visitor.visits.all())
+        visits = list(visitor.visits.theirs())
         if visits:
             held.append(
                 Hold(
                     _("Your visits"), str(len(visits)), max(visit.delete_after for visit in visits)
                 )
             )
+        # Named although it is not theirs: it still says their name, until the shift is over.
+        mistaken = list(visitor.visits.filter(wrong_at__isnull=False))
+        if mistaken:
+            until = max(visit.delete_after for visit in mistaken)
+            held.append(Hold(_("Someone else was taken for you"), str(len(mistaken)), until))
     held.append(
         Hold(
             _("Your signed consent and this receipt, as proof"),
@@ -90,14 +106,13 @@ def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
 
 def looks(consent: Consent) -> list[LookedAt]:
     """Who looked at or acted on the person's record, newest first; roles, never names."""
-    return [
-        LookedAt(entry.at, _who(entry.actor), _what(entry))
-        for entry in audit.about(consent.subject)
-    ]
+    return [LookedAt(entry.at, _who(entry), _what(entry)) for entry in audit.about(consent.subject)]
 
 
-def _who(actor: str) -> str:
-    kind = actor.partition(":")[0]
+def _who(entry: Entry) -> str:
+    kind = entry.actor.partition(":")[0]
+    if kind == "camera" and entry.detail.get("mode") == Purpose.PASS:
+        return _("The camera that read your pass")
     return {
         "user": _("Someone who works here"),
         "device": _("The kiosk"),
@@ -111,9 +126,13 @@ def _what(entry: Entry) -> str:
     words = {
         "consent.signed": _("signed the consent"),
         "visitor.enrolled": _("sealed the template"),
+        "pass.replaced": _("made a new pass; the old one ended"),
+        "template.swept": _("erased a template whose time was over"),
         "visit.disclosed": _("recognised you and told the floor board"),
         "visit.shown": _("saw your name on the floor board"),
         "visit.greeted": _("greeted you"),
+        "visit.wrong": _("said that it was someone else"),
+        "visit.wrong_undone": _("said that it was you after all"),
         "visitor.looked": _("opened your record"),
         "visitor.restricted": _("paused recognition"),
         "visitor.restriction_lifted": _("resumed recognition"),

@@ -1,11 +1,13 @@
-"""Ask the recognizer: seal these crops, match these crops, how are you.
+"""Ask the recognizer: seal these crops, match these crops, this pass is shown, how are you.
 
 Holds no key and learns no name: sealing gives back ciphertext, matching a visit's id or nothing.
+Sealing for a pass gives back its share as well, which belongs to the customer and to nobody here.
 """
 
 import base64
 import socket
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.recognition import protocol
+from apps.recognition.passes import Pass
 
 
 class RecognizerDown(ConnectionError):
@@ -21,7 +24,15 @@ class RecognizerDown(ConnectionError):
 
 
 class CropsRefused(ValueError):
-    """These crops cannot be enrolled; `code` says why."""
+    """These crops cannot be used; `code` says why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class PassRefused(ValueError):
+    """This pass opens nothing here and now; `code` says why (see presentation.PassInvalid)."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -30,26 +41,36 @@ class CropsRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SealRequest:
-    """Everything that is bound into the sealed template, so that no row can be swapped later."""
+    """Everything that is bound into the sealed templates, so that no row can be swapped later.
+
+    templates: the id of each, by purpose. wrapped_key: the visitor's own when they have one.
+    """
 
     organization: UUID
     store: UUID
     visitor: UUID
-    template: UUID
     consent: UUID
-    purpose: str
     not_after: int
+    templates: Mapping[str, UUID]
+    wrapped_key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A sealed template with the visitor's wrapped data key. Nothing here can be opened by us."""
+    """Sealed templates by purpose, and the visitor's wrapped data key: nothing we can open.
+
+    key_share: for the template of purpose "pass", to be put into the pass and forgotten.
+    same: the visitor of this store whose enrolment this one replaces (recognition.alike). It is for
+    the transaction that enrols and for nobody else: no answer to a tablet depends on it.
+    """
 
     wrapped_key: bytes
     generation: int
-    sealed: bytes
+    sealed: Mapping[str, bytes]
     pack: str
     pack_version: str
+    same: UUID | None = None
+    key_share: Pass | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +79,15 @@ class MatchRequest:
 
     camera: UUID
     store: UUID
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRequest:
+    """The best crops of the one face that was seen while the window of `nonce` was open."""
+
+    camera: UUID
+    nonce: str
     seen_at: float
 
 
@@ -89,19 +119,53 @@ class Recognizer:
     timeout: float = 5.0
 
     def seal(self, request: SealRequest, crops: NDArray[np.uint8]) -> Sealed:
-        """Embed and seal crops (N, 112, 112, 3). Raises RecognizerDown, CropsRefused."""
-        reply, sealed = self._ask({"op": "seal", **_plain(request)}, protocol.pack_crops(crops))
+        """Embed and seal crops (N, 112, 112, 3). Raises RecognizerDown, CropsRefused: with the code
+        "too_alike" when the lane could mix this person up with a visitor of the store."""
+        header = {
+            "op": "seal",
+            "organization": str(request.organization),
+            "store": str(request.store),
+            "visitor": str(request.visitor),
+            "consent": str(request.consent),
+            "not_after": request.not_after,
+            "templates": {purpose: str(one) for purpose, one in request.templates.items()},
+            "wrapped_key": base64.b64encode(request.wrapped_key).decode(),
+        }
+        reply, body = self._ask(header, protocol.pack_crops(crops))
+        sealed, start = {}, 0
+        for purpose, size in reply["sealed"].items():
+            sealed[purpose] = body[start : start + size]
+            start += size
         return Sealed(
             wrapped_key=base64.b64decode(reply["wrapped_key"]),
             generation=reply["generation"],
             sealed=sealed,
             pack=reply["pack"],
             pack_version=reply["pack_version"],
+            same=UUID(reply["same"]) if reply["same"] else None,
+            key_share=Pass(request.templates["pass"], body[start:]) if body[start:] else None,
         )
 
     def match(self, request: MatchRequest, crops: NDArray[np.uint8]) -> Decision:
         """Decide whether these crops (N, 112, 112, 3) are a visitor. Raises RecognizerDown."""
         reply, _ = self._ask({"op": "match", **_plain(request)}, protocol.pack_crops(crops))
+        return Decision(UUID(reply["visit"]) if reply["visit"] else None, reply["outcome"])
+
+    def present(self, *, camera: UUID, shown: Pass) -> str:
+        """Return the single-use nonce of a window for this pass at this camera.
+
+        Raises RecognizerDown, PassRefused.
+        """
+        header = {"op": "present", "camera": str(camera), "template": str(shown.template)}
+        return str(self._ask(header, shown.share)[0]["nonce"])
+
+    def verify(self, request: VerifyRequest, crops: NDArray[np.uint8]) -> Decision:
+        """Decide whether these crops (N ≥ 3, 112, 112, 3) are whom the pass was given to.
+
+        Raises RecognizerDown, PassRefused, CropsRefused. The nonce is used up in every case but
+        RecognizerDown.
+        """
+        reply, _ = self._ask({"op": "verify", **_plain(request)}, protocol.pack_crops(crops))
         return Decision(UUID(reply["visit"]) if reply["visit"] else None, reply["outcome"])
 
     def status(self) -> dict[str, Any]:
@@ -122,12 +186,14 @@ class Recognizer:
         reply, body = answer
         if reply.get("error") == "silent":
             raise RecognizerDown("The recognizer has lost its database and refuses to answer.")
+        if str(reply.get("error")).startswith("pass_"):
+            raise PassRefused(str(reply["error"]))
         if "error" in reply:
             raise CropsRefused(str(reply["error"]))
         return reply, body
 
 
-def _plain(request: SealRequest | MatchRequest) -> dict[str, Any]:
+def _plain(request: MatchRequest | VerifyRequest) -> dict[str, Any]:
     return {
         name: str(value) if isinstance(value, UUID) else value
         for name, value in asdict(request).items()

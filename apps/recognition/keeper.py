@@ -25,26 +25,23 @@ from psycopg.rows import namedtuple_row
 
 from apps.recognition.engine.packs import Pack
 from apps.recognition.gallery import Enrolled, Gallery
-from apps.visitors.vault import Binding, FileKeyring, SealBroken, UnknownGeneration, unseal, unwrap
+from apps.recognition.presentation import Windows
+from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, open_row
+from apps.visitors.vault import FileKeyring, SealBroken, UnknownGeneration
 
 log = logging.getLogger(__name__)
 
 BEAT = 1.0
 SILENCE = 5.0
+# Templates opened in one go: a megabyte or less, so that they stay in the processor's cache.
+BATCH = 256
 # The database's clock may be stepped by its time service; more than this backwards stops us.
 BACKWARDS = 2.0
 
-LIVE = """
-SELECT t.id AS template, t.visitor_id, t.store_id, t.consent_id, t.purpose, t.pack, t.pack_version,
-       t.sealed, t.not_after, t.delete_after, k.wrapped, s.organization_id
-  FROM visitors_facetemplate t
-  JOIN visitors_visitor v ON v.id = t.visitor_id
-  JOIN visitors_datakey k ON k.visitor_id = v.id
-  JOIN consent_consent c ON c.id = t.consent_id
-  JOIN stores_store s ON s.id = t.store_id
- WHERE t.delete_after > clock_timestamp() AND c.withdrawn_at IS NULL
-   AND c.expires_at > clock_timestamp() AND v.restricted_at IS NULL
-   AND t.purpose = 'lane' AND t.pack = %(pack)s AND t.pack_version = %(version)s
+# Only a lane searches among people. A pass template never comes here: its pass alone opens it.
+GALLERY = f"""
+SELECT {COLUMNS} {TEMPLATES}
+ WHERE {LIVE} AND t.purpose = 'lane' AND t.pack = %(pack)s AND t.pack_version = %(version)s
 """
 
 
@@ -52,11 +49,18 @@ class Keeper(threading.Thread):
     """The thread that owns the gallery's connection to the database."""
 
     def __init__(
-        self, *, database: str, pack: Pack, keyring: FileKeyring, gallery: Gallery
+        self,
+        *,
+        database: str,
+        pack: Pack,
+        keyring: FileKeyring,
+        gallery: Gallery,
+        windows: Windows,
     ) -> None:
         super().__init__(name="keeper", daemon=True)
         self.id = uuid.uuid4()
         self.gallery = gallery
+        self.windows = windows
         self.loaded = threading.Event()
         self._database = database
         self._pack = pack
@@ -172,19 +176,25 @@ class Keeper(threading.Thread):
         verb, template, *rest = payload.split()
         if verb == "evict":
             self.gallery.evict(uuid.UUID(template))
+            self.windows.forget(uuid.UUID(template))
             self._acknowledge(work, "e.id = %s", [int(rest[0])])
         elif verb == "enrol":
-            for enrolled, vector in self._open(work, LIVE + " AND t.id = %(template)s", template):
-                self.gallery.add(*enrolled, vector)
+            for opened in self._open(work, GALLERY + " AND t.id = %(template)s", template):
+                self.gallery.extend(*opened)
 
     def _reconcile(self, work: psycopg.Connection[Any]) -> None:
-        live = set()
-        for (store, enrolled), vector in self._open(work, LIVE):
-            self.gallery.add(store, enrolled, vector)
-            live.add(enrolled.template)
+        live: set[uuid.UUID] = set()
+        # A window that was opened before the database was lost may be of a pass that ended since.
+        self.windows.clear()
+        for store, entries, vectors in self._open(work, GALLERY):
+            self.gallery.extend(store, entries, vectors)
+            live.update(entry.template for entry in entries)
         for template in self.gallery.templates() - live:
             self.gallery.evict(template)
-        self._acknowledge(work, "NOT e.template = ANY(%s)", [list(live)])
+        ended = work.execute("SELECT id, template FROM visitors_eviction").fetchall()
+        self._acknowledge(
+            work, "e.id = ANY(%s)", [[row.id for row in ended if row.template not in live]]
+        )
 
     def _acknowledge(self, work: psycopg.Connection[Any], which: str, values: list[Any]) -> None:
         work.execute(
@@ -198,60 +208,35 @@ class Keeper(threading.Thread):
 
     def _open(
         self, work: psycopg.Connection[Any], query: str, template: str | None = None
-    ) -> Iterator[tuple[tuple[uuid.UUID, Enrolled], NDArray[np.float32]]]:
+    ) -> Iterator[tuple[uuid.UUID, list[Enrolled], NDArray[np.float32]]]:
+        """Unsealed templates by store, at most BATCH at a time: PostgreSQL reads the next ones
+        while these are opened, and memory holds few of them twice."""
         which = {"pack": self._pack.name, "version": self._pack.version, "template": template}
-        for row in work.execute(query, which).fetchall():
-            binding = binding_of(
-                organization=row.organization_id,
-                store=row.store_id,
-                visitor=row.visitor_id,
-                template=row.template,
-                consent=row.consent_id,
-                purpose=row.purpose,
-                not_after=int(row.not_after.timestamp()),
-                pack=self._pack,
-            )
-            try:
-                data_key = unwrap(
-                    bytes(row.wrapped),
-                    visitor=row.visitor_id,
-                    organization=row.organization_id,
-                    keyring=self._keyring,
-                )
-                vector = unseal(bytes(row.sealed), data_key, binding)
-            except (SealBroken, UnknownGeneration) as error:
-                # Swapped, extended or foreign: it stays closed, and the log says which row.
-                log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)
-                continue
-            yield (
-                (
-                    row.store_id,
-                    Enrolled(row.template, row.visitor_id, row.delete_after.timestamp()),
-                ),
-                vector,
-            )
+        stores: dict[uuid.UUID, tuple[list[Enrolled], list[NDArray[np.float32]]]] = {}
+        with work.cursor(binary=True) as cursor:
+            for number, row in enumerate(cursor.stream(query, which, size=BATCH), 1):
+                vector = self._unsealed(row)
+                if vector is not None:
+                    entries, vectors = stores.setdefault(row.store_id, ([], []))
+                    entries.append(Enrolled(row.template, row.visitor_id, row.delete_after))
+                    vectors.append(vector)
+                if number % BATCH == 0:
+                    yield from _stacked(stores)
+            yield from _stacked(stores)
+
+    def _unsealed(self, row: Any) -> NDArray[np.float32] | None:
+        try:
+            return open_row(row, pack=self._pack, keyring=self._keyring)
+        except (SealBroken, UnknownGeneration) as error:
+            # Swapped, extended or foreign: it stays closed, and the log says which row.
+            log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)
+            return None
 
 
-def binding_of(
-    *,
-    organization: uuid.UUID,
-    store: uuid.UUID,
-    visitor: uuid.UUID,
-    template: uuid.UUID,
-    consent: uuid.UUID,
-    purpose: str,
-    not_after: int,
-    pack: Pack,
-) -> Binding:
-    """Return what a template of this house is bound to; the scope is the store."""
-    return Binding(
-        organization=organization,
-        scope=f"store:{store}",
-        visitor=visitor,
-        template=template,
-        pack=pack.name,
-        pack_version=pack.version,
-        purpose=purpose,
-        consent=consent,
-        not_after=not_after,
-    )
+def _stacked(
+    stores: dict[uuid.UUID, tuple[list[Enrolled], list[NDArray[np.float32]]]],
+) -> Iterator[tuple[uuid.UUID, list[Enrolled], NDArray[np.float32]]]:
+    """What was collected, and the collection emptied."""
+    for store, (entries, vectors) in stores.items():
+        yield store, entries, np.stack(vectors)
+    stores.clear()

@@ -1,4 +1,4 @@
-"""The recognizer's door: seal, match, status, over a unix socket for its owner and their group.
+"""The recognizer's door, a unix socket for its owner and their group: seal, match, present, verify.
 
 The one process that holds keys and vectors. It parses no image file, logs no result, and answers
 nobody while its keeper does not trust the gallery.
@@ -22,20 +22,34 @@ from django.db import DatabaseError, close_old_connections
 from numpy.typing import NDArray
 
 from apps.recognition import protocol
+from apps.recognition.alike import Alike, judge
 from apps.recognition.client import Decision, Match
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.gallery import Gallery
-from apps.recognition.keeper import Keeper, binding_of
+from apps.recognition.keeper import Keeper
+from apps.recognition.matching import SLACK, decide, mean_of
+from apps.recognition.presentation import PassInvalid, Windows, open_shown
+from apps.recognition.sealed import binding_of
 from apps.visitors.models import FaceTemplate
-from apps.visitors.vault import FileKeyring, generation_of, new_data_key, seal, wrap
+from apps.visitors.vault import (
+    FileKeyring,
+    SealBroken,
+    Share,
+    UnknownGeneration,
+    generation_of,
+    new_data_key,
+    new_share,
+    seal,
+    seal_for_pass,
+    unwrap,
+    wrap,
+)
 
 log = logging.getLogger(__name__)
 
 WORKERS = 2
-# The best candidate must lead the best template of any other visitor by this much (cosine).
-MARGIN = 0.05
-# No single crop of a track may disagree with the match by more than this below the threshold.
-SLACK = 0.10
+# A pass is believed for no fewer good pictures than a lane is.
+MIN_CROPS = 3
 
 
 class SocketTaken(OSError):
@@ -58,6 +72,7 @@ class Desk:
     gallery: Gallery
     keeper: Keeper
     disclose: Disclose
+    windows: Windows
 
     def answer(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         """Return reply header and payload for one request."""
@@ -71,8 +86,16 @@ class Desk:
                     decision = self._match(header, self._embed(payload))
                     visit = str(decision.visit) if decision.visit else None
                     return {"visit": visit, "outcome": decision.outcome}, b""
+                case "present":
+                    return {"nonce": self._present(header, payload)}, b""
+                case "verify":
+                    decision = self._verify(header, payload)
+                    visit = str(decision.visit) if decision.visit else None
+                    return {"visit": visit, "outcome": decision.outcome}, b""
         except Refused as refusal:
             return {"error": str(refusal)}, b""
+        except PassInvalid as invalid:
+            return {"error": invalid.code}, b""
         except DatabaseError:
             return {"error": "silent"}, b""
         return {"error": "unknown_request"}, b""
@@ -101,58 +124,127 @@ class Desk:
     ) -> tuple[dict[str, Any], bytes]:
         if float((probes @ probes.T).min()) < self.pack.threshold:
             raise Refused("different_faces")
+        templates = {str(key): UUID(value) for key, value in header["templates"].items()}
+        if not templates or set(templates) - {"lane", "pass"}:
+            raise Refused("unknown_purpose")
+        alike = self._alike(header, mean_of(probes)) if "lane" in templates else Alike(None, False)
+        if alike.another:
+            raise Refused("too_alike")
         visitor, organization = UUID(header["visitor"]), UUID(header["organization"])
-        binding = binding_of(
-            organization=organization,
-            store=UUID(header["store"]),
-            visitor=visitor,
-            template=UUID(header["template"]),
-            consent=UUID(header["consent"]),
-            purpose=header["purpose"],
-            not_after=int(header["not_after"]),
-            pack=self.pack,
-        )
-        data_key = new_data_key()
-        wrapped = wrap(data_key, visitor=visitor, organization=organization, keyring=self.keyring)
+        who: Any = {"visitor": visitor, "organization": organization, "keyring": self.keyring}
+        wrapped = base64.b64decode(header["wrapped_key"])
+        try:
+            data_key = unwrap(wrapped, **who) if wrapped else new_data_key()
+        except (SealBroken, UnknownGeneration):
+            raise Refused("unknown_key") from None
+        wrapped = wrapped or wrap(data_key, **who)
+        share = new_share() if "pass" in templates else None
+        vector, sealed = mean_of(probes), {}
+        for purpose, template in templates.items():
+            binding = binding_of(
+                organization=organization,
+                store=UUID(header["store"]),
+                visitor=visitor,
+                template=template,
+                consent=UUID(header["consent"]),
+                purpose=purpose,
+                not_after=int(header["not_after"]),
+                pack=self.pack,
+            )
+            sealed[purpose] = (
+                seal_for_pass(vector, data_key, share, binding)
+                if purpose == "pass" and share is not None
+                else seal(vector, data_key, binding)
+            )
         reply = {
             "wrapped_key": base64.b64encode(wrapped).decode(),
             "generation": generation_of(wrapped),
             "pack": self.pack.name,
             "pack_version": self.pack.version,
+            "same": str(alike.same) if alike.same else None,
+            "sealed": {purpose: len(each) for purpose, each in sealed.items()},
         }
-        return reply, seal(_mean(probes), data_key, binding)
+        # The share goes out here, once, for the pass; nothing in this process remembers it.
+        parts = [*sealed.values(), *([share.reveal()] if share is not None else [])]
+        return reply, b"".join(parts)
+
+    def _present(self, header: dict[str, Any], payload: bytes) -> str:
+        """Open a window for a pass that is good here and now."""
+        if not self.keeper.trusted:
+            raise Refused("silent")
+        camera, template = UUID(header["camera"]), UUID(header["template"])
+        try:
+            share = Share(payload)
+        except SealBroken:
+            raise PassInvalid("pass_broken") from None
+        open_shown(
+            camera=camera, template=template, share=share, pack=self.pack, keyring=self.keyring
+        )
+        return self.windows.open(camera=camera, template=template, share=share)
+
+    def _verify(self, header: dict[str, Any], payload: bytes) -> Decision:
+        """Compare one face with the one template of a window; the window closes either way."""
+        if not self.keeper.trusted:
+            raise Refused("silent")
+        camera = UUID(header["camera"])
+        # Before anything is embedded: a nonce that is used up must cost nobody a template.
+        window = self.windows.take(str(header["nonce"]), camera=camera)
+        if len(payload) < MIN_CROPS * protocol.CROP_BYTES:
+            raise Refused("bad_crop")
+        store, mine = open_shown(
+            camera=camera,
+            template=window.template,
+            share=window.share,
+            pack=self.pack,
+            keyring=self.keyring,
+        )
+        probes = self._embed(payload)
+        score = float(mean_of(probes) @ mine)
+        # Not two people in turn: no picture may be clearly somebody else's.
+        agreed = bool((probes @ mine >= self.pack.threshold - SLACK).all())
+        if score < self.pack.threshold or not agreed:
+            return Decision(None, "unknown")
+        if not self.keeper.trusted:
+            raise Refused("silent")
+        return self.disclose(
+            Match(
+                template=window.template,
+                camera=camera,
+                store=store,
+                score=score,
+                threshold=self.pack.threshold,
+                seen_at=float(header["seen_at"]),
+            )
+        )
+
+    def _alike(self, header: dict[str, Any], template: NDArray[np.float32]) -> Alike:
+        """Whom a template for the lane would be mixed up with."""
+        store = UUID(header["store"])
+        least = self.pack.threshold_for(self.gallery.size(store))
+        near = self.gallery.near(store, template, least)
+        return judge(near, threshold=self.pack.threshold)
 
     def _match(self, header: dict[str, Any], probes: NDArray[np.float32]) -> Decision:
         store = UUID(header["store"])
-        probe = _mean(probes)
-        candidate = self.gallery.search(store, probe)
-        if candidate is None or candidate.score < self.pack.threshold:
-            return Decision(None, "unknown")
-        each = [self.gallery.search(store, one) for one in probes]
-        agreed = all(
-            one is not None
-            and one.visitor == candidate.visitor
-            and one.score >= self.pack.threshold - SLACK
-            for one in each
-        )
-        if candidate.margin < MARGIN or not agreed:
-            return Decision(None, "unsure")
+        verdict = decide(self.pack, self.gallery, store, probes)
+        if verdict.outcome != "match" or verdict.candidate is None:
+            return Decision(None, verdict.outcome)
         # Asked again here: the time that embedding took must not make a stale gallery speak.
         if not self.keeper.trusted:
             raise Refused("silent")
         decision = self.disclose(
             Match(
-                template=candidate.template,
+                template=verdict.candidate.template,
                 camera=UUID(header["camera"]),
                 store=store,
-                score=candidate.score,
-                threshold=self.pack.threshold,
+                score=verdict.candidate.score,
+                threshold=verdict.threshold,
                 seen_at=float(header["seen_at"]),
             )
         )
-        if decision.outcome == "refused" and not _live(candidate.template):
+        if decision.outcome == "refused" and not _live(verdict.candidate.template):
             # Past its time, which nobody announces. A camera that may not ask ends nobody's.
-            self.gallery.evict(candidate.template)
+            self.gallery.evict(verdict.candidate.template)
         return decision
 
 
@@ -205,19 +297,19 @@ def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper
     keyring = FileKeyring.load(env.keyring_path)
     pack = load_pack(env.packs, allow_noncommercial=env.allow_noncommercial, threads=threads)
     gallery = Gallery(pack.dim)
+    windows = Windows()
     keeper = Keeper(
-        database=env.database_url.get_secret_value(), pack=pack, keyring=keyring, gallery=gallery
+        database=env.database_url.get_secret_value(),
+        pack=pack,
+        keyring=keyring,
+        gallery=gallery,
+        windows=windows,
     )
-    return Server(env.socket, Desk(pack, keyring, gallery, keeper, disclose)), keeper
+    return Server(env.socket, Desk(pack, keyring, gallery, keeper, disclose, windows)), keeper
 
 
 def _live(template: UUID) -> bool:
     return FaceTemplate.objects.live().filter(pk=template).exists()
-
-
-def _mean(probes: NDArray[np.float32]) -> NDArray[np.float32]:
-    mean = probes.mean(axis=0)
-    return (mean / np.linalg.norm(mean)).astype(np.float32)
 
 
 def _clear(path: Path) -> None:

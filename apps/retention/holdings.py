@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import F, Model, QuerySet
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Least, Now
 from django.utils.translation import gettext_noop
@@ -20,8 +20,8 @@ from apps.recognition.models import Acknowledgement, Recognizer
 from apps.retention.models import Erasure
 from apps.stores.jurisdictions import Pack
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
-from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
-from apps.visits.models import Footfall, Visit
+from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor, overdue
+from apps.visits.models import Disclosure, FalseGreeting, Footfall, Visit
 
 
 class How(StrEnum):
@@ -74,11 +74,7 @@ HOLDINGS: tuple[Holding, ...] = (
         ),
         How.ERASED,
         lambda visitor: FaceTemplate.objects.filter(visitor=visitor),
-        lambda: FaceTemplate.objects.filter(
-            Q(delete_after__lte=Now())
-            | Q(consent__withdrawn_at__isnull=False)
-            | Q(consent__expires_at__lte=Now())
-        ),
+        lambda: FaceTemplate.objects.filter(overdue()),
         # Whichever came first; LEAST leaves out a withdrawal that was none.
         due=Least("delete_after", "consent__withdrawn_at", "consent__expires_at"),
     ),
@@ -146,6 +142,8 @@ IMPERSONAL: dict[type[Model], str] = {
     NoticeText: "text",
     Refusal: "a count a day",
     Footfall: "a count a quarter of an hour",
+    Disclosure: "a count a day",
+    FalseGreeting: "a score, a camera and a day; the visit that knew of it goes with its shift",
     Organization: "the controller",
     Store: "a shop",
     Camera: "a camera",

@@ -17,6 +17,7 @@ class Erasure(models.Model):
         WITHDRAWAL = "withdrawal"
         REQUEST = "request"
         EXPIRY = "expiry"
+        REPLACED = "replaced"
 
     class State(models.TextChoices):
         PENDING = "pending"

@@ -1,4 +1,7 @@
-"""Stores, cameras, assessments and tablets in the portal; each officer sees their own stores."""
+"""Stores, assessments and tablets in the portal; each officer sees their own stores.
+
+Cameras are in `visits.admin`: their pages show what only the pipeline knows.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +11,6 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -73,52 +75,13 @@ class StoreAdmin(StoreScopedAdmin):
     store_path = "pk"
     writable = True
     list_display = ("name", "organization", "jurisdiction", "non_face_check_in")
+    fieldsets = (
+        (None, {"fields": ("organization", "name", "slug", "jurisdiction", "non_face_check_in")}),
+        (gettext_lazy("Visits"), {"fields": ("absence_minutes", "cool_down_minutes")}),
+    )
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
-
-
-class AssessmentInline(admin.StackedInline):
-    model = Assessment
-    extra = 0
-    fields = ("necessity", "max_faces", "signed_by", "signed_at", "expires_at")
-    readonly_fields = fields
-    can_delete = False
-
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self.admin_site.has_permission(request)
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-
-@admin.register(Camera)
-class CameraAdmin(StoreScopedAdmin):
-    writable = True
-    list_display = ("name", "store", "mode", "may_run", "state", "last_frame_at")
-    list_filter = ("mode", ("store", admin.RelatedOnlyFieldListFilter))
-    readonly_fields = (
-        "may_run",
-        "state",
-        "last_frame_at",
-        "triggers",
-        "aborts",
-        "outside_zone",
-        "embeddings_outside_trigger",
-    )
-    inlines = (AssessmentInline,)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).prefetch_related("assessments")
-
-    @admin.display(description=gettext_lazy("may run"))
-    def may_run(self, camera: Camera) -> str:
-        if camera.pk is None or camera._state.adding:
-            return "—"
-        reasons = camera.blockers()
-        if not reasons:
-            return _("yes")
-        return format_html_join("", "<div>{}</div>", ((reason,) for reason in reasons))
 
 
 @admin.register(Assessment)

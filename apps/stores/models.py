@@ -57,7 +57,19 @@ class Store(models.Model):
         ),
     )
     absence_minutes = models.PositiveIntegerField(
-        default=30, help_text=_("After how many minutes out of sight a return is a new visit.")
+        _("absence, minutes"),
+        default=30,
+        validators=[MinValueValidator(1), MaxValueValidator(24 * 60)],
+        help_text=_("After how many minutes out of sight a return is a new visit."),
+    )
+    cool_down_minutes = models.PositiveIntegerField(
+        _("cool-down, minutes"),
+        default=0,
+        validators=[MaxValueValidator(24 * 60)],
+        help_text=_(
+            "For how many minutes after an arrival the same person is not announced again, "
+            "however often they go out and come in. 0: the absence alone decides."
+        ),
     )
 
     class Meta:
@@ -126,6 +138,7 @@ class Camera(models.Model):
 
     class Mode(models.TextChoices):
         COUNT = "count", _("Count people, recognise nobody")
+        PASS = "pass", _("Recognise who shows their own pass")
         LANE = "lane", _("Recognise opted-in visitors in a marked lane")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -150,12 +163,13 @@ class Camera(models.Model):
     embeddings_outside_trigger = models.PositiveBigIntegerField(default=0, editable=False)
     state = models.CharField(max_length=20, blank=True, editable=False)
     last_frame_at = models.DateTimeField(null=True, blank=True, editable=False)
+    reported_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ("store__name", "name")
         constraints = (
             models.CheckConstraint(
-                condition=models.Q(mode__in=["count", "lane"]), name="camera_mode_is_lawful"
+                condition=models.Q(mode__in=["count", "pass", "lane"]), name="camera_mode_is_lawful"
             ),
         )
 
@@ -187,13 +201,17 @@ class Camera(models.Model):
         reasons = []
         if self.mode not in self.store.pack.modes:
             reasons.append(_("The jurisdiction of this store does not permit this mode."))
-        if self.assessment() is None:
+        if self.mode == self.Mode.LANE and self.assessment() is None:
             reasons.append(_("It needs an impact assessment that is signed and not expired."))
         if self.signage_confirmed_at is None:
-            reasons.append(_("Confirm that the sign at the lane hangs where people read it first."))
+            reasons.append(
+                _("Confirm that the sign at the lane hangs where people read it first.")
+                if self.mode == self.Mode.LANE
+                else _("Confirm that the sign at the camera hangs where people read it first.")
+            )
         if not self.store.non_face_check_in:
             reasons.append(_("The store offers no check-in without a face."))
-        if not _points(self.zone) or len(self.zone) < 3:
+        if self.mode == self.Mode.LANE and (not _points(self.zone) or len(self.zone) < 3):
             reasons.append(_("Draw the lane: a zone of at least three corners."))
         return [str(reason) for reason in reasons]
 

@@ -43,6 +43,16 @@ class DataKey(models.Model):
         return f"data key of {self.visitor_id}"
 
 
+def overdue() -> models.Q:
+    """Templates that must go: past a deadline, withdrawn, or for a purpose no longer agreed to."""
+    return (
+        models.Q(delete_after__lte=Now())
+        | models.Q(consent__expires_at__lte=Now())
+        | models.Q(consent__withdrawn_at__isnull=False)
+        | ~models.Q(consent__purposes__contains=[models.F("purpose")])
+    )
+
+
 class TemplateQuerySet(models.QuerySet["FaceTemplate"]):
     def live(self) -> TemplateQuerySet:
         """Readable now: not past any deadline, consent live, person not restricted."""
@@ -76,6 +86,11 @@ class FaceTemplate(models.Model):
             models.CheckConstraint(
                 condition=models.Q(delete_after__lte=models.F("not_after")),
                 name="template_never_outlives_consent",
+            ),
+            models.UniqueConstraint(
+                fields=("visitor",),
+                condition=models.Q(purpose="pass"),
+                name="one_pass_a_visitor",
             ),
         )
 

@@ -1,5 +1,6 @@
 """Enrol a visitor under a signed consent, restrict, and forget. No template is opened here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -22,6 +23,7 @@ class SealedTemplate:
     sealed: bytes
     pack: str
     pack_version: str
+    purpose: str = Purpose.LANE
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,13 @@ def enroll(
     consent: Consent,
     greeting_name: str,
     contact: str,
-    template: SealedTemplate,
+    templates: Sequence[SealedTemplate],
     actor: str,
 ) -> Visitor:
-    """Store a visitor and their sealed template. PostgreSQL refuses it without a live consent."""
+    """Store a visitor and their sealed templates, one a purpose, all under one data key.
+
+    PostgreSQL refuses them without a live consent to just that purpose.
+    """
     person = Visitor.objects.create(
         id=visitor,
         subject=consent.subject,
@@ -51,31 +56,53 @@ def enroll(
         greeting_name=greeting_name,
         contact=contact if Purpose.CONTACT in consent.purposes else "",
     )
-    DataKey.objects.create(
-        visitor=person, wrapped=template.wrapped_key, generation=template.generation
+    (wrapped,) = {(each.wrapped_key, each.generation) for each in templates}
+    DataKey.objects.create(visitor=person, wrapped=wrapped[0], generation=wrapped[1])
+    for template in templates:
+        _keep(template, person, consent)
+        audit.record(
+            actor=actor,
+            action="visitor.enrolled",
+            subject=consent.subject,
+            visitor=str(visitor),
+            template=str(template.template),
+            purpose=template.purpose,
+            pack=template.pack,
+        )
+    return person
+
+
+@transaction.atomic
+def replace_pass(
+    *, visitor: Visitor, consent: Consent, template: SealedTemplate, actor: str
+) -> None:
+    """Give a visitor a new pass. The old one dies with its template; nobody could open it again."""
+    visitor.templates.filter(purpose=Purpose.PASS).delete()
+    _keep(template, visitor, consent)
+    audit.record(
+        actor=actor,
+        action="pass.replaced",
+        subject=consent.subject,
+        visitor=str(visitor.pk),
+        template=str(template.template),
+        pack=template.pack,
     )
+
+
+def _keep(template: SealedTemplate, visitor: Visitor, consent: Consent) -> None:
     inactivity = timedelta(days=consent.store.pack.inactivity_days)
     FaceTemplate.objects.create(
         id=template.template,
-        visitor=person,
+        visitor=visitor,
         consent=consent,
         store=consent.store,
-        purpose=Purpose.LANE,
+        purpose=template.purpose,
         pack=template.pack,
         pack_version=template.pack_version,
         sealed=template.sealed,
         not_after=consent.expires_at,
         delete_after=min(consent.expires_at, timezone.now() + inactivity),
     )
-    audit.record(
-        actor=actor,
-        action="visitor.enrolled",
-        subject=consent.subject,
-        visitor=str(visitor),
-        template=str(template.template),
-        pack=template.pack,
-    )
-    return person
 
 
 @transaction.atomic

@@ -5,24 +5,29 @@ A camera whose assessment ends, or that loses anything else it needs, is stopped
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Thread
 from uuid import UUID
 
-import numpy as np
-from django.conf import settings
 from django.db import DatabaseError, close_old_connections
-from numpy.typing import NDArray
 
-from apps.recognition.client import Decision, MatchRequest, Recognizer
 from apps.recognition.engine.types import Detector
 from apps.stores.models import Camera
-from apps.visits import services
+from apps.visits import reports
 from apps.visits.pipeline.count import Footfall
-from apps.visits.pipeline.watcher import CameraSpec, Report, Watcher, open_camera
+from apps.visits.pipeline.lane import Ask
+from apps.visits.pipeline.presenting import Desk
+from apps.visits.pipeline.watcher import CameraSpec, Mode, Report, Watcher, open_camera
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN = 3.0
+
+_MODES: dict[Camera.Mode, Mode] = {
+    Camera.Mode.COUNT: "count",
+    Camera.Mode.PASS: "pass",
+    Camera.Mode.LANE: "lane",
+}
 
 
 def specs(only: set[UUID]) -> dict[UUID, CameraSpec]:
@@ -41,7 +46,7 @@ def specs(only: set[UUID]) -> dict[UUID, CameraSpec]:
                 store=camera.store_id,
                 name=camera.name,
                 source=camera.source,
-                mode="lane" if camera.mode == Camera.Mode.LANE else "count",
+                mode=_MODES[Camera.Mode(camera.mode)],
                 zone=[tuple(point) for point in camera.zone] or None,
                 line=[tuple(point) for point in camera.line] or None,
                 max_faces=assessment.max_faces if assessment else 1,
@@ -67,7 +72,6 @@ class Cameras:
         self._detector = detector
         self._only = only
         self._running: dict[UUID, _Running] = {}
-        self._recognizer = Recognizer(settings.CONSENTRY.socket)
 
     def run(self, stop: Event) -> None:
         """Follow the settings until told to stop."""
@@ -102,7 +106,8 @@ class Cameras:
             spec,
             open_camera(spec),
             self._detector,
-            ask=(lambda crops, at: self._ask(spec, crops, at)) if spec.mode == "lane" else None,
+            ask=_asking(spec),
+            desk=_desk(spec),
             on_footfall=_count,
             on_counters=_report,
         )
@@ -110,16 +115,30 @@ class Cameras:
         thread.start()
         return _Running(spec, stop, thread)
 
-    def _ask(self, spec: CameraSpec, crops: NDArray[np.uint8], seen_at: float) -> Decision:
-        request = MatchRequest(camera=spec.id, store=spec.store, seen_at=seen_at)
-        return self._recognizer.match(request, crops)
+
+def _desk(spec: CameraSpec) -> Desk | None:
+    """Where a camera that reads passes presents them; loaded by no other."""
+    if spec.mode != "pass":
+        return None
+    from apps.visits.asking import PassDesk
+
+    return PassDesk(spec.id)
+
+
+def _asking(spec: CameraSpec) -> Ask | None:
+    """How a lane asks. For a camera that counts there is nobody to ask, nor any code that could."""
+    if spec.mode != "lane":
+        return None
+    from apps.visits.asking import ask_about
+
+    return partial(ask_about, spec)
 
 
 def _count(camera: UUID, seen: Footfall) -> None:
-    services.count(camera=camera, quarter=seen.quarter, entered=seen.entered, left=seen.left)
+    reports.count(camera=camera, quarter=seen.quarter, entered=seen.entered, left=seen.left)
     close_old_connections()
 
 
 def _report(report: Report) -> None:
-    services.report(report)
+    reports.report(report)
     close_old_connections()

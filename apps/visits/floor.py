@@ -26,6 +26,7 @@ from apps.audit.models import Entry
 from apps.stores.access import actor, stores_of
 from apps.stores.models import Role, Store, User
 from apps.visits import selectors
+from apps.visits.mistakes import mark_wrong, take_back
 from apps.visits.models import Visit
 from apps.visits.services import greet as mark_greeted
 
@@ -66,6 +67,14 @@ def board(request: HttpRequest, slug: str) -> HttpResponse:
             "store": store,
             "stores": stores_of(request.user, Role.Kind.STAFF),
             "visits": [selectors.card(visit) for visit in visits],
+            "mistakes": [
+                selectors.mistake(visit)
+                for visit in selectors.mistakes(
+                    store,
+                    request.user,  # type: ignore[arg-type]
+                    selectors.OFFERED,
+                )
+            ],
             "last_arrival": selectors.last_arrival(store),
             "fade_minutes": int(selectors.FADES.total_seconds() // 60),
             "events_url": f"events/?since={max((visit.sequence for visit in visits), default=0)}",
@@ -219,3 +228,32 @@ def greet(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
         fresh = get_object_or_404(selectors.current(store), pk=visit)
         return render(request, "floor/_card.html", {"visit": selectors.card(fresh)})
     return redirect("floor:board", slug)
+
+
+@require_POST
+@login_required
+def wrong(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
+    """One tap: this is someone else."""
+    store = _store(request, slug)
+    found = get_object_or_404(selectors.lawful(store), pk=visit)
+    marked = mark_wrong(visit=found, user=request.user)  # type: ignore[arg-type]
+    if not request.headers.get("Consentry-Partial"):
+        return redirect("floor:board", slug)
+    if marked.wrong_by_id != request.user.pk:
+        # A colleague was faster, and theirs is the undo.
+        return HttpResponse(status=204)
+    return render(request, "floor/_mistake.html", {"mistake": selectors.mistake(marked)})
+
+
+@require_POST
+@login_required
+def undo(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
+    """One tap: it is them after all."""
+    store = _store(request, slug)
+    found = selectors.mistakes(store, request.user).filter(pk=visit).first()  # type: ignore[arg-type]
+    if found is not None:
+        take_back(visit=found, user=request.user)  # type: ignore[arg-type]
+    if not request.headers.get("Consentry-Partial"):
+        return redirect("floor:board", slug)
+    fresh = get_object_or_404(selectors.current(store), pk=visit)
+    return render(request, "floor/_card.html", {"visit": selectors.card(fresh)})

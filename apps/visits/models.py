@@ -1,12 +1,58 @@
 """Visits of opted-in visitors, and footfall that names nobody."""
 
+from __future__ import annotations
+
 import uuid
 
 from django.db import models
 
 from apps.consent.models import Consent
 from apps.stores.models import Camera, Store, User
-from apps.visitors.models import Visitor
+from apps.visitors.models import FaceTemplate, Visitor
+
+
+class FalseGreeting(models.Model):
+    """A match that staff said was somebody else: how near it came, where and on which day.
+
+    It is for setting the threshold, never for training, and names nobody. Only the wrong visit
+    knows of it, until that visit goes with its shift, so that a mistaken tap can be taken back.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    store = models.ForeignKey(Store, models.CASCADE, related_name="false_greetings")
+    camera = models.ForeignKey(Camera, models.SET_NULL, null=True, related_name="false_greetings")
+    day = models.DateField()
+    score = models.FloatField()
+    threshold = models.FloatField()
+
+    class Meta:
+        ordering = ("-day", "-score")
+        indexes = (models.Index(fields=("store", "-day"), name="false_greetings_of_a_week"),)
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.score:.2f}"
+
+
+class Disclosure(models.Model):
+    """How many arrivals the boards of a store were told, a day. A count and nothing else."""
+
+    store = models.ForeignKey(Store, models.CASCADE, related_name="disclosures")
+    day = models.DateField()
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("store", "day"), name="one_disclosure_count_a_day"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.store} {self.day}: {self.count}"
+
+
+class VisitQuerySet(models.QuerySet["Visit"]):
+    def theirs(self) -> VisitQuerySet:
+        """Visits of the person they name: nobody said that it was someone else."""
+        return self.filter(wrong_at=None)
 
 
 class Visit(models.Model):
@@ -26,11 +72,27 @@ class Visit(models.Model):
     last_seen_at = models.DateTimeField()
     greeted_at = models.DateTimeField(null=True, blank=True)
     greeted_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    wrong_at = models.DateTimeField(null=True, blank=True)
+    wrong_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    false_greeting = models.OneToOneField(
+        FalseGreeting, models.SET_NULL, null=True, related_name="+"
+    )
+    # What matched, and when it would have gone without this visit: a wrong one prolongs nothing.
+    template = models.ForeignKey(FaceTemplate, models.SET_NULL, null=True, related_name="+")
+    template_due = models.DateTimeField(null=True)
     delete_after = models.DateTimeField(db_index=True)
+
+    objects = VisitQuerySet.as_manager()
 
     class Meta:
         ordering = ("-sequence",)
         indexes = (models.Index(fields=("store", "-sequence")),)
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(false_greeting=None) | models.Q(wrong_at__isnull=False),
+                name="only_a_wrong_visit_is_a_false_greeting",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"visit {self.id}"

@@ -1,19 +1,24 @@
 """What a floor board shows: the visits of now, of people who signed, in one store."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.stores.models import Store
-from apps.visits.models import Visit
+from apps.stores.models import Store, User
+from apps.visits.mistakes import UNDO
+from apps.visits.models import Disclosure, FalseGreeting, Visit, VisitQuerySet
 
 SHOWN = timedelta(hours=4)
 FADES = timedelta(minutes=30)
+WEEK = timedelta(days=7)
+# For how long the board offers to take a mistaken tap back, unless someone is at it.
+OFFERED = timedelta(seconds=30)
 # A lead over the threshold from which the match is called sure; below it staff ask for the name.
 SURE = 0.10
 
@@ -32,17 +37,40 @@ class Card:
     greeted_at: datetime | None
     greeted_by: str
     greet_url: str
+    wrong_url: str
     old: bool
     say_as: str = ""
     preferred_staff: str = ""
     remember: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A visit that this user just said was someone else, while they may take it back."""
+
+    id: UUID
+    name: str
+    undo_url: str
+    seconds: int = int(OFFERED.total_seconds())
+
+
 def current(store: Store) -> QuerySet[Visit]:
-    """Visits that a board of this store may show now: consent live, nobody restricted, not past."""
-    previous = Visit.objects.filter(
-        visitor=OuterRef("visitor"), store=OuterRef("store"), arrived_at__lt=OuterRef("arrived_at")
-    ).order_by("-arrived_at")
+    """Visits that a board of this store may show now: lawful, and of whom they name."""
+    return lawful(store).theirs()
+
+
+def lawful(store: Store) -> VisitQuerySet:
+    """Visits of now in this store: consent live, nobody restricted, not past; the wrong ones too,
+    which no board shows."""
+    previous = (
+        Visit.objects.theirs()
+        .filter(
+            visitor=OuterRef("visitor"),
+            store=OuterRef("store"),
+            arrived_at__lt=OuterRef("arrived_at"),
+        )
+        .order_by("-arrived_at")
+    )
     return (
         Visit.objects.select_related("visitor", "store", "greeted_by")
         .filter(
@@ -56,6 +84,17 @@ def current(store: Store) -> QuerySet[Visit]:
         .annotate(previous_at=Subquery(previous.values("arrived_at")[:1]))
         .order_by("-arrived_at")
     )
+
+
+def mistakes(store: Store, user: User, within: timedelta = UNDO) -> QuerySet[Visit]:
+    """What this user said was someone else and may still take back."""
+    return lawful(store).filter(wrong_by=user, wrong_at__gt=Now() - within)
+
+
+def mistake(visit: Visit) -> Mistake:
+    """Return a visit of `mistakes` as the line that stands where its card was."""
+    address = reverse("floor:undo", args=[visit.store.slug, visit.pk])
+    return Mistake(visit.pk, visit.visitor.greeting_name, address)
 
 
 def card(visit: Visit) -> Card:
@@ -73,6 +112,7 @@ def card(visit: Visit) -> Card:
         if visit.greeted_by
         else "",
         greet_url=reverse("floor:greet", args=[visit.store.slug, visit.pk]),
+        wrong_url=reverse("floor:wrong", args=[visit.store.slug, visit.pk]),
         old=visit.arrived_at < timezone.now() - FADES,
     )
 
@@ -80,8 +120,45 @@ def card(visit: Visit) -> Card:
 def last_arrival(store: Store) -> datetime | None:
     """When the latest visit began that may still be spoken of."""
     return (
-        Visit.objects.filter(store=store, consent__withdrawn_at=None, visitor__restricted_at=None)
+        Visit.objects.theirs()
+        .filter(store=store, consent__withdrawn_at=None, visitor__restricted_at=None)
         .order_by("-arrived_at")
         .values_list("arrived_at", flat=True)
         .first()
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """Arrivals that a store's boards were told since Monday, and how many were someone else."""
+
+    arrivals: int
+    wrong: int
+
+    @property
+    def percent(self) -> float | None:
+        """Share of the arrivals that were someone else; None when nobody arrived."""
+        return 100 * self.wrong / self.arrivals if self.arrivals else None
+
+
+def weeks(stores: QuerySet[Store]) -> list[tuple[Store, Week, Week]]:
+    """Store by store, this week and the one before."""
+    monday = timezone.now().date() - timedelta(days=timezone.now().weekday())
+    both = Q(store__in=stores, day__gte=monday - WEEK)
+    told: Counter[tuple[UUID, bool]] = Counter()
+    for store, day, count in Disclosure.objects.filter(both).values_list("store", "day", "count"):
+        told[store, day >= monday] += count
+    wrong = Counter(
+        (store, day >= monday)
+        for store, day in FalseGreeting.objects.filter(both).values_list("store", "day")
+    )
+
+    def week(store: Store, this: bool) -> Week:
+        return Week(told[store.pk, this], wrong[store.pk, this])
+
+    return [(store, week(store, True), week(store, False)) for store in stores]
+
+
+def false_greetings(stores: QuerySet[Store]) -> QuerySet[FalseGreeting]:
+    """What to set a threshold by: the false greetings of these stores, latest first."""
+    return FalseGreeting.objects.filter(store__in=stores).select_related("store", "camera")

@@ -1,29 +1,26 @@
-"""Disclose an arrival, mark a greeting, count footfall.
+"""Disclose an arrival, mark a greeting.
 
 `disclose` is the only place where a match becomes known to anyone. It is one INSERT that asks again
-for consent, restriction, expiry and the camera's assessment, so that a stale gallery, a late
-message or a clock that is off cannot create a visit.
+for consent, restriction, expiry and what the camera's mode needs, so that a stale gallery, a late
+message or a clock that is off cannot create a visit. A template serves cameras of its own purpose
+only: what was agreed to for a pass is of no use to a lane, and the other way round.
 """
 
 import logging
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.recognition.client import Decision, Match
 from apps.stores.devices import live_events
 from apps.stores.models import Camera, User
-from apps.visits.models import Footfall, Visit
-
-if TYPE_CHECKING:
-    # The pipeline brings decoders and models along; nobody but the watcher needs them.
-    from apps.visits.pipeline.watcher import Report
+from apps.visits.models import Visit
 
 log = logging.getLogger(__name__)
 
@@ -37,22 +34,31 @@ MAY_DISCLOSE = """
   JOIN stores_store s ON s.id = t.store_id
   JOIN stores_camera k ON k.id = %(camera)s AND k.store_id = t.store_id
  WHERE t.id = %(template)s AND t.store_id = %(store)s AND c.store_id = t.store_id
-   AND t.purpose = 'lane' AND 'lane' = ANY (c.purposes)
+   AND t.purpose = k.mode AND t.purpose = ANY (c.purposes)
    AND t.delete_after > clock_timestamp() AND t.not_after > clock_timestamp()
    AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
    AND v.restricted_at IS NULL
-   AND k.mode = 'lane' AND k.active
-   AND EXISTS (SELECT 1 FROM stores_assessment a WHERE a.camera_id = k.id
-                AND a.signed_at <= clock_timestamp() AND a.expires_at > clock_timestamp())
+   AND k.active AND s.non_face_check_in <> '' AND k.signage_confirmed_at IS NOT NULL
+   AND CASE k.mode
+       WHEN 'pass' THEN TRUE
+       WHEN 'lane' THEN EXISTS (
+            SELECT 1 FROM stores_assessment a WHERE a.camera_id = k.id
+               AND a.signed_at <= clock_timestamp() AND a.expires_at > clock_timestamp())
+       ELSE FALSE END
 """
 
+# A visit that staff said was someone else holds its stay as any other does: whoever was taken for
+# this visitor is not announced as them again before they were out of sight for long enough.
 STILL_HERE = f"""
 UPDATE visits_visit SET last_seen_at = clock_timestamp()
  WHERE id = (SELECT p.id FROM visits_visit p
               JOIN stores_store s ON s.id = p.store_id
              WHERE p.store_id = %(store)s
                AND p.visitor_id = (SELECT t.visitor_id {MAY_DISCLOSE})
-               AND p.last_seen_at > clock_timestamp() - make_interval(mins => s.absence_minutes)
+               AND (p.last_seen_at > clock_timestamp() - make_interval(mins => s.absence_minutes)
+                 OR p.arrived_at > clock_timestamp() - make_interval(mins => s.cool_down_minutes))
+               -- Whoever the lane took for someone else a moment ago still comes in by their pass.
+               AND (p.wrong_at IS NULL OR (SELECT t.purpose {MAY_DISCLOSE}) = 'lane')
              ORDER BY p.sequence DESC LIMIT 1)
 RETURNING id
 """  # noqa: S608
@@ -60,13 +66,15 @@ RETURNING id
 ARRIVE = f"""
 -- Locks as an erasure does, the visitor first, so that the two never wait for each other.
 INSERT INTO visits_visit (id, sequence, visitor_id, consent_id, store_id, camera_id, number, score,
-                          threshold, seen_at, arrived_at, last_seen_at, delete_after)
+                          threshold, seen_at, arrived_at, last_seen_at, template_id, template_due,
+                          delete_after)
 SELECT %(visit)s, nextval('visits_sequence'), v.id, c.id, s.id, k.id,
        CASE WHEN 'history' = ANY (c.purposes) THEN 1 + coalesce(
            (SELECT max(p.number) FROM visits_visit p
-             WHERE p.visitor_id = v.id AND p.store_id = s.id), 0)
+             WHERE p.visitor_id = v.id AND p.store_id = s.id AND p.wrong_at IS NULL), 0)
        END,
        %(score)s, %(threshold)s, %(seen_at)s, clock_timestamp(), clock_timestamp(),
+       t.id, t.delete_after,
        CASE WHEN 'history' = ANY (c.purposes)
             THEN least(c.expires_at, clock_timestamp() + make_interval(days => %(visit_days)s))
             ELSE least(c.expires_at, clock_timestamp() + interval '{SHIFT}') END
@@ -75,11 +83,22 @@ SELECT %(visit)s, nextval('visits_sequence'), v.id, c.id, s.id, k.id,
 RETURNING id, sequence, (SELECT subject FROM visitors_visitor WHERE id = visitor_id)
 """  # noqa: S608
 
+# The clock is the person's: who comes with a pass has not been away from the lane either.
 STAY_ALIVE = """
-UPDATE visitors_facetemplate
+UPDATE visitors_facetemplate t
    SET delete_after = least(
-           not_after, clock_timestamp() + make_interval(days => %(inactivity_days)s))
- WHERE id = %(template)s
+           t.not_after, clock_timestamp() + make_interval(days => %(inactivity_days)s))
+  FROM visitors_facetemplate seen, consent_consent c
+ WHERE seen.id = %(template)s AND t.visitor_id = seen.visitor_id AND c.id = t.consent_id
+   AND t.delete_after > clock_timestamp() AND t.purpose = ANY (c.purposes)
+   AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
+"""
+
+
+COUNT_ARRIVAL = """
+INSERT INTO visits_disclosure (store_id, day, count)
+VALUES (%(store)s, (clock_timestamp() AT TIME ZONE 'UTC')::date, 1)
+    ON CONFLICT (store_id, day) DO UPDATE SET count = visits_disclosure.count + 1
 """
 
 
@@ -100,9 +119,7 @@ def disclose(match: Match) -> Decision:
         "inactivity_days": pack.inactivity_days,
     }
     with connection.cursor() as cursor:
-        # One at a time per store: a person seen by two cameras at once is one visit, and boards
-        # receive sequence numbers in the order in which they become visible.
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(match.store)])
+        one_at_a_time(cursor, match.store)
         cursor.execute(STILL_HERE, values)
         if cursor.fetchone():
             return Decision(None, "still_here")
@@ -112,6 +129,7 @@ def disclose(match: Match) -> Decision:
             return Decision(None, "refused")
         visit, sequence, subject = row
         cursor.execute(STAY_ALIVE, values)
+        cursor.execute(COUNT_ARRIVAL, values)
     audit.record(
         actor=f"camera:{match.camera}",
         action="visit.disclosed",
@@ -119,6 +137,7 @@ def disclose(match: Match) -> Decision:
         whereabouts=True,
         visit=str(visit),
         store=str(match.store),
+        mode=camera.mode,
     )
     transaction.on_commit(lambda: announce(match.store, sequence))
     return Decision(visit, "visit")
@@ -128,13 +147,13 @@ def disclose(match: Match) -> Decision:
 def greet(*, visit: Visit, user: User) -> Visit:
     """Mark that somebody walks up, so that two people don't. The first tap wins."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(visit.store_id)]
-        )
+        one_at_a_time(cursor, visit.store_id)
         cursor.execute("SELECT nextval('visits_sequence')")
         (sequence,) = cursor.fetchone()
-    greeted = Visit.objects.filter(pk=visit.pk, greeted_at=None).update(
-        greeted_at=timezone.now(), greeted_by=user, sequence=sequence
+    greeted = (
+        Visit.objects.theirs()
+        .filter(pk=visit.pk, greeted_at=None)
+        .update(greeted_at=timezone.now(), greeted_by=user, sequence=sequence)
     )
     visit.refresh_from_db()
     if greeted:
@@ -149,42 +168,15 @@ def greet(*, visit: Visit, user: User) -> Visit:
     return visit
 
 
+def one_at_a_time(cursor: CursorWrapper, store: uuid.UUID) -> None:
+    """Wait for whoever changes this store's board: a person seen by two cameras at once is one
+    visit, and boards receive sequence numbers in the order in which they become visible."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(store)])
+
+
 def announce(store: uuid.UUID, sequence: int) -> None:
     """Tell the boards of a store that there is something new; the message is a number."""
     try:
         live_events().publish(f"floor:{store}", sequence)
     except redis.RedisError:
         log.warning("Redis does not answer; boards catch up from the database")
-
-
-@transaction.atomic
-def count(*, camera: uuid.UUID, quarter: datetime, entered: int, left: int) -> None:
-    """Add to a quarter hour's footfall."""
-    row, _created = Footfall.objects.get_or_create(camera_id=camera, quarter=quarter)
-    Footfall.objects.filter(pk=row.pk).update(entered=F("entered") + entered, left=F("left") + left)
-
-
-@transaction.atomic
-def report(seen: "Report") -> None:
-    """Add what a camera counted since its last report, and how it fares."""
-    camera = Camera.objects.select_for_update().get(pk=seen.camera)
-    aborts = dict(camera.aborts)
-    for reason, number in seen.counters.aborts.items():
-        aborts[reason] = aborts.get(reason, 0) + number
-    camera.aborts = aborts
-    camera.triggers += seen.counters.triggers
-    camera.outside_zone += seen.counters.outside_zone
-    camera.embeddings_outside_trigger += seen.counters.embeddings_outside_trigger
-    camera.state = seen.state
-    if seen.last_frame_at is not None:
-        camera.last_frame_at = datetime.fromtimestamp(seen.last_frame_at, UTC)
-    camera.save(
-        update_fields=[
-            "aborts",
-            "triggers",
-            "outside_zone",
-            "embeddings_outside_trigger",
-            "state",
-            "last_frame_at",
-        ]
-    )

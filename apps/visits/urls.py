@@ -10,4 +10,6 @@ urlpatterns = [
     path("<slug:slug>/", floor.board, name="board"),
     path("<slug:slug>/events/", floor.events, name="events"),
     path("<slug:slug>/visits/<uuid:visit>/greet/", floor.greet, name="greet"),
+    path("<slug:slug>/visits/<uuid:visit>/wrong/", floor.wrong, name="wrong"),
+    path("<slug:slug>/visits/<uuid:visit>/wrong/undo/", floor.undo, name="undo"),
 ]

@@ -36,28 +36,31 @@ function localise(root) {
   }
 }
 
-function readCard(html, id) {
+/* The card of a visit, or the line that offers to undo; null when the reply is another page. */
+function readItem(html, visit = "") {
   const parsed = new DOMParser().parseFromString(html, "text/html");
-  const card = id ? parsed.getElementById(id) : parsed.querySelector('[id^="visit-"]');
-  return card ? document.importNode(card, true) : null;
+  const item = visit
+    ? parsed.getElementById(`visit-${visit}`) ?? parsed.getElementById(`wrong-${visit}`)
+    : parsed.querySelector('[id^="visit-"]');
+  return item ? document.importNode(item, true) : null;
 }
 
 function place(card, focus = false) {
   const known = document.getElementById(card.id);
+  const focused = focus || known?.contains(document.activeElement);
   if (known) {
-    const focused = focus || known.contains(document.activeElement);
     known.replaceWith(card);
-    if (focused) {
-      const heading = card.querySelector("h2");
-      heading.tabIndex = -1;
-      heading.focus({ preventScroll: true });
-    }
   } else {
-    const mine = Number(card.dataset.sequence);
-    const after = [...list.children].find((other) => Number(other.dataset.sequence) < mine);
+    const mine = Date.parse(card.dataset.arrived);
+    const after = [...list.children].find((other) => Date.parse(other.dataset.arrived) < mine);
     list.insertBefore(card, after ?? null);
     card.classList.add("is-new");
     announce.textContent = board.dataset.arrivedText.replace("%s", card.dataset.name);
+  }
+  if (focused) {
+    const heading = card.querySelector("h2");
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
   }
   localise(card);
   tidy();
@@ -68,7 +71,7 @@ function tidy() {
   for (const card of list.children) {
     if (now - Date.parse(card.dataset.arrived) > fadeMs) card.classList.add("is-old");
   }
-  const newest = list.firstElementChild;
+  const newest = list.querySelector('[id^="visit-"]');
   if (newest) {
     const last = document.getElementById("floor-last");
     if (last && !(Date.parse(newest.dataset.arrived) <= Date.parse(last.dateTime))) {
@@ -77,7 +80,7 @@ function tidy() {
       last.parentElement.hidden = false;
     }
   }
-  empty.hidden = Boolean(newest);
+  empty.hidden = list.childElementCount > 0;
 }
 
 function say(word) {
@@ -108,41 +111,70 @@ function listen() {
     if (source.readyState === EventSource.CLOSED) setTimeout(comeBack, RETRY_MS);
   });
   source.addEventListener("visit", (event) => {
-    const card = readCard(event.data);
+    const card = readItem(event.data);
     if (card) place(card);
   });
   /* Every visit that may still be shown: whoever took their consent back leaves at once. */
   source.addEventListener("here", (event) => {
     const here = new Set(event.data.trim().split(/\s+/).map((id) => `visit-${id}`));
-    for (const card of [...list.children]) if (!here.has(card.id)) card.remove();
+    for (const card of list.querySelectorAll('[id^="visit-"]:not([data-leaving])')) {
+      if (!here.has(card.id)) card.remove();
+    }
     tidy();
   });
   addEventListener("pagehide", () => source.close());
 }
 
+/* One tap: greet, not this person, or undo. The reply is what stands in the item's place. */
 list.addEventListener("submit", async (event) => {
-  const form = event.target.closest("form[data-greet]");
+  const form = event.target.closest("form[data-tap]");
   if (!form) return;
   event.preventDefault();
-  const button = form.querySelector("button");
-  const id = form.closest('[id^="visit-"]').id;
-  button.disabled = true;
+  const item = form.closest("li");
+  for (const button of item.querySelectorAll("button")) button.disabled = true;
+  /* The stream may say that the card is gone before the reply brings its undo. */
+  item.dataset.leaving = "";
   try {
     const reply = await fetch(form.action, {
       method: "POST",
       body: new FormData(form),
       headers: { Accept: "text/html", "Consentry-Partial": "1" },
     });
-    const card = readCard(await reply.text(), id);
-    if (!card) throw new Error("no card in the reply");
-    place(card, true);
+    const fresh = readItem(await reply.text(), item.id.replace(/^(visit|wrong)-/, ""));
+    if (fresh) swap(item, fresh);
+    else if (reply.status === 204 || reply.status === 404) item.remove();
+    else throw new Error("no card in the reply");
+    tidy();
   } catch {
     /* Without a card in the reply the plain form knows the way: a log-in, or a sentence why not. */
-    button.disabled = false;
+    delete item.dataset.leaving;
+    for (const button of item.querySelectorAll("button")) button.disabled = false;
     if (navigator.onLine) form.submit();
     else announce.textContent = board.dataset.failedText;
   }
 });
+
+function swap(item, fresh) {
+  if (fresh.id.startsWith("visit-")) {
+    if (item.id !== fresh.id) item.remove();
+    place(fresh, true);
+    return;
+  }
+  /* A colleague's greeting may have renewed the card meanwhile. */
+  (document.getElementById(item.id) ?? item).replaceWith(fresh);
+  fresh.querySelector("button").focus({ preventScroll: true });
+  announce.textContent = fresh.querySelector("p").textContent;
+  fade(fresh);
+}
+
+/* An undo goes by itself, but not from under somebody's finger or focus. */
+function fade(line, seconds = Number(line.dataset.seconds)) {
+  setTimeout(() => {
+    if (line.matches(":hover") || line.querySelector(":focus-visible")) return fade(line, 5);
+    line.remove();
+    return tidy();
+  }, seconds * 1000);
+}
 
 /* A page kept in the browser's back/forward cache holds yesterday's floor. */
 addEventListener("pageshow", (event) => {
@@ -150,6 +182,7 @@ addEventListener("pageshow", (event) => {
 });
 
 localise(document);
+for (const line of list.querySelectorAll("[data-seconds]")) fade(line);
 tidy();
 setInterval(tidy, 30_000);
 listen();

@@ -182,7 +182,7 @@ print(secure.cookies["csrftoken"]["secure"], Client().get("/healthz").status_cod
         ),
         ({"DATABASE_URL": "sqlite:///x"}, "must begin with postgresql://"),
         ({"REDIS_URL": "memory://"}, "must begin with redis://"),
-        ({"CONSENTRY_SECRET_KEY": "short"}, "secret_key"),
+        ({"CONSENTRY_SECRET_KEY": "short"}, "CONSENTRY_SECRET_KEY"),
     ],
 )
 def test_a_half_configured_house_does_not_start_and_says_why(

@@ -53,9 +53,9 @@ def test_with_its_whole_environment_it_starts() -> None:
     [
         ({"DATABASE_URL": None}, "DATABASE_URL"),
         ({"REDIS_URL": None}, "REDIS_URL"),
-        ({"CONSENTRY_SECRET_KEY": None}, "secret_key"),
-        ({"CONSENTRY_STATE_DIR": None}, "state_dir"),
-        ({"CONSENTRY_SECRET_KEY": "swordfish"}, "secret_key"),
+        ({"CONSENTRY_SECRET_KEY": None}, "CONSENTRY_SECRET_KEY"),
+        ({"CONSENTRY_STATE_DIR": None}, "CONSENTRY_STATE_DIR"),
+        ({"CONSENTRY_SECRET_KEY": "swordfish"}, "CONSENTRY_SECRET_KEY"),
         ({"DATABASE_URL": "sqlite:///hunter2"}, "DATABASE_URL must begin with postgresql://"),
         ({"REDIS_URL": "amqp://:swordfish@host"}, "REDIS_URL must begin with redis://"),
         ({"CONSENTRY_PUBLIC_URL": "http://consentry.example"}, "must begin with https://"),
@@ -63,7 +63,7 @@ def test_with_its_whole_environment_it_starts() -> None:
             {"CONSENTRY_INSECURE_HTTP": "1"},
             "CONSENTRY_INSECURE_HTTP is for a loopback address only",
         ),
-        ({"CONSENTRY_INSECURE_HTTP": "perhaps"}, "insecure_http"),
+        ({"CONSENTRY_INSECURE_HTTP": "perhaps"}, "CONSENTRY_INSECURE_HTTP"),
     ],
 )
 def test_half_configured_it_does_not_start_and_says_what_is_missing(
@@ -83,5 +83,5 @@ def test_half_configured_it_does_not_start_and_says_what_is_missing(
 
 def test_everything_that_is_missing_is_named_at_once() -> None:
     sentence = start(**dict.fromkeys(WHOLE)).stderr.splitlines()[-1]
-    for name in ("DATABASE_URL", "REDIS_URL", "secret_key", "state_dir"):
+    for name in ("DATABASE_URL", "REDIS_URL", "CONSENTRY_SECRET_KEY", "CONSENTRY_STATE_DIR"):
         assert name in sentence

@@ -126,6 +126,8 @@ UNCOVERED: dict[str, Callable[[Agreement], dict[str, object]]] = {
     "the consent of another person": lambda a: {"visitor_id": a.house.visitor().pk},
     "nobody's": lambda a: {"visitor_id": None},
     "a purpose that was declined": lambda a: {"purpose": "contact"},
+    "a pass that was not agreed to": lambda _: {"purpose": "pass", "sealed": b"CPT1 sealed twice"},
+    "a lane's template sealed for a pass": lambda _: {"sealed": b"CPT1 sealed twice"},
     "a purpose that was never asked for": lambda a: {"purpose": "ads"},
     "another store": lambda a: {"store_id": a.other_store()},
     "a term beyond the consent": lambda a: {
@@ -796,21 +798,24 @@ def test_rule_8_a_failed_erasure_is_seen_and_tried_again(
     assert guest.post("certificate/").status_code == 200
 
 
+@pytest.mark.parametrize("kinds", [{"lane": True}, {"pass": True}, {"lane": True, "pass": True}])
 def test_rule_8_a_half_finished_opt_in_leaves_nothing(
-    town: House, recognizers: list[Recognizer]
+    town: House, recognizers: list[Recognizer], kinds: dict[str, bool]
 ) -> None:
+    purposes = {**kinds, "history": True, "contact": False}
     tablet: KioskTablet = enrolled(town.kiosk)
     before = rows()
     held = recognizers[0].status()["templates"]
     for table in ("consent_receipt", "visitors_datakey", "visitors_facetemplate", "audit_entry"):
         with refusing("INSERT", table):
-            answer = tablet.opt_in(opt_in_form(town, photos(PERSON)))
+            answer = tablet.opt_in(opt_in_form(town, photos(PERSON), purposes=purposes))
         assert answer.status == 503
         assert "Nothing was kept" in answer.json()["error"]["text"]
         assert rows() == before, table
     assert recognizers[0].status()["templates"] == held
 
 
-def test_rule_8_what_was_agreed_is_lane_history_or_contact() -> None:
-    """A new purpose belongs into the tests above."""
-    assert {purpose.value for purpose in Purpose} == {"lane", "history", "contact"}
+def test_rule_8_what_was_agreed_is_lane_pass_history_or_contact() -> None:
+    """A new purpose belongs into the tests above; a pass has more in recognition/test_present.py
+    and visits/test_disclose_pass.py."""
+    assert {purpose.value for purpose in Purpose} == {"lane", "pass", "history", "contact"}

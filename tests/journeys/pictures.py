@@ -1,7 +1,7 @@
 """Takes the pictures that the documents show: `ops/test tests/journeys/pictures.py`.
 
-Not collected with the tests. No face is in them: no picture is taken while the camera is open, and
-nothing else here shows one.
+Not collected with the tests. No face is in them: no picture is taken while the kiosk's camera is
+open, and what a lane's camera sees is covered before it is shown.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,16 @@ from django.utils import timezone
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from apps.stores.models import Camera
 from apps.visits.models import Visit
 from apps.visits.services import disclose
 from tests.conftest import ROOT
 from tests.journeys.conftest import Town, agree, draw, log_in, watched
+from tests.journeys.test_cameras import lane, wall_of_cameras
+from tests.visits.rtsp import RtspCamera
 from tests.visits.test_disclose import match_of
+
+__all__ = ["lane"]  # a fixture of this module too
 
 FOLDER = ROOT / "ops" / "docs" / "pictures"
 
@@ -111,6 +116,18 @@ def test_portal(town: Town, open_browser: Callable[..., Browser]) -> None:
     take(page, "portal-ledger")
     page.goto(f"{town.origin}/admin/stores/camera/{town.house.camera.pk}/change/")
     take(page, "portal-camera", full_page=True)
+    wall_of_cameras(town)
+    page.goto(f"{town.origin}/admin/stores/camera/")
+    take(page, "portal-cameras", full_page=True)
+
+
+def test_zone(town: Town, lane: RtspCamera, open_browser: Callable[..., Browser]) -> None:
+    Camera.objects.update(zone=[[0.08, 0.1], [0.55, 0.06], [0.62, 0.9], [0.05, 0.94]])
+    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    log_in(page, town, "diana", f"/admin/stores/camera/{town.house.camera.pk}/zone/")
+    page.get_by_test_id("still-take").click()
+    expect(page.get_by_test_id("zone-said")).to_contain_text("Faces are covered.")
+    take(page, "portal-zone", full_page=True)
 
 
 def test_customer(town: Town, tablet: Page, open_browser: Callable[..., Browser]) -> None:

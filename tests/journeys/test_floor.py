@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from apps.visits.services import disclose
 from tests.journeys.accessible import faults
 from tests.journeys.conftest import Town, log_in, watched
+from tests.visits.test_board import colleague
 from tests.visits.test_disclose import match_of
 
 PHONE: Any = {"viewport": {"width": 390, "height": 800}, "reduced_motion": "reduce"}
@@ -45,3 +46,65 @@ def test_without_javascript_the_board_refreshes_and_greets(
     expect(page.locator("meta[http-equiv=refresh]")).to_have_attribute("content", "10")
     page.get_by_test_id("greet").click()
     expect(page.get_by_test_id("visit-greeted")).to_contain_text("Linda")
+
+
+def test_somebody_else_is_taken_off_both_boards_and_a_slip_brings_them_back(
+    town: Town, open_browser: Callable[..., Browser]
+) -> None:
+    colleague(town.house, "Mia")
+    address = f"/floor/{town.house.store.slug}/"
+    browser = open_browser()
+    linda, mia = (watched(browser.new_context(**PHONE), town) for _person in range(2))
+    for page, name in ((linda, "linda"), (mia, "mia")):
+        log_in(page, town, name, address)
+        expect(page.get_by_test_id("floor-state")).to_have_attribute("data-state", "live")
+    disclose(match_of(town.house.visitor("Mr Okafor"), town.house))
+    disclose(match_of(town.house.visitor("Ms Chen"), town.house))
+    card = linda.get_by_test_id("visit-card").filter(has_text="Ms Chen")
+    expect(card).to_be_visible()
+    expect(mia.get_by_test_id("visit-name")).to_have_text(["Ms Chen", "Mr Okafor"])
+
+    # Greeted by one, seen by both: nobody walks up twice.
+    card.get_by_test_id("greet").click()
+    expect(mia.get_by_test_id("visit-greeted")).to_contain_text("Linda")
+
+    assert_a_thumb_hits(card.get_by_test_id("wrong"))
+    card.get_by_test_id("wrong").click()
+    expect(linda.get_by_test_id("mistake")).to_contain_text("Not Ms Chen")
+    for page in (linda, mia):
+        expect(page.get_by_test_id("visit-name")).to_have_text(["Mr Okafor"])
+    expect(mia.get_by_test_id("mistake")).to_have_count(0)
+    expect(linda.get_by_test_id("undo")).to_be_focused()
+    assert_a_thumb_hits(linda.get_by_test_id("undo"))
+    problems = faults(linda)
+
+    linda.get_by_test_id("undo").click()
+    for page in (linda, mia):
+        expect(page.get_by_test_id("visit-name")).to_have_text(["Ms Chen", "Mr Okafor"])
+    expect(linda.get_by_test_id("mistake")).to_have_count(0)
+    problems += faults(linda)
+
+    # This time it is meant, and it is the only one: the line is what is left.
+    mia.get_by_test_id("wrong").first.click()
+    mia.get_by_test_id("wrong").first.click()
+    expect(mia.get_by_test_id("mistake")).to_have_count(2)
+    expect(linda.get_by_test_id("floor-empty")).to_be_visible()
+    assert not problems
+
+
+def assert_a_thumb_hits(button: Locator) -> None:
+    box = button.bounding_box()
+    assert box is not None
+    assert min(box["width"], box["height"]) >= 44
+
+
+def test_without_javascript_somebody_else_is_taken_off_and_brought_back(
+    town: Town, open_browser: Callable[..., Browser]
+) -> None:
+    disclose(match_of(town.house.visitor("Ms Chen"), town.house))
+    page = watched(open_browser().new_context(java_script_enabled=False), town)
+    log_in(page, town, "linda", f"/floor/{town.house.store.slug}/")
+    page.get_by_test_id("wrong").click()
+    expect(page.get_by_test_id("visit-card")).to_have_count(0)
+    page.get_by_test_id("undo").click()
+    expect(page.get_by_test_id("visit-name")).to_have_text("Ms Chen")

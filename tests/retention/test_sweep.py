@@ -35,7 +35,15 @@ from tests.people import manage
 from tests.visits.test_disclose import match_of
 from tests.waiting import until
 
-NOBODY = {"people": 0, "visits": 0, "consents": 0, "sessions": 0, "certificates": 0, "failed": 0}
+NOBODY = {
+    "people": 0,
+    "templates": 0,
+    "visits": 0,
+    "consents": 0,
+    "sessions": 0,
+    "certificates": 0,
+    "failed": 0,
+}
 
 
 def swept(**changes: int) -> dict[str, int]:

@@ -389,6 +389,26 @@ def test_a_greeting_is_on_every_open_board(house: House, open_stream: Open) -> N
         assert event.id > before.id
 
 
+def test_not_this_person_and_its_undo_are_on_every_open_board(
+    house: House, open_stream: Open
+) -> None:
+    mistaken, staying = arrives(house, "Ms Chen"), arrives(house, "Mr Okoye")
+    both = {str(mistaken.pk), str(staying.pk)}
+    streams = [open_stream(), open_stream(colleague(house, "Mia"))]
+    assert [stream.here() for stream in streams] == [both, both]
+    linda, tap = browser(house.staff), f"{BOARD}visits/{mistaken.pk}/wrong/"
+    linda.post(tap)
+    for stream in streams:
+        assert stream.here() == {str(staying.pk)}
+    linda.post(f"{tap}undo/")
+    for stream in streams:
+        back = stream.next("visit", within=2)
+        assert names(back.data) == ["Ms Chen"]
+        assert back.id is not None
+        assert back.id > staying.sequence
+        assert stream.here() == both
+
+
 def test_whoever_withdraws_is_off_every_open_board_at_once(house: House, open_stream: Open) -> None:
     leaving, staying = arrives(house, "Ms Chen"), arrives(house, "Mr Okoye")
     stream = open_stream()

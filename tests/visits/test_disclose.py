@@ -12,7 +12,7 @@ from apps.audit.models import Entry
 from apps.consent import services as consents
 from apps.consent.models import Consent, Purpose
 from apps.recognition.client import Decision, Match
-from apps.stores.models import Assessment, Camera
+from apps.stores.models import Assessment, Camera, Store
 from apps.visitors.models import FaceTemplate, Visitor
 from apps.visitors.services import restrict
 from apps.visits.models import Visit
@@ -50,6 +50,22 @@ def test_one_stay_is_one_visit_whatever_the_cameras_say(house: House) -> None:
     assert disclose(match).outcome == "visit"
     assert disclose(match) == Decision(None, "still_here")
     assert Visit.objects.count() == 1
+
+
+def test_within_the_cool_down_nobody_is_announced_twice(house: House) -> None:
+    Store.objects.update(absence_minutes=5, cool_down_minutes=60)
+    match = match_of(house.visitor(), house)
+    disclose(match)
+    now = timezone.now()
+    for minutes in (10, 50):
+        Visit.objects.update(
+            arrived_at=now - timedelta(minutes=minutes), last_seen_at=now - timedelta(minutes=9)
+        )
+        assert disclose(match).outcome == "still_here"
+    Visit.objects.update(
+        arrived_at=now - timedelta(minutes=61), last_seen_at=now - timedelta(minutes=9)
+    )
+    assert visit_of(disclose(match)).number == 2
 
 
 def test_a_return_after_the_absence_is_the_second_visit(house: House) -> None:

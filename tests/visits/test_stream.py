@@ -87,19 +87,23 @@ def test_a_camera_that_is_not_there_yet_is_waited_for(tmp_path: Path, colours: P
         health = stream.health
     assert frames
     assert health.frames == 20
-    assert clock.waits[:4] == [0.5, 1.0, 2.0, 4.0]
+    assert clock.waits[:4] == [0.5, 1.0, 2.0, 3.0]
     assert health.reconnects == 4
 
 
-def test_a_camera_that_restarts_is_tried_often_and_a_dead_one_seldom(tmp_path: Path) -> None:
-    clock = FastClock(limit=80)
+def test_a_camera_is_tried_again_within_seconds_however_long_it_was_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FastClock(limit=400)
     with open_stream(tmp_path / "never.mp4", clock=clock) as stream:
         assert clock.exhausted.wait(20)
         assert stream.health.state == "waiting"
         assert stream.take(0.01) is None
-    first_minutes = clock.waits[: int(300 / 5)]
-    assert max(first_minutes) == 5.0
-    assert max(clock.waits) == 30.0
+    assert clock.waits[:5] == [0.5, 1.0, 2.0, 3.0, 3.0]
+    assert set(clock.waits[4:]) == {3.0}
+    assert clock.now() - START > 1000
+    said = [record for record in caplog.records if "gives no picture" in record.message]
+    assert 3 <= len(said) <= 5, "once, then every five minutes"
 
 
 def test_a_broken_file_is_a_camera_without_pictures(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A watcher's day: still pictures cost nothing, failures pass, reports arrive, two modes exist."""
+"""A watcher's day: still pictures cost nothing, failures pass, reports arrive, modes are three."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ for age, sex or emotion that lies in the folder is never run.
 from __future__ import annotations
 
 import hashlib
+import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,11 @@ from .yunet import MAX_SIDE, YuNet
 
 THRESHOLD = 0.40
 """Cosine, for packs that bring none of their own: what InsightFace Server 0.2 uses."""
+SLOPE = 0.064
+"""Cosine per tenfold gallery, for packs that bring none of their own: the starter pack's."""
+BASE_SIZE = 10
+"""Templates up to which the base threshold holds: at a false match rate of 1e-3 each, ten of them
+greet one stranger in a hundred by a wrong name."""
 MIN_DIM = 64
 """A shorter output is no identity vector: age and sex networks give three numbers."""
 MIN_SCORE = 0.5
@@ -47,7 +53,8 @@ class Pack:
     """Two open networks and what is known about them.
 
     version: changes whenever the weights do; templates are bound to name and version.
-    dim: length of a vector. threshold: least cosine of "the same person".
+    dim: length of a vector. threshold: least cosine of "the same person", for one to one and for
+    galleries of up to BASE_SIZE; slope: what every tenfold gallery adds, see `threshold_for`.
     digests: file name to SHA-256 of every file that was opened.
     """
 
@@ -57,9 +64,20 @@ class Pack:
     commercial: bool
     dim: int
     threshold: float
+    slope: float
     detector: Detector
     embedder: Embedder
     digests: dict[str, str]
+
+    def threshold_for(self, templates: int) -> float:
+        """Least cosine of a match in a gallery of so many templates.
+
+        A stranger meets every template, so false alarms grow with the gallery: the rate for each
+        must shrink as 1/N for the rate of all to stay. The tail of strangers' scores falls at
+        least tenfold every `slope` (measured, see starter.THRESHOLD), so the same number of false
+        greetings needs `slope` more for each tenfold gallery.
+        """
+        return self.threshold + self.slope * math.log10(max(templates / BASE_SIZE, 1.0))
 
 
 def load_pack(directory: Path, *, allow_noncommercial: bool = False, threads: int = 1) -> Pack:
@@ -89,6 +107,7 @@ def _load_starter(directory: Path, threads: int) -> Pack:
     detector = YuNet(detection, threads=threads)
     try:
         dim, threshold = int(manifest["dim"]), float(manifest["threshold"]["value"])
+        slope = float(manifest["threshold"]["slope"])
         name, version = str(manifest["name"]), str(manifest["version"])
         licence, commercial = str(manifest["licence"]), manifest["commercial"] is True
     except (KeyError, TypeError, ValueError) as error:
@@ -102,6 +121,7 @@ def _load_starter(directory: Path, threads: int) -> Pack:
         commercial=commercial,
         dim=dim,
         threshold=threshold,
+        slope=slope,
         detector=detector,
         embedder=embedder,
         digests={path.name: starter.digest(path) for path in (detection, recognition)},
@@ -131,6 +151,7 @@ def _load_insightface(directory: Path, allow_noncommercial: bool, threads: int) 
         commercial=commercial,
         dim=embedder.dim,
         threshold=THRESHOLD,
+        slope=SLOPE,
         detector=_Scrfd(analysis.det_model),
         embedder=embedder,
         digests=digests,

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
@@ -58,12 +59,20 @@ def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
     return _erase(visitor, cause, actor)
 
 
+def lock(visitor: UUID) -> Visitor:
+    """Lock a visitor for an erasure later in this transaction. Raises Visitor.DoesNotExist.
+
+    Everybody locks in this order, the ledger last: visitor, visits, consent. In another one, an
+    erasure and a camera or a greeting of the same moment could wait for each other.
+    """
+    locked = Visitor.objects.select_for_update().get(pk=visitor)
+    list(locked.visits.select_for_update())
+    return locked
+
+
 @transaction.atomic
 def _end(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Visitor:
-    # Everybody locks in this order, the ledger last: visitor, visits, consent. In another one, an
-    # erasure and a camera or a greeting of the same moment could wait for each other.
-    visitor = Visitor.objects.select_for_update().get(pk=visitor.pk)
-    list(visitor.visits.select_for_update())
+    visitor = lock(visitor.pk)
     # Whoever's time is over has withdrawn nothing, and the proof must not say so.
     if cause != Erasure.Cause.EXPIRY:
         for consent in Consent.objects.filter(subject=visitor.subject):

@@ -2,8 +2,9 @@
 
 Design. Reads refuse an expired row already; the sweep only makes it gone, so it may run late, twice
 at once, or be killed anywhere. Each row is its own small transaction under SKIP LOCKED, and each
-part is on its own: what fails is counted, logged and left for the next run. Celery beat and
-`manage.py sweep` call this same function and do not meet.
+part is on its own: what fails is counted, logged and left for the next run. A person may have
+several templates, say for a lane and for a pass: one that is over goes by itself, and the person
+goes with the last. Celery beat and `manage.py sweep` call this same function and do not meet.
 """
 
 import logging
@@ -13,7 +14,7 @@ from uuid import UUID
 
 from django.contrib.sessions.models import Session
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from apps.audit import services as audit
@@ -21,7 +22,7 @@ from apps.consent.models import Consent
 from apps.retention.holdings import orphaned_salts
 from apps.retention.models import Erasure
 from apps.retention.services.erase import complete, erase
-from apps.visitors.models import Eviction, Visitor
+from apps.visitors.models import Eviction, FaceTemplate, Visitor, overdue
 from apps.visits.models import Visit
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Swept:
     """What one run removed."""
 
     people: int = 0
+    templates: int = 0
     visits: int = 0
     consents: int = 0
     sessions: int = 0
@@ -51,6 +53,7 @@ def sweep() -> Swept:
     swept = Swept()
     _erase_people(swept)
     for part in (
+        _delete_templates,
         _delete_visits,
         _delete_proofs,
         _delete_sessions,
@@ -69,10 +72,7 @@ def sweep() -> Swept:
 def _erase_people(swept: Swept) -> None:
     broken: set[UUID] = set()
     while due := list(
-        Visitor.objects.filter(_due())
-        .exclude(pk__in=broken)
-        .values_list("pk", flat=True)
-        .distinct()[:BATCH]
+        Visitor.objects.filter(_due()).exclude(pk__in=broken).values_list("pk", flat=True)[:BATCH]
     ):
         erased = 0
         for visitor in due:
@@ -99,12 +99,9 @@ def _complete_erasures(swept: Swept) -> None:
 
 
 def _due() -> Q:
-    return (
-        Q(templates=None)
-        | Q(templates__delete_after__lte=Now())
-        | Q(templates__consent__expires_at__lte=Now())
-        | Q(templates__consent__withdrawn_at__isnull=False)
-    )
+    """Whoever has no template left that is within its time. A pause ends nothing (GDPR 18)."""
+    within = FaceTemplate.objects.filter(visitor=OuterRef("pk")).exclude(overdue())
+    return ~Q(Exists(within))
 
 
 @transaction.atomic
@@ -117,6 +114,38 @@ def _erase_one(visitor: UUID) -> bool:
     ended = Consent.objects.filter(subject=person.subject, withdrawn_at__isnull=False).exists()
     cause = Erasure.Cause.WITHDRAWAL if ended else Erasure.Cause.EXPIRY
     erase(visitor=person, cause=cause, actor=ACTOR)
+    return True
+
+
+def _delete_templates(swept: Swept) -> None:
+    """Templates that are over, of people who have another one left."""
+    gone_anyway = Visitor.objects.filter(_due())
+    due = FaceTemplate.objects.filter(overdue()).exclude(visitor__in=gone_anyway)
+    for pk in list(due.values_list("pk", flat=True)):
+        try:
+            swept.templates += _delete_template(pk)
+        except Exception as error:
+            log.error("template %s could not be erased (%s)", pk, type(error).__name__)
+            swept.failed += 1
+
+
+@transaction.atomic
+def _delete_template(pk: UUID) -> bool:
+    template = (
+        FaceTemplate.objects.select_for_update(skip_locked=True, of=("self",))
+        .select_related("visitor")
+        .filter(overdue(), pk=pk)
+        .first()
+    )
+    if template is None:
+        return False
+    audit.record(
+        actor=ACTOR,
+        action="template.swept",
+        subject=template.visitor.subject,
+        purpose=template.purpose,
+    )
+    template.delete()
     return True
 
 

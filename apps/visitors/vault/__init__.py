@@ -12,6 +12,8 @@ any picture, for life. So it never lies anywhere in the open:
 - What it was sealed for, `Binding`, is associated data, each field with its length: organization,
   scope, visitor, template, pack and version, purpose, consent, and the consent's hard end. After
   swapping two rows, extending a deadline in SQL, or asking for another purpose, it does not open.
+- A template for a pass is sealed a second time, around the first seal, under a random share that
+  exists only in the customer's pass. Keyring and database together do not open it.
 - The keyring can be rotated; live data keys are then rewrapped to the newest generation and
   the old one is destroyed. A deleted row lingers in the database's files and in backups; destroying
   the generation that wrapped its key turns what lingers into noise.
@@ -26,11 +28,15 @@ the process that holds keys is its own, and small.
 from apps.visitors.vault.envelope import (
     Binding,
     OpenKey,
+    Share,
     generation_of,
     new_data_key,
+    new_share,
     rewrap,
     seal,
+    seal_for_pass,
     unseal,
+    unseal_with_pass,
     unwrap,
     wrap,
 )
@@ -51,12 +57,16 @@ __all__ = [
     "NewestGeneration",
     "OpenKey",
     "SealBroken",
+    "Share",
     "UnknownGeneration",
     "generation_of",
     "new_data_key",
+    "new_share",
     "rewrap",
     "seal",
+    "seal_for_pass",
     "unseal",
+    "unseal_with_pass",
     "unwrap",
     "wrap",
 ]

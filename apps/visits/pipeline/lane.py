@@ -95,6 +95,8 @@ class _Candidate:
     """What is known of a track in the zone. Nothing of it outlives the track."""
 
     since: float
+    exchanges: int = 0
+    stretch: int = 0
     first_good: float | None = None
     good: int = 0
     tries: int = 0
@@ -143,7 +145,7 @@ class Lane:
             self._trigger = _Trigger()
             self._counters.triggers += 1
         for track in inside:
-            self._candidates.setdefault(track.id, _Candidate(since=at))
+            self._candidates[track.id] = self._candidate(track, at)
         if len(inside) > self._max_faces:
             self._crowded_at = at
             self._abort("too_many_faces")
@@ -153,6 +155,21 @@ class Lane:
             for track in inside:
                 self._consider(view, track, self._candidates[track.id], at)
         self.leave(lost)
+
+    def _candidate(self, track: Track, at: float) -> _Candidate:
+        """What is known of this track, as far as it is sure to be of the same person still.
+
+        Crops of two people must never lie in one question; and who may have taken the place of
+        somebody who was asked about is asked about too, or a visitor would not be greeted.
+        """
+        known = self._candidates.get(track.id)
+        if known is None or known.exchanges != track.exchanges:
+            since = at if known is None else known.since
+            return _Candidate(since, track.exchanges, track.stretch)
+        if known.stretch != track.stretch:
+            known.forget_crops()
+            known.stretch = track.stretch
+        return known
 
     def leave(self, lost: Sequence[Track]) -> None:
         """Forgets tracks that ended, and closes the trigger behind the last."""

@@ -1,7 +1,7 @@
 """Frames of one camera: a file played in real time, an RTSP address, or a USB device.
 
 A thread reads and decodes and keeps the newest frame only; a slow consumer loses frames, never
-time. A source that fails is opened again with growing waits, for ever. Nothing is written, and no
+time. A source that fails is opened again every few seconds, for ever. Nothing is written, and no
 log line holds the address, which may carry a password.
 """
 
@@ -32,10 +32,11 @@ State = Literal["opening", "live", "waiting", "ended", "stopped"]
 OPEN_TIMEOUT = 5.0
 READ_TIMEOUT = 5.0
 """Seconds without a byte after which a camera counts as gone."""
-RECENT = 300.0
-"""Seconds after its last frame during which a camera is taken to be restarting."""
-LONGEST_WAIT_RECENT = 5.0
-"""Seconds between tries while it is: a camera that restarts is seen again within 10 s."""
+LONGEST_WAIT = 3.0
+"""Seconds between two tries. However long a camera was away, it is back within 10 s: a try that
+just began to hang takes OPEN_TIMEOUT, then this wait, then up to 1.5 s to a key frame."""
+SAY_AGAIN = 300.0
+"""Seconds after which a log line about a camera that is still away is repeated."""
 
 RTSP_OPTIONS = {
     "rtsp_transport": "tcp",
@@ -221,7 +222,8 @@ class Stream:
         self._newest: Frame | None = None
         self._state: State = "opening"
         self._last_frame_at: float | None = None
-        self._last_frame_tick = clock.monotonic()
+        self._said: tuple[str, float] | None = None
+        """Why there was no picture when the log last said so, and when that was."""
         self._frames = self._dropped = self._reconnects = 0
         self._thread = Thread(target=self._read, name=f"stream-{name}", daemon=True)
         self._thread.start()
@@ -298,15 +300,17 @@ class Stream:
             if why is None:
                 continue
             self._reconnects += 1
-            recent = self._clock.monotonic() - self._last_frame_tick < RECENT
-            longest = LONGEST_WAIT_RECENT if recent else BackOff.LONGEST
-            wait = back_off.next(longest=longest)
-            log.warning(
-                "camera %s gives no picture (%s), next try in %.1f s", self._name, why, wait
-            )
+            self._complain(why)
             self._enter("waiting")
-            self._clock.wait(self._stop, wait)
+            self._clock.wait(self._stop, back_off.next(longest=LONGEST_WAIT))
         self._enter("ended")
+
+    def _complain(self, why: str) -> None:
+        """A log line when the reason is new, then seldom: a camera may be away for a weekend."""
+        now = self._clock.monotonic()
+        if self._said is None or why != self._said[0] or now - self._said[1] >= SAY_AGAIN:
+            self._said = why, now
+            log.warning("camera %s gives no picture (%s), trying again", self._name, why)
 
     def _play(self) -> str | None:
         """Plays the source once. Returns why it failed, or None when a file came to its end."""
@@ -330,7 +334,9 @@ class Stream:
 
     def _publish(self, picture: Picture) -> None:
         at = self._clock.now()
-        self._last_frame_tick = self._clock.monotonic()
+        if self._said is not None:
+            self._said = None
+            log.info("camera %s gives pictures again", self._name)
         with self._changed:
             if self._newest is not None:
                 self._dropped += 1

@@ -34,6 +34,9 @@ MAX_STEP = 2.0
 MAX_GROWTH = 1.8
 """Ratio of sizes between two sights of the same face."""
 IMPOSSIBLE = 1e6
+DOUBT = 1.0
+"""How much dearer, in widths, every other way to tell two faces apart must be: half a width each.
+Of people who meet and turn back, place alone cannot tell who is who; measured on such clips."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +45,10 @@ class Track:
 
     face: as last seen. hits: frames in which it was seen. misses: looks in vain since then.
     first_at, last_at, missing_since: Unix seconds of the first and the latest sight, and of the
-    first look in vain since.
+    first look in vain since. exchanges: times that it was so close to another that place alone
+    cannot tell whether they were exchanged. stretch: changes with each of those, and whenever it
+    was hidden; within one, all sights are of one person. To count people that makes no difference;
+    to recognise one, nothing may be carried from one stretch to the next.
     """
 
     id: int
@@ -52,6 +58,8 @@ class Track:
     hits: int = 1
     misses: int = 0
     missing_since: float | None = None
+    exchanges: int = 0
+    stretch: int = 0
     speed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     """Pixels a second."""
 
@@ -95,10 +103,12 @@ class Tracker:
     def update(self, faces: Sequence[Face], at: float) -> Tracks:
         """Tells which tracks `faces`, seen at Unix second `at`, belong to; begins new ones."""
         lost = self._drop(lambda track: _is_over(track, at))
-        pairs = self._assign(faces, at)
+        pairs, doubtful = self._assign(faces, at)
         found = {track.id for track, _ in pairs}
         taken = {id(face) for _, face in pairs}
         for track in self._live:
+            track.exchanges += track.id in doubtful
+            track.stretch += track.id in doubtful
             if track.id not in found:
                 _miss(track, at)
         for track, face in pairs:
@@ -121,16 +131,21 @@ class Tracker:
         self._live = [track for track in self._live if not over(track)]
         return lost
 
-    def _assign(self, faces: Sequence[Face], at: float) -> list[tuple[Track, Face]]:
+    def _assign(
+        self, faces: Sequence[Face], at: float
+    ) -> tuple[list[tuple[Track, Face]], set[int]]:
+        """Pairs, and the ids of tracks that may have been exchanged in them."""
         if not self._live or not faces:
-            return []
+            return [], set()
         cost = np.array([[_cost(track, face, at) for face in faces] for track in self._live])
         rows, columns = linear_sum_assignment(cost)
-        return [
-            (self._live[row], faces[column])
+        pairs = {
+            int(row): int(column)
             for row, column in zip(rows, columns, strict=True)
             if cost[row, column] < IMPOSSIBLE
-        ]
+        }
+        doubtful = {self._live[row].id for row in _exchangeable(cost, pairs)}
+        return [(self._live[row], faces[column]) for row, column in pairs.items()], doubtful
 
 
 def _cost(track: Track, face: Face, at: float) -> float:
@@ -143,6 +158,21 @@ def _cost(track: Track, face: Face, at: float) -> float:
     if growth > MAX_GROWTH or step > reach:
         return IMPOSSIBLE
     return step + (growth - 1.0) / (MAX_GROWTH - 1.0)
+
+
+def _exchangeable(cost: NDArray[np.float64], pairs: dict[int, int]) -> set[int]:
+    """Rows of `cost` (tracks by faces) whose face another track might as well have been given."""
+    found = set()
+    for row, column in pairs.items():
+        for other in range(len(cost)):
+            if other == row:
+                continue
+            theirs = pairs.get(other)
+            here = cost[row, column] + (0.0 if theirs is None else cost[other, theirs])
+            instead = cost[other, column] + (0.0 if theirs is None else cost[row, theirs])
+            if instead - here < DOUBT:
+                found |= {row, other}
+    return found
 
 
 def _move(track: Track, face: Face, at: float) -> None:
@@ -162,6 +192,7 @@ def _miss(track: Track, at: float) -> None:
     track.misses += 1
     if track.missing_since is None:
         track.missing_since = at
+        track.stretch += 1
 
 
 def _is_over(track: Track, at: float) -> bool:

@@ -1,7 +1,7 @@
 """Runs cameras: take a frame, skip it when nothing moves, detect, track, count or ask.
 
 One camera's failure never stops another; it is logged by kind and place, never with a value, and
-begun again. What a camera may do is its mode, and there are two: `count` and `lane`.
+begun again. What a camera may do is its mode, and there are three: `count`, `pass` and `lane`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from .clock import BackOff, Clock, SystemClock
 from .count import Counting, Footfall
 from .lane import Ask, Counters, Lane
 from .motion import MotionGate
+from .presenting import Desk, Presenting
 from .stream import Frame, Frames, State, open_stream
 from .track import Tracker
 from .zone import Line, Point, Zone
 
 log = logging.getLogger(__name__)
 
-Mode = Literal["count", "lane"]
+Mode = Literal["count", "pass", "lane"]
 
-FRAMES_PER_SECOND: dict[Mode, float] = {"count": 5.0, "lane": 10.0}
+FRAMES_PER_SECOND: dict[Mode, float] = {"count": 5.0, "pass": 5.0, "lane": 10.0}
 """While nobody is there."""
 FOLLOW_PER_SECOND = 10.0
 """While somebody is: at 5 a walk moves a face by nearly two of its widths between frames, and
@@ -60,7 +61,9 @@ class CameraSpec:
 
     def __post_init__(self) -> None:
         if self.mode not in FRAMES_PER_SECOND:
-            raise ValueError("a camera counts or watches a lane; there is no other mode")
+            raise ValueError(
+                "a camera counts, reads passes or watches a lane; there is no other mode"
+            )
         if self.mode == "lane" and not self.zone:
             raise ValueError("a lane needs a zone: draw it before the camera starts")
         if self.mode == "lane" and self.max_faces < 1:
@@ -113,18 +116,23 @@ class Watcher:
         detector: Detector,
         *,
         ask: Ask | None = None,
+        desk: Desk | None = None,
         on_footfall: OnFootfall | None = None,
         on_counters: OnReport | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """ask: needed by a lane. on_footfall, on_counters: called from this camera's thread; what
-        they raise is logged, and what they were told is told again. Raises ValueError."""
+        """ask: needed by a lane; desk: by a camera that reads passes. on_footfall, on_counters:
+        called from this camera's thread; what they raise is logged, and what they were told is
+        told again. Raises ValueError."""
         if camera.mode == "lane" and ask is None:
             raise ValueError("a lane needs a recognizer to ask")
+        if camera.mode == "pass" and desk is None:
+            raise ValueError("a camera that reads passes needs a recognizer to ask")
         self.camera = camera
         self._stream = stream
         self._detector = detector
         self._ask = ask
+        self._desk = desk
         self._on_footfall = on_footfall
         self._on_counters = on_counters
         self._clock = clock or SystemClock()
@@ -162,13 +170,18 @@ class Watcher:
         self._tracker = Tracker()
         # A new tracker numbers from the start: an old place must not be taken for a new face's.
         self._counting.forget()
-        self._mode = self._counting if self.camera.mode == "count" else self._new_lane()
+        self._mode = self._new_mode()
         self._last_at = 0.0
         self._last_look = 0.0
         self._shape: tuple[int, ...] = ()
         self._next_report = 0.0
 
-    def _new_lane(self) -> Lane:
+    def _new_mode(self) -> Counting | Presenting | Lane:
+        if self.camera.mode == "count":
+            return self._counting
+        if self.camera.mode == "pass":
+            assert self._desk is not None
+            return Presenting(self._zone, self._detector, self._desk, self._counters)
         assert self._ask is not None
         return Lane(
             self._zone,
@@ -189,6 +202,8 @@ class Watcher:
 
     def _rate(self) -> float:
         idle = FRAMES_PER_SECOND[self.camera.mode]
+        if isinstance(self._mode, Presenting):
+            return FOLLOW_PER_SECOND if self._mode.open else idle
         return FOLLOW_PER_SECOND if self._tracker.live else idle
 
     def _look(self, frame: Frame) -> None:
@@ -205,6 +220,10 @@ class Watcher:
         self._gate.used()
         self._last_look = frame.at
         self._looks += 1
+        if isinstance(self._mode, Presenting):
+            # It looks for faces itself, and only while a pass has opened its window.
+            self._mode.look(view, frame.at)
+            return
         tracks = self._tracker.update(self._detector.detect(view.image), frame.at)
         self._mode.step(view, tracks.live, tracks.lost, frame.at)
 

@@ -104,6 +104,32 @@ class Zone:
         self._masked_for = (height, width)
 
 
+def crosses_itself(corners: Sequence[Point]) -> bool:
+    """Whether any two edges of a polygon meet elsewhere than at a shared corner.
+
+    Such a one has holes where nobody meant one.
+    """
+    count = len(corners)
+    edges = [(corners[i], corners[(i + 1) % count]) for i in range(count)]
+    return any(
+        _meet(*edges[i], *edges[j])
+        for i in range(count)
+        for j in range(i + 1, count)
+        if j - i not in (1, count - 1)
+    )
+
+
+def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Whether the way from `a` to `b` and the way from `c` to `d` have a point in common."""
+    return (
+        _cross(a, b, c) * _cross(a, b, d) <= 0
+        and _cross(c, d, a) * _cross(c, d, b) <= 0
+        # Ways on one line meet only when they overlap.
+        and max(min(a[0], b[0]), min(c[0], d[0])) <= min(max(a[0], b[0]), max(c[0], d[0]))
+        and max(min(a[1], b[1]), min(c[1], d[1])) <= min(max(a[1], b[1]), max(c[1], d[1]))
+    )
+
+
 Side = Literal[-1, 0, 1]
 
 

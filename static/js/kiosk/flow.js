@@ -14,8 +14,8 @@ const { home, here, notice, digest } = root.dataset;
 const purposeKeys = [...root.querySelectorAll("[data-purpose]")].map((node) => node.dataset.purpose);
 const first = `purpose-${purposeKeys[0]}`;
 const order = ["notice", ...purposeKeys.map((key) => `purpose-${key}`), "age", "name", "signature", "camera"];
-/* Recognition on arrival is what the rest stands on: without it there is nothing to remember. */
-const FOUNDATION = "lane";
+/* Recognition on arrival is what the rest stands on: without any there is nothing to remember. */
+const foundation = [...root.querySelectorAll("[data-recognition]")].map((node) => node.dataset.purpose);
 
 const nameForm = document.getElementById("name-form");
 const camera = new Camera(document.getElementById("video"));
@@ -61,7 +61,7 @@ function forget() {
   state = blank();
   nameForm.reset();
   pad.clear();
-  for (const node of root.querySelectorAll("[data-qr], [data-code], [data-until], [data-answer-of]")) {
+  for (const node of root.querySelectorAll("[data-qr], [data-pass], [data-code], [data-until], [data-answer-of]")) {
     node.replaceChildren();
   }
 }
@@ -84,7 +84,12 @@ function answer(button) {
     pad.clear(); /* what was signed were other answers */
     state.photos = [];
   }
-  return key === FOUNDATION && !yes ? decline([key]) : next();
+  return key === foundation.at(-1) && !recognised() ? decline(foundation) : next();
+}
+
+/** Whether any kind of recognition was agreed to. */
+function recognised() {
+  return foundation.some((key) => state.purposes[key] === true);
 }
 
 /** The kind screen, and one more in the count of refusals. Nothing about who refused. */
@@ -234,6 +239,11 @@ function sendingFailed(error) {
     return;
   }
   state.photos = [];
+  if (error.step === "alike") {
+    forget();
+    go("alike", sentence(error));
+    return;
+  }
   const step = error.step === "purposes" ? first : error.step;
   if (step === "signature") pad.clear();
   if (step === "camera") {
@@ -268,20 +278,25 @@ function sentence(error) {
 
 function finish(receipt) {
   state.photos = [];
-  /* Parsed as inert HTML: the drawing comes without a namespace, which an XML parser would miss. */
-  const drawn = new DOMParser().parseFromString(receipt.qr_svg, "text/html").querySelector("svg");
-  const slot = root.querySelector("[data-qr]");
-  if (drawn) {
-    drawn.setAttribute("role", "img");
-    drawn.setAttribute("aria-label", say("qr"));
-    slot.replaceChildren(document.importNode(drawn, true));
-  }
+  draw(root.querySelector("[data-qr]"), receipt.qr_svg, say("qr"));
+  draw(root.querySelector("[data-pass]"), receipt.pass_svg, say("pass"));
+  for (const node of root.querySelectorAll("[data-with-pass]")) node.hidden = !receipt.pass_svg;
+  root.querySelector("[data-without-pass]").hidden = Boolean(receipt.pass_svg);
   root.querySelector("[data-until]").textContent = receipt.until;
   root.querySelector("[data-code]").textContent = receipt.code;
   const address = new URL(receipt.url, location.href);
   root.querySelector("[data-address]").textContent = address.host + address.pathname;
   fillAnswers();
   show("done");
+}
+
+function draw(slot, svg, label) {
+  /* Parsed as inert HTML: the drawing comes without a namespace, which an XML parser would miss. */
+  const drawn = new DOMParser().parseFromString(svg, "text/html").querySelector("svg");
+  if (!drawn) return slot.replaceChildren();
+  drawn.setAttribute("role", "img");
+  drawn.setAttribute("aria-label", label);
+  slot.replaceChildren(document.importNode(drawn, true));
 }
 
 /* ---- the wiring ---- */

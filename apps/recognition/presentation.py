@@ -1,0 +1,143 @@
+"""A pass that was shown to a camera: one window, one comparison, with one template.
+
+Design. `present` checks that the pass opens a live template of the camera's own store and gives a
+nonce; the share waits here, in memory, for `LIFETIME` seconds at most. `take` hands it out once: a
+nonce that was used, is too old, or was given to another camera opens nothing, whatever comes with
+it. The opened template itself is never kept: it is opened anew, from the database of that moment,
+when the crops are there, and is gone when they are compared. Nothing of this enters the gallery.
+"""
+
+import secrets
+import threading
+import time
+from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from django.db import connection
+from numpy.typing import NDArray
+
+from apps.recognition.engine.packs import Pack
+from apps.recognition.passes import WINDOW_SECONDS
+from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, open_row
+from apps.visitors.vault import FileKeyring, SealBroken, Share, UnknownGeneration
+
+LIFETIME = WINDOW_SECONDS + 3.0
+"""Seconds: the camera's window, and the time that its best frames take to arrive."""
+MOST = 256
+"""Windows open at once; a store has a few doors, so more means that somebody tries things."""
+
+SHOWN = f"""
+SELECT {COLUMNS}, ({LIVE}) AS live, t.store_id = d.store_id AS here
+{TEMPLATES}
+  JOIN stores_camera d ON d.id = %(camera)s AND d.mode = 'pass' AND d.active
+ WHERE t.id = %(template)s AND t.purpose = 'pass'
+   AND t.pack = %(pack)s AND t.pack_version = %(version)s
+"""
+
+
+class PassInvalid(Exception):
+    """This pass opens nothing here and now. `code` says why, and nothing about whose it is.
+
+    pass_unknown: no such template, any more or ever. pass_ended: withdrawn, expired or paused.
+    pass_elsewhere: of another store. pass_broken: its share does not open it.
+    pass_replayed: the nonce was used, is too old, or is another camera's.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a nonce stands for."""
+
+    camera: UUID
+    template: UUID
+    share: Share
+    until: float
+
+
+class Windows:
+    """All open windows of this recognizer. Any thread may open, take and forget."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._open: dict[str, Window] = {}
+
+    def __len__(self) -> int:
+        with self._lock:
+            self._purge()
+            return len(self._open)
+
+    def open(self, *, camera: UUID, template: UUID, share: Share) -> str:
+        """Return a nonce; a camera has one window, so an earlier one of it is closed."""
+        nonce = secrets.token_urlsafe(16)
+        with self._lock:
+            self._purge()
+            self._drop(lambda window: window.camera == camera)
+            while len(self._open) >= MOST:
+                del self._open[next(iter(self._open))]
+            until = self._clock() + LIFETIME
+            self._open[nonce] = Window(camera, template, share, until)
+        return nonce
+
+    def take(self, nonce: str, *, camera: UUID) -> Window:
+        """Close a window and return what it was. Raises PassInvalid."""
+        with self._lock:
+            self._purge()
+            window = self._open.pop(nonce, None)
+        if window is None or window.camera != camera:
+            raise PassInvalid("pass_replayed")
+        return window
+
+    def forget(self, template: UUID) -> None:
+        """Close the windows of a template that ended."""
+        with self._lock:
+            self._drop(lambda window: window.template == template)
+
+    def clear(self) -> None:
+        """Close all."""
+        with self._lock:
+            self._open.clear()
+
+    def _purge(self) -> None:
+        now = self._clock()
+        self._drop(lambda window: window.until <= now)
+
+    def _drop(self, over: Callable[[Window], bool]) -> None:
+        self._open = {nonce: one for nonce, one in self._open.items() if not over(one)}
+
+
+def open_shown(
+    *, camera: UUID, template: UUID, share: Share, pack: Pack, keyring: FileKeyring
+) -> tuple[UUID, NDArray[np.float32]]:
+    """Open the template of a pass for a camera: its store, and float32 (D,).
+
+    Raises PassInvalid.
+    """
+    row = _row({"camera": camera, "template": template, "pack": pack.name, "version": pack.version})
+    if row is None:
+        raise PassInvalid("pass_unknown")
+    if not row.here:
+        raise PassInvalid("pass_elsewhere")
+    if not row.live:
+        raise PassInvalid("pass_ended")
+    try:
+        return row.store_id, open_row(row, pack=pack, keyring=keyring, share=share)
+    except (SealBroken, UnknownGeneration):
+        raise PassInvalid("pass_broken") from None
+
+
+def _row(which: dict[str, Any]) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(SHOWN, which)
+        found = cursor.fetchone()
+        if found is None:
+            return None
+        return namedtuple("Row", [column.name for column in cursor.description])(*found)

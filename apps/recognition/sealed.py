@@ -1,0 +1,96 @@
+"""Reads sealed templates and opens them. What is not sealed for just this row stays closed."""
+
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.recognition.engine.packs import Pack
+from apps.visitors.vault import (
+    Binding,
+    FileKeyring,
+    Share,
+    unseal,
+    unseal_with_pass,
+    unwrap,
+)
+
+LIVE = """
+       t.delete_after > clock_timestamp() AND c.withdrawn_at IS NULL
+   AND c.expires_at > clock_timestamp() AND v.restricted_at IS NULL
+   AND t.purpose = ANY (c.purposes)
+"""
+
+TEMPLATES = """
+  FROM visitors_facetemplate t
+  JOIN visitors_visitor v ON v.id = t.visitor_id
+  JOIN visitors_datakey k ON k.visitor_id = v.id
+  JOIN consent_consent c ON c.id = t.consent_id
+  JOIN stores_store s ON s.id = t.store_id
+"""
+
+COLUMNS = """
+       t.id AS template, t.visitor_id, t.store_id, t.consent_id, t.purpose, t.pack, t.pack_version,
+       t.sealed, extract(epoch FROM t.not_after)::float8 AS not_after,
+       extract(epoch FROM t.delete_after)::float8 AS delete_after, k.wrapped, s.organization_id
+"""
+
+
+def open_row(
+    row: Any, *, pack: Pack, keyring: FileKeyring, share: Share | None = None
+) -> NDArray[np.float32]:
+    """Open a row of COLUMNS: float32 (D,) of length 1. Raises SealBroken, UnknownGeneration.
+
+    A `pass` template opens with its share only, any other without one only.
+    """
+    binding = binding_of(
+        organization=row.organization_id,
+        store=row.store_id,
+        visitor=row.visitor_id,
+        template=row.template,
+        consent=row.consent_id,
+        purpose=row.purpose,
+        not_after=int(row.not_after),
+        pack=pack,
+    )
+    data_key = unwrap(
+        bytes(row.wrapped),
+        visitor=row.visitor_id,
+        organization=row.organization_id,
+        keyring=keyring,
+    )
+    if share is None:
+        return unseal(bytes(row.sealed), data_key, binding)
+    return unseal_with_pass(bytes(row.sealed), data_key, share, binding)
+
+
+@lru_cache(maxsize=256)
+def _scope(store: UUID) -> str:
+    return f"store:{store}"
+
+
+def binding_of(
+    *,
+    organization: UUID,
+    store: UUID,
+    visitor: UUID,
+    template: UUID,
+    consent: UUID,
+    purpose: str,
+    not_after: int,
+    pack: Pack,
+) -> Binding:
+    """Return what a template of this house is bound to; the scope is the store."""
+    return Binding(
+        organization=organization,
+        scope=_scope(store),
+        visitor=visitor,
+        template=template,
+        pack=pack.name,
+        pack_version=pack.version,
+        purpose=purpose,
+        consent=consent,
+        not_after=not_after,
+    )

@@ -1,0 +1,102 @@
+"""How a camera fares, in words: what the portal shows of its last report and its last picture."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.stores.models import Camera
+
+SILENT = timedelta(seconds=20)
+"""Without a report: four of the watcher's, who sends one every five seconds."""
+STALE = timedelta(seconds=15)
+"""Without a picture: twice what a report and a hanging connection take to be noticed."""
+
+Tone = Literal["ok", "soon", "bad", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`word` is short; `advice` says what to do and is empty when there is nothing to do."""
+
+    word: str
+    tone: Tone
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One camera as the portal's pages show it."""
+
+    camera: Camera
+    health: Health
+    reasons: list[str]
+    aborts: list[tuple[str, int]]
+    picture_age: int | None
+    """Seconds since the last picture; None when there never was one."""
+
+
+def look_at(camera: Camera) -> Seen:
+    """What to show of a camera; `assessments` and `store` should be fetched with it."""
+    now = timezone.now()
+    reasons = camera.blockers()
+    aborts = sorted(camera.aborts.items(), key=lambda item: -item[1])
+    return Seen(
+        camera=camera,
+        health=_health(camera, reasons, now),
+        reasons=reasons,
+        aborts=[(abort_words(reason), number) for reason, number in aborts],
+        picture_age=_seconds(now, camera.last_frame_at),
+    )
+
+
+def _health(camera: Camera, reasons: list[str], now: datetime) -> Health:
+    if not camera.active:
+        return Health(_("switched off"), "")
+    if reasons:
+        return Health(_("may not run"), "soon")
+    if camera.state == "misconfigured":
+        return Health(
+            _("not set up right"),
+            "bad",
+            _("Its source, zone or line cannot be used; the watcher's log says which."),
+        )
+    if camera.reported_at is None:
+        return Health(_("not started"), "soon", _("No watcher has reported on it yet."))
+    if now - camera.reported_at > SILENT:
+        return Health(
+            _("watcher silent"), "bad", _("The watcher does not report. Start it on this machine.")
+        )
+    if camera.state == "ended":
+        return Health(_("clip ended"), "", _("A file plays once unless “loop” is ticked."))
+    if camera.last_frame_at is None or now - camera.last_frame_at > STALE:
+        return Health(
+            _("no picture"),
+            "bad",
+            _("Check its power, its network and its source. It is tried every few seconds."),
+        )
+    if camera.state == "waiting":
+        return Health(_("reconnecting"), "soon", _("It was just lost; it is tried again."))
+    return Health(_("running"), "ok")
+
+
+def abort_words(reason: str) -> str:
+    """Why nobody was asked about, for people; a reason that has no words yet is shown as it is."""
+    return {
+        "too_many_faces": _("more faces than allowed"),
+        "too_small": _("too far away"),
+        "too_dark": _("too dark"),
+        "too_bright": _("too bright"),
+        "blurred": _("blurred"),
+        "turned": _("looked away"),
+        "cut_off": _("not whole in the zone"),
+        "left_early": _("left early"),
+        "recognizer_down": _("recognizer did not answer"),
+        "crops_refused": _("crops refused"),
+    }.get(reason, reason.replace("_", " "))
+
+
+def _seconds(now: datetime, then: datetime | None) -> int | None:
+    return None if then is None else max(0, round((now - then).total_seconds()))

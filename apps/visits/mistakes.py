@@ -1,0 +1,132 @@
+"""“Not this person”: a greeting that was for someone else, marked by one tap and taken back by one.
+
+Design. The visit leaves every board and every count of the person it named. What is learnt for the
+threshold is a `FalseGreeting`, which names nobody; no picture, vector or template is touched, so
+nothing is trained. The wrong visit itself stays for the rest of the shift, and only then is erased:
+it holds the stay, so that staff are not told the same wrong thing again (services.STILL_HERE), and
+it makes undoing possible. It prolongs no template.
+"""
+
+from datetime import timedelta
+
+from django.db import connection, transaction
+
+from apps.audit import services as audit
+from apps.stores.models import User
+from apps.visits.models import FalseGreeting, Visit
+from apps.visits.services import SHIFT, STAY_ALIVE, announce, one_at_a_time
+
+# For how long whoever tapped may take it back.
+UNDO = timedelta(minutes=2)
+# Finer than this a score says nothing about a threshold.
+DIGITS = 3
+
+MARK = f"""
+UPDATE visits_visit
+   SET wrong_at = clock_timestamp(), wrong_by_id = %(user)s, false_greeting_id = %(false_greeting)s,
+       delete_after = least(delete_after, clock_timestamp() + interval '{SHIFT}')
+ WHERE id = %(visit)s AND wrong_at IS NULL
+RETURNING id
+"""  # noqa: S608
+
+# Back to what held before the wrong visits since the last right one. A minute at least: the
+# database takes no deadline in the past, and the sweep comes after it.
+PROLONG_NOTHING = """
+UPDATE visitors_facetemplate t
+   SET delete_after = least(t.delete_after,
+                            greatest(before.due, clock_timestamp() + interval '1 minute'))
+  FROM consent_consent c,
+       (SELECT w.template_id, min(w.template_due) AS due FROM visits_visit w
+         WHERE w.template_id = %(template)s AND w.wrong_at IS NOT NULL
+           AND NOT EXISTS (SELECT 1 FROM visits_visit p
+                            WHERE p.template_id = w.template_id AND p.wrong_at IS NULL
+                              AND p.arrived_at > w.arrived_at)
+         GROUP BY w.template_id) AS before
+ WHERE t.id = before.template_id AND c.id = t.consent_id
+   AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
+   AND t.delete_after > clock_timestamp()
+"""
+
+UNMARK = f"""
+UPDATE visits_visit p
+   SET wrong_at = NULL, wrong_by_id = NULL, false_greeting_id = NULL,
+       sequence = nextval('visits_sequence'),
+       delete_after = CASE WHEN 'history' = ANY (c.purposes)
+           THEN least(c.expires_at, p.arrived_at + make_interval(days => %(visit_days)s))
+           ELSE least(c.expires_at, p.arrived_at + interval '{SHIFT}') END
+  FROM consent_consent c
+ WHERE p.id = %(visit)s AND c.id = p.consent_id AND p.wrong_by_id = %(user)s
+   AND p.wrong_at > clock_timestamp() - make_interval(secs => %(undo)s)
+RETURNING p.sequence
+"""  # noqa: S608
+
+
+@transaction.atomic
+def mark_wrong(*, visit: Visit, user: User) -> Visit:
+    """Say that the person who was seen is not the one this visit names. The first tap counts."""
+    with connection.cursor() as cursor:
+        one_at_a_time(cursor, visit.store_id)
+        false_greeting = FalseGreeting.objects.create(
+            store_id=visit.store_id,
+            camera_id=visit.camera_id,
+            day=visit.arrived_at.date(),
+            score=round(visit.score, DIGITS),
+            threshold=visit.threshold,
+        )
+        cursor.execute(
+            MARK, {"visit": visit.pk, "user": user.pk, "false_greeting": false_greeting.pk}
+        )
+        marked = cursor.fetchone()
+        if marked:
+            cursor.execute(PROLONG_NOTHING, {"template": visit.template_id})
+        else:
+            false_greeting.delete()
+    visit.refresh_from_db()
+    if marked:
+        _record("visit.wrong", visit, user)
+        transaction.on_commit(lambda: announce(visit.store_id, 0))
+    return visit
+
+
+@transaction.atomic
+def take_back(*, visit: Visit, user: User) -> bool:
+    """Undo one's own `mark_wrong` within `UNDO`; the visit is on every board again, as it was."""
+    with connection.cursor() as cursor:
+        one_at_a_time(cursor, visit.store_id)
+        visit.refresh_from_db()
+        false_greeting = visit.false_greeting
+        cursor.execute(
+            UNMARK,
+            {
+                "visit": visit.pk,
+                "user": user.pk,
+                "undo": UNDO.total_seconds(),
+                "visit_days": visit.store.pack.visit_days,
+            },
+        )
+        row = cursor.fetchone()
+        if row is None:
+            return False
+        if false_greeting:
+            false_greeting.delete()
+        cursor.execute(
+            STAY_ALIVE,
+            {
+                "template": visit.template_id,
+                "inactivity_days": visit.store.pack.inactivity_days,
+            },
+        )
+    visit.refresh_from_db()
+    _record("visit.wrong_undone", visit, user)
+    transaction.on_commit(lambda: announce(visit.store_id, row[0]))
+    return True
+
+
+def _record(action: str, visit: Visit, user: User) -> None:
+    audit.record(
+        actor=f"user:{user.pk}",
+        action=action,
+        subject=visit.visitor.subject,
+        whereabouts=True,
+        visit=str(visit.pk),
+    )

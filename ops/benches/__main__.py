@@ -1,0 +1,43 @@
+"""`ops/bench NAME`: runs one bench in this process and prints its JSON line last."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import sys
+
+import django
+
+BENCHES = {
+    "match": "search, load, add and evict in a gallery of many, against a bare faiss index",
+    "pipeline": "frames through decode, detect, track, align, embed and match, against peers",
+    "fleet": "many cameras at once on this machine, from the frame to the board",
+}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="ops/bench", description=__doc__)
+    chosen = parser.add_subparsers(dest="bench", required=True, metavar="|".join(BENCHES))
+    # Only the one that was asked for is imported: they bring a lot along.
+    modules = {}
+    for name, text in BENCHES.items():
+        sub = chosen.add_parser(name, help=text, description=text)
+        if name in arguments[:1]:
+            os.environ.setdefault("DJANGO_SETTINGS_MODULE", "apps.config.settings")
+            django.setup()
+            logging.getLogger("apps").setLevel(logging.WARNING)
+            modules[name] = importlib.import_module(f"ops.benches.{name}")
+            modules[name].arguments(sub)
+    given = parser.parse_args(arguments)
+    outcome = modules[given.bench].measure(given)
+    for sentence in outcome.missed:
+        print(f"missed: {sentence}", file=sys.stderr, flush=True)
+    print(json.dumps({**outcome.values, "missed": len(outcome.missed)}), flush=True)
+    return 1 if outcome.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,114 @@
+"""She took a pass: shown with her own face it greets her, with anybody else's it does nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect
+
+from apps.recognition.passes import Pass, read
+from apps.stores.models import Camera
+from apps.visitors.models import FaceTemplate
+from apps.visits.models import Visit
+from tests import faces, qr
+from tests.conftest import Process
+from tests.journeys.accessible import faults
+from tests.journeys.conftest import PERSON, Town, draw, log_in, watched
+from tests.journeys.test_visit import expect_soon
+
+SOMEBODY_ELSE = 3
+
+
+def pass_reader(town: Town, source: str = "nothing.mp4") -> Camera:
+    return Camera.objects.create(
+        store=town.house.store,
+        name="Pass reader",
+        mode=Camera.Mode.PASS,
+        source=source,
+        loop=True,
+        signage_confirmed_at=timezone.now(),
+    )
+
+
+def photographed(page: Page) -> Pass:
+    """What a phone reads from the pass on the screen."""
+    shot = page.get_by_test_id("pass-qr").screenshot()
+    grey = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_GRAYSCALE)
+    shown = read(qr.text_in(np.asarray(grey, dtype=np.uint8)))
+    assert shown is not None
+    return shown
+
+
+def agree_to_a_pass(page: Page) -> None:
+    page.get_by_test_id("language-en").click()
+    page.wait_for_load_state()
+    page.get_by_test_id("notice-go").click()
+    page.get_by_test_id("lane-no").click()
+    page.get_by_test_id("pass-yes").click()
+    page.get_by_test_id("history-yes").click()
+    page.get_by_test_id("contact-no").click()
+    page.get_by_test_id("age-yes").click()
+    page.get_by_test_id("name").fill("Ms Rivera")
+    page.get_by_test_id("name-go").click()
+    draw(page)
+    page.get_by_test_id("signature-go").click()
+
+
+def test_a_guest_takes_a_pass_and_is_greeted_by_it_and_nobody_else_is(
+    town: Town, tablet: Page, open_browser: Callable[..., Browser], tmp_path: Path
+) -> None:
+    reader = pass_reader(town)
+    floor = watched(open_browser().new_context(), town)
+    log_in(floor, town, "linda", f"/floor/{town.house.store.slug}/")
+    expect(floor.get_by_test_id("floor-empty")).to_be_visible()
+
+    agree_to_a_pass(tablet)
+    expect(tablet.get_by_test_id("pass-qr").locator("svg")).to_be_visible(timeout=30_000)
+    expect(tablet.get_by_test_id("receipt-code")).to_be_visible()
+    assert not faults(tablet)
+    shown = photographed(tablet)
+    assert FaceTemplate.objects.get().purpose == "pass"
+    tablet.get_by_test_id("finished").click()
+    expect(tablet.get_by_test_id("language-en")).to_be_visible()
+
+    copied, own = tmp_path / "copied.mp4", tmp_path / "own.mp4"
+    for path, person in ((copied, SOMEBODY_ELSE), (own, PERSON)):
+        walk = faces.walk_by([person], seconds_present=3.0, seconds_absent=2.5)
+        faces.write_mp4(path, faces.showing(walk, shown.text(), seconds=(2.9, 5.0)))
+    Camera.objects.filter(pk=town.house.camera.pk).update(active=False)
+    Camera.objects.filter(pk=reader.pk).update(source=str(copied))
+
+    watcher = Process("watcher")
+    tried = Camera.objects.filter(pk=reader.pk, aborts__has_key="another_face")
+    expect_soon(floor, tried.exists)
+    expect(floor.get_by_test_id("visit-card")).to_have_count(0)
+    assert not Visit.objects.exists()
+
+    Camera.objects.filter(pk=reader.pk).update(source=str(own))
+    expect(floor.get_by_test_id("visit-name")).to_have_text("Ms Rivera", timeout=30_000)
+    expect(floor.get_by_test_id("visit-number")).to_contain_text("First visit")
+    reader.refresh_from_db()
+    assert reader.embeddings_outside_trigger == 0
+    assert Visit.objects.get().camera == reader
+    watcher.stop()
+    assert not [line for line in watcher.lines if shown.text() in line]
+
+
+def test_saying_no_to_both_kinds_leads_to_the_same_benefits(town: Town, tablet: Page) -> None:
+    pass_reader(town)
+    tablet.get_by_test_id("language-en").click()
+    tablet.wait_for_load_state()
+    tablet.get_by_test_id("notice-go").click()
+    tablet.get_by_test_id("lane-no").click()
+    expect(tablet.get_by_test_id("pass-no")).to_be_visible()
+    assert not faults(tablet)
+    with tablet.expect_response("**/kiosk/refuse/") as counted:
+        tablet.get_by_test_id("pass-no").click()
+    assert counted.value.status == 204
+    expect(tablet.get_by_test_id("alternative")).to_have_text("Show your card.")
+    tablet.get_by_test_id("change-answer").click()
+    tablet.get_by_test_id("lane-yes").click()
+    tablet.get_by_test_id("pass-no").click()
+    expect(tablet.get_by_test_id("history-yes")).to_be_visible()
