@@ -30,6 +30,9 @@ DEVELOPMENT = "requirements-dev.lock"  # holds everything of RUNTIME too
 ROOM_TO_INSTALL = 2 * GIB
 ROOM_TO_RUN = GIB // 2
 
+# One process waits for its servers and its browser half of the time. Three gain nothing on 2 cores.
+TESTERS = 2
+
 
 def up_arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -61,9 +64,19 @@ def bench(arguments: list[str]) -> NoReturn:
 
 
 def test(arguments: list[str]) -> NoReturn:
+    """All tests in two processes beside servers of their own, or what pytest's arguments name."""
     install(DEVELOPMENT)
-    own = ["-o", f"cache_dir={VENV / 'pytest'}", "--output", str(VENV / "test-results")]
-    go_on("ops.within", ["--debian", "python", "-m", "pytest", *own, *arguments])
+    whole = not arguments
+    go_on(
+        "ops.within",
+        [
+            "--debian",
+            *(["--workers", str(TESTERS)] if whole else []),
+            *("python", "-m", "pytest"),
+            *("-o", f"cache_dir={VENV / 'pytest'}", "--output", str(VENV / "test-results")),
+            *(["--numprocesses", str(TESTERS), "--dist", "loadfile"] if whole else arguments),
+        ],
+    )
 
 
 def go_on(module: str, arguments: list[str]) -> NoReturn:

@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ops.bootstrap import VENV
 from ops.console import Refusal, sentences, step
 from ops.local import claimed, local
 from ops.supervision import clear_leftovers
+from ops.worker import handed_on
 
 RUNS = VENV / "runs"
 CHROMIUM = Path("/usr/bin/chromium")
@@ -33,14 +36,25 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--debian"]:
         arguments = arguments[1:]
         require_debian()
+    houses = 1
+    if arguments[:1] == ["--workers"]:
+        houses, arguments = int(arguments[1]), arguments[2:]
     if not arguments:
         raise Refusal("Say what to run: ops/run python manage.py check")
     _sweep_killed_runs()
     RUNS.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        environments = [stack.enter_context(_throw_away()) for _ in range(houses)]
+        return _run(arguments, {**environments[0], **handed_on(environments)})
+
+
+@contextmanager
+def _throw_away() -> Iterator[dict[str, str]]:
+    """The environment of servers that end, and leave nothing, with the block."""
     root = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=RUNS))
     try:
         with claimed(root) as folder, local(folder, throw_away=True) as running:
-            return _run(arguments, running.environment)
+            yield running.environment
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

@@ -1,0 +1,27 @@
+"""Gives each of several testing processes servers, keys and sockets of its own.
+
+`ops/test` starts one set a process and hands their environments on; this module is loaded as a
+plugin before Django's settings are, and takes the one that belongs to the process it is in.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+
+HOUSES = "CONSENTRY_TEST_HOUSES"
+
+
+def handed_on(environments: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The variable by which a testing process finds its own environment."""
+    return {HOUSES: json.dumps(environments)}
+
+
+def take_own() -> None:
+    """Make this process's environment that of its own servers; nothing in a process alone."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if number and HOUSES in os.environ:
+        houses = json.loads(os.environ[HOUSES])
+        os.environ.update(houses[int(number) % len(houses)])
+
+
+take_own()
