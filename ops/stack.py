@@ -148,13 +148,14 @@ def _python(*arguments: str, running: Local, log: Path) -> str:
 
 def await_all(running: Local, port: int) -> None:
     """Return once web and recognizer answer and nothing has failed to start."""
-    deadline = time.monotonic() + 60
+    # What does not run is noticed at once; a machine that is busy elsewhere is waited for.
+    deadline = time.monotonic() + 180
     while not (_web_answers(port) and _recognizer_answers(running)):
         running.supervisor.require_well()
         if time.monotonic() > deadline:
             logs = [running.supervisor.log(name) for name in ("web", "recognizer")]
             raise Refusal(
-                "Consentry did not answer within 60 s.\n"
+                "Consentry did not answer within three minutes.\n"
                 + "\n".join(f"The end of {log}:\n{last_lines(log)}" for log in logs)
             )
         time.sleep(0.1)
