@@ -92,6 +92,7 @@ def abort_words(reason: str) -> str:
         "blurred": _("blurred"),
         "turned": _("looked away"),
         "cut_off": _("not whole in the zone"),
+        "covered": _("face covered"),
         "left_early": _("left early"),
         "recognizer_down": _("recognizer did not answer"),
         "crops_refused": _("crops refused"),
