@@ -65,12 +65,13 @@ def _health(camera: Camera, reasons: list[str], now: datetime) -> Health:
         )
     if camera.reported_at is None:
         return Health(_("not started"), "soon", _("No watcher has reported on it yet."))
+    # Nothing comes after its end, no report either.
+    if camera.state == "ended":
+        return Health(_("clip ended"), "", _("A file plays once unless “loop” is ticked."))
     if now - camera.reported_at > SILENT:
         return Health(
             _("watcher silent"), "bad", _("The watcher does not report. Start it on this machine.")
         )
-    if camera.state == "ended":
-        return Health(_("clip ended"), "", _("A file plays once unless “loop” is ticked."))
     if camera.last_frame_at is None or now - camera.last_frame_at > STALE:
         return Health(
             _("no picture"),
