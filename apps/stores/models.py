@@ -161,6 +161,7 @@ class Camera(models.Model):
     aborts = models.JSONField(default=dict, editable=False)
     outside_zone = models.PositiveBigIntegerField(default=0, editable=False)
     embeddings_outside_trigger = models.PositiveBigIntegerField(default=0, editable=False)
+    counted_at = models.DateTimeField(null=True, blank=True, editable=False)
     state = models.CharField(max_length=20, blank=True, editable=False)
     last_frame_at = models.DateTimeField(null=True, blank=True, editable=False)
     reported_at = models.DateTimeField(null=True, blank=True, editable=False)
