@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from apps.audit import services as audit
+from apps.stores import lanes
 from apps.stores.access import actor
 from apps.stores.admin import StoreScopedAdmin
 from apps.stores.limits import allowed
@@ -36,7 +37,7 @@ SPARE_ROWS = 4
 class AssessmentInline(admin.StackedInline):
     model = Assessment
     extra = 0
-    fields = ("necessity", "max_faces", "signed_by", "signed_at", "expires_at")
+    fields = ("necessity", "max_faces", "way_past", "signed_by", "signed_at", "expires_at")
     readonly_fields = fields
     can_delete = False
 
@@ -157,10 +158,11 @@ class CameraAdmin(StoreScopedAdmin):
     def may_run(self, camera: Camera) -> str:
         if camera.pk is None or camera._state.adding:
             return "—"
-        reasons = camera.blockers()
-        if not reasons:
-            return _("yes")
-        return format_html_join("", "<div>{}</div>", ((reason,) for reason in reasons))
+        needs = lanes.needs(camera)
+        if not needs:
+            return _("yes; a camera that only counts needs nothing more")
+        rows = ((need.name, _("in place") if need.met else need.missing) for need in needs)
+        return format_html_join("", "<div>{}: {}</div>", rows)
 
     @admin.display(description=gettext_lazy("state"))
     def health(self, camera: Camera) -> str:
