@@ -1,32 +1,16 @@
 """A file stands in for a camera: it plays once, and is over."""
 
 from datetime import timedelta
-from pathlib import Path
 from threading import Event, Thread
 from threading import enumerate as enumerate_threads
 
-import pytest
 from django.utils import timezone
 
 from apps.recognition.engine.types import Detector
 from apps.stores.models import Camera
 from apps.visits.cameras import Cameras
 from apps.visits.health import look_at
-from tests.conftest import House, build_house
 from tests.waiting import until
-
-
-@pytest.fixture
-def entrance(transactional_db: None, arrival: Path) -> Camera:
-    """A counting camera whose clip shows one person who comes in."""
-    house: House = build_house()
-    house.camera.delete()
-    return Camera.objects.create(
-        store=house.store,
-        name="Entrance",
-        source=str(arrival),
-        line=[[0.5, 1.0], [0.5, 0.0]],
-    )
 
 
 class Rounds(Event):
