@@ -162,6 +162,7 @@ def build_house() -> House:
         camera=camera,
         necessity="Greeting those who asked for it.",
         max_faces=1,
+        way_past="The side door.",
         signed_by=dpo,
         signed_at=now,
         expires_at=now + timedelta(days=365),

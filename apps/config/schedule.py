@@ -9,7 +9,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 55},
     },
     "checkpoint": {
-        "task": "apps.audit.tasks.checkpoint",
+        "task": "apps.visits.tasks.checkpoint",
         "schedule": 3600.0,
         "options": {"expires": 3000},
     },

@@ -13,6 +13,7 @@ from apps.consent.services import current_text
 from apps.retention.holdings import HOLDINGS, periods
 from apps.stores.limits import allowed
 from apps.stores.models import Organization, Store
+from apps.visits.health import abort_counts
 
 
 class Login(LoginView):
@@ -65,7 +66,8 @@ def public(request: HttpRequest, slug: str) -> HttpResponse:
             "mode_text": camera.get_mode_display(),
             "active": camera.active,
             "triggers": camera.triggers,
-            "aborts": sum(camera.aborts.values()),
+            "aborts": abort_counts(camera),
+            "aborted": sum(camera.aborts.values()),
             "outside_zone": camera.outside_zone,
             "embeddings_outside_trigger": camera.embeddings_outside_trigger,
         }

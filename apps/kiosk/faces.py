@@ -66,6 +66,7 @@ def sentence(code: str) -> str:
         "blurred": _("Hold still for a moment."),
         "turned": _("Look straight at the tablet."),
         "cut_off": _("Move so that your whole face is in the oval."),
+        "covered": _("Please uncover your face: eyes, nose and mouth."),
         "not_an_image": _("The tablet sent something that is no picture. Please try again."),
         "too_large": _("The picture is too large. Please try again."),
         "truncated": _("The picture arrived incomplete. Please try again."),

@@ -91,7 +91,7 @@ class AssessmentAdmin(StoreScopedAdmin):
     store_path = "camera__store"
     writable = True
     list_display = ("camera", "max_faces", "signed_by", "signed_at", "expires_at")
-    fields = ("camera", "necessity", "max_faces", "expires_at")
+    fields = ("camera", "necessity", "max_faces", "way_past", "expires_at")
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
@@ -13,7 +13,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apps.stores import jurisdictions
+from apps.stores import jurisdictions, lanes
 
 
 class User(AbstractUser):
@@ -161,6 +161,7 @@ class Camera(models.Model):
     aborts = models.JSONField(default=dict, editable=False)
     outside_zone = models.PositiveBigIntegerField(default=0, editable=False)
     embeddings_outside_trigger = models.PositiveBigIntegerField(default=0, editable=False)
+    counted_at = models.DateTimeField(null=True, blank=True, editable=False)
     state = models.CharField(max_length=20, blank=True, editable=False)
     last_frame_at = models.DateTimeField(null=True, blank=True, editable=False)
     reported_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -196,24 +197,11 @@ class Camera(models.Model):
 
     def blockers(self) -> list[str]:
         """Why this camera may not run in its mode, one sentence each; empty when it may."""
-        if self.mode == self.Mode.COUNT:
-            return []
-        reasons = []
-        if self.mode not in self.store.pack.modes:
-            reasons.append(_("The jurisdiction of this store does not permit this mode."))
-        if self.mode == self.Mode.LANE and self.assessment() is None:
-            reasons.append(_("It needs an impact assessment that is signed and not expired."))
-        if self.signage_confirmed_at is None:
-            reasons.append(
-                _("Confirm that the sign at the lane hangs where people read it first.")
-                if self.mode == self.Mode.LANE
-                else _("Confirm that the sign at the camera hangs where people read it first.")
-            )
-        if not self.store.non_face_check_in:
-            reasons.append(_("The store offers no check-in without a face."))
-        if self.mode == self.Mode.LANE and (not _points(self.zone) or len(self.zone) < 3):
-            reasons.append(_("Draw the lane: a zone of at least three corners."))
-        return [str(reason) for reason in reasons]
+        return [need.missing for need in lanes.needs(self) if not need.met]
+
+    @property
+    def zone_is_drawn(self) -> bool:
+        return _points(self.zone) and len(self.zone) >= 3
 
 
 def _points(value: object) -> bool:
@@ -234,6 +222,15 @@ class Assessment(models.Model):
     max_faces = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(4)]
     )
+    way_past = models.CharField(
+        _("other way in"),
+        max_length=240,
+        blank=True,
+        help_text=_(
+            "Where people walk who do not want to be seen. Needed when the lane reaches from side "
+            "to side of the picture."
+        ),
+    )
     signed_by = models.ForeignKey(User, models.PROTECT, related_name="+")
     signed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -242,8 +239,20 @@ class Assessment(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=models.Q(expires_at__gt=models.F("signed_at")), name="assessment_ends"
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(max_faces__range=(1, 4)), name="assessment_allows_few_faces"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.camera} {self.signed_at:%Y-%m-%d}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Raises ValidationError when it was signed by anyone but an officer of this store."""
+        officers = self.signed_by.roles.filter(kind=Role.Kind.DPO, store=self.camera.store_id)
+        if not officers.exists():
+            raise ValidationError(
+                _("An assessment is signed by the store's data protection officer.")
+            )
+        super().save(*args, **kwargs)

@@ -4,6 +4,7 @@ A picture is shown to an officer who asks for it, with faces covered; it is stor
 look is in the ledger.
 """
 
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,19 +17,24 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from apps.audit import services as audit
+from apps.stores import lanes
 from apps.stores.access import actor
 from apps.stores.admin import StoreScopedAdmin
 from apps.stores.limits import allowed
 from apps.stores.models import Assessment, Camera
 from apps.visits import stills
+from apps.visits.footfall import day_at
 from apps.visits.health import look_at
 from apps.visits.zones import MOST_CORNERS, draw_zone
 
+FIRST_DAY = date(2020, 1, 1)
+"""Nothing was counted before."""
 # Rows for corners that a page without JavaScript offers beside those that are drawn already.
 SPARE_ROWS = 4
 
@@ -36,7 +42,7 @@ SPARE_ROWS = 4
 class AssessmentInline(admin.StackedInline):
     model = Assessment
     extra = 0
-    fields = ("necessity", "max_faces", "signed_by", "signed_at", "expires_at")
+    fields = ("necessity", "max_faces", "way_past", "signed_by", "signed_at", "expires_at")
     readonly_fields = fields
     can_delete = False
 
@@ -90,6 +96,7 @@ class CameraAdmin(StoreScopedAdmin):
         view = self.admin_site.admin_view
         return [
             path("<uuid:pk>/zone/", view(self.zone_view), name="camera_zone"),
+            path("<uuid:pk>/footfall/", view(self.footfall_view), name="camera_footfall"),
             path("<uuid:pk>/still/", view(self.still_view), name="camera_still"),
             *super().get_urls(),
         ]
@@ -137,6 +144,31 @@ class CameraAdmin(StoreScopedAdmin):
         }
         return TemplateResponse(request, "admin/zone.html", context, status=400 if errors else 200)
 
+    def footfall_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """How many came in and went out on a day, by quarter of an hour."""
+        camera = get_object_or_404(self.get_queryset(request).select_related("store"), pk=pk)
+        today = timezone.localdate()
+        asked, error = today, ""
+        if written := request.GET.get("day", ""):
+            try:
+                asked = min(max(date.fromisoformat(written), FIRST_DAY), today)
+            except ValueError:
+                asked, error = today, _("That is no day. Here is today.")
+        day = day_at(camera, asked)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("People in and out"),
+            "camera": camera,
+            "day": day,
+            "today": today,
+            "before": asked - timedelta(days=1),
+            "after": asked + timedelta(days=1) if asked < today else None,
+            "error": error,
+        }
+        page = "admin/footfall.html"
+        return TemplateResponse(request, page, context, status=400 if error else 200)
+
     def still_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """One picture of now with every face covered; a sentence when there is none."""
         if request.method != "POST":
@@ -157,10 +189,11 @@ class CameraAdmin(StoreScopedAdmin):
     def may_run(self, camera: Camera) -> str:
         if camera.pk is None or camera._state.adding:
             return "—"
-        reasons = camera.blockers()
-        if not reasons:
-            return _("yes")
-        return format_html_join("", "<div>{}</div>", ((reason,) for reason in reasons))
+        needs = lanes.needs(camera)
+        if not needs:
+            return _("yes; a camera that only counts needs nothing more")
+        rows = ((need.name, _("in place") if need.met else need.missing) for need in needs)
+        return format_html_join("", "<div>{}: {}</div>", rows)
 
     @admin.display(description=gettext_lazy("state"))
     def health(self, camera: Camera) -> str:

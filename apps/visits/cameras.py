@@ -87,7 +87,9 @@ class Cameras:
 
     def _follow(self, wanted: dict[UUID, CameraSpec]) -> None:
         for camera, running in list(self._running.items()):
-            if wanted.get(camera) != running.spec or not running.thread.is_alive():
+            # One whose thread is over has played its clip to the end, and plays it again only
+            # when it is changed.
+            if wanted.get(camera) != running.spec:
                 running.stop.set()
                 running.thread.join(timeout=5)
                 del self._running[camera]

@@ -42,12 +42,11 @@ def look_at(camera: Camera) -> Seen:
     """What to show of a camera; `assessments` and `store` should be fetched with it."""
     now = timezone.now()
     reasons = camera.blockers()
-    aborts = sorted(camera.aborts.items(), key=lambda item: -item[1])
     return Seen(
         camera=camera,
         health=_health(camera, reasons, now),
         reasons=reasons,
-        aborts=[(abort_words(reason), number) for reason, number in aborts],
+        aborts=abort_counts(camera),
         picture_age=_seconds(now, camera.last_frame_at),
     )
 
@@ -65,12 +64,13 @@ def _health(camera: Camera, reasons: list[str], now: datetime) -> Health:
         )
     if camera.reported_at is None:
         return Health(_("not started"), "soon", _("No watcher has reported on it yet."))
+    # Nothing comes after its end, no report either.
+    if camera.state == "ended":
+        return Health(_("clip ended"), "", _("A file plays once unless “loop” is ticked."))
     if now - camera.reported_at > SILENT:
         return Health(
             _("watcher silent"), "bad", _("The watcher does not report. Start it on this machine.")
         )
-    if camera.state == "ended":
-        return Health(_("clip ended"), "", _("A file plays once unless “loop” is ticked."))
     if camera.last_frame_at is None or now - camera.last_frame_at > STALE:
         return Health(
             _("no picture"),
@@ -82,8 +82,14 @@ def _health(camera: Camera, reasons: list[str], now: datetime) -> Health:
     return Health(_("running"), "ok")
 
 
+def abort_counts(camera: Camera) -> list[tuple[str, int]]:
+    """Why nobody was asked about and how often, in words, the commonest first."""
+    ordered = sorted(camera.aborts.items(), key=lambda item: (-item[1], item[0]))
+    return [(abort_words(reason), number) for reason, number in ordered]
+
+
 def abort_words(reason: str) -> str:
-    """Why nobody was asked about, for people; a reason that has no words yet is shown as it is."""
+    """Why nobody was greeted, for people; a reason that has no words yet is shown as it is."""
     return {
         "too_many_faces": _("more faces than allowed"),
         "too_small": _("too far away"),
@@ -92,9 +98,20 @@ def abort_words(reason: str) -> str:
         "blurred": _("blurred"),
         "turned": _("looked away"),
         "cut_off": _("not whole in the zone"),
+        "covered": _("face covered"),
         "left_early": _("left early"),
+        "no_face": _("no face in sight"),
+        "two_passes": _("two passes at once"),
+        "another_face": _("not the pass's own face"),
+        "pass_unknown": _("pass not known here"),
+        "pass_elsewhere": _("pass of another store"),
+        "pass_ended": _("pass no longer valid"),
+        "pass_broken": _("pass damaged"),
+        "pass_replayed": _("answered before"),
+        "unsure": _("too much like somebody else"),
+        "refused": _("not permitted at that moment"),
         "recognizer_down": _("recognizer did not answer"),
-        "crops_refused": _("crops refused"),
+        "crops_refused": _("pictures not accepted"),
     }.get(reason, reason.replace("_", " "))
 
 

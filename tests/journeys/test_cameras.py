@@ -1,7 +1,7 @@
 """The officer looks through a camera, draws its lane by hand and by keyboard, and sees it fare."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from apps.audit.models import Entry
 from apps.stores.models import Camera
+from apps.visits.models import Footfall
 from tests import faces
 from tests.journeys.accessible import faults
 from tests.journeys.conftest import Town, log_in, watched
@@ -257,7 +258,49 @@ def test_the_pages_fit_every_screen_in_light_and_dark(
     problems += faults(page)
     assert fits(page)
     page.screenshot(path=tmp_path / f"zone-{size}-{scheme}.png", full_page=True)
+    entrance = busy(Camera.objects.get(name="Entrance"))
+    for name, path in (
+        ("footfall", f"/admin/stores/camera/{entrance.pk}/footfall/?day=2025-03-04"),
+        ("needs", f"/admin/stores/camera/{town.house.camera.pk}/change/"),
+        ("public", f"/public/{town.house.store.slug}/"),
+    ):
+        page.goto(f"{town.origin}{path}")
+        problems += faults(page)
+        assert fits(page), name
+        page.screenshot(path=tmp_path / f"{name}-{size}-{scheme}.png", full_page=True)
     assert not problems
+
+
+def busy(entrance: Camera) -> Camera:
+    """A day at an entrance: most come at noon and after work."""
+    begin = datetime(2025, 3, 4, 9, tzinfo=UTC)
+    coming = (1, 2, 2, 4, 5, 3, 6, 8, 11, 14, 12, 9, 7, 5, 4, 6, 5, 4, 3, 5, 6, 9, 12, 15, 9, 4, 2)
+    for number, entered in enumerate(coming):
+        Footfall.objects.create(
+            camera=entrance,
+            quarter=begin + timedelta(minutes=15 * number),
+            entered=entered,
+            left=coming[number - 3],
+        )
+    return entrance
+
+
+def test_an_officer_sees_when_an_entrance_is_busy(
+    town: Town, open_browser: Callable[..., Browser]
+) -> None:
+    busy(Camera.objects.create(store=town.house.store, name="Entrance", source="x"))
+    page = watched(open_browser().new_context(**TALL), town)
+    log_in(page, town, "diana", "/admin/stores/camera/")
+    page.get_by_test_id("camera-footfall").click()
+    expect(page.get_by_test_id("footfall-empty")).to_be_visible()
+    page.get_by_label("Day", exact=True).fill("2025-03-04")
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_test_id("footfall-sum")).to_contain_text("173 in")
+    expect(page.get_by_test_id("footfall-chart")).to_be_visible()
+    page.get_by_text("As a table").click()
+    expect(page.get_by_test_id("footfall-table").get_by_text("14:45")).to_be_visible()
+    page.get_by_test_id("footfall-before").click()
+    expect(page.get_by_test_id("footfall-empty")).to_be_visible()
 
 
 def fits(page: Page) -> bool:

@@ -29,12 +29,20 @@ def recognizer(running: Recognizer, transactional_db: None) -> Recognizer:
 
 @pytest.fixture(scope="session")
 def photos() -> Photos:
-    """Three JPEGs of one of the six people, in one of the modes of `tests.faces.frames`."""
+    """Three JPEGs of one of the six people, in one of the modes of `tests.faces.frames`,
+    or masked."""
     taken: dict[tuple[int, str], list[bytes]] = {}
 
     def take(person: int = 2, mode: str = "steady") -> list[bytes]:
         if (person, mode) not in taken:
-            shots = faces.frames(person, mode, seconds=0.3, fps=10)  # type: ignore[arg-type]
+            shots = faces.frames(
+                person,
+                "steady" if mode == "masked" else mode,  # type: ignore[arg-type]
+                seconds=0.3,
+                fps=10,
+            )
+            if mode == "masked":
+                shots = (faces.covered(shot, "mask") for shot in shots)
             taken[person, mode] = [faces.jpeg(shot) for shot in shots]
         return taken[person, mode]
 

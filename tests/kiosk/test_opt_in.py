@@ -230,6 +230,7 @@ def tiny() -> bytes:
         ("dark", "too_dark"),
         ("far", "too_small"),
         ("blurred", "blurred"),
+        ("masked", "covered"),
     ],
 )
 def test_a_picture_that_will_not_do_says_what_to_change(

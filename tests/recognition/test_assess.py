@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from apps.recognition.engine.packs import Pack
 from apps.recognition.engine.quality import assess
 from apps.recognition.engine.types import Image, Quality
-from tests.faces import PEOPLE, Mode, frames
+from tests.faces import PEOPLE, Cover, Mode, covered, frames
 
 FACING = [0, 1, 2, 3, 5]  # person 4 looks away
 
@@ -37,6 +39,14 @@ def test_a_spoilt_face_is_told_why(starter: Pack, index: int, mode: Mode, reason
         found = quality(starter, frame)
         assert not found.ok
         assert found.reason == reason
+
+
+@pytest.mark.parametrize("index", [2, 3, 5])
+@pytest.mark.parametrize("cover", get_args(Cover))
+def test_a_covered_face_is_told_so(starter: Pack, index: int, cover: Cover) -> None:
+    for frame in frames(index, seconds=1, fps=3):
+        found = quality(starter, covered(frame, cover))
+        assert (found.ok, found.reason) == (False, "covered")
 
 
 def test_who_looks_away_is_told_so(starter: Pack) -> None:

@@ -12,6 +12,8 @@ from apps.recognition.engine.align import align
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.engine.starter import build_starter
 from apps.recognition.engine.types import Detector
+from apps.stores.models import Camera
+from tests.conftest import build_house
 from tests.faces import frames, walk_by, write_mp4
 from tests.visits.cameras import Door, mean
 
@@ -50,3 +52,16 @@ def arrival(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "arrival.mp4"
     write_mp4(path, walk_by([2], seconds_absent=0.5, seconds_present=2.0))
     return path
+
+
+@pytest.fixture
+def entrance(transactional_db: None, arrival: Path) -> Camera:
+    """A counting camera whose clip shows one person who comes in."""
+    house = build_house()
+    house.camera.delete()
+    return Camera.objects.create(
+        store=house.store,
+        name="Entrance",
+        source=str(arrival),
+        line=[[0.5, 1.0], [0.5, 0.0]],
+    )

@@ -13,7 +13,7 @@ import pytest
 from apps.recognition.engine.types import Crops, Detector, Image
 from apps.visits.pipeline.lane import Ask, Counters
 from apps.visits.pipeline.watcher import CameraSpec, Report, Watcher
-from tests.faces import frames, walk_by
+from tests.faces import covered, frames, walk_by
 from tests.visits.cameras import CAMERA, START, STORE, WHOLE, Answer, Door, recording
 
 Doors = Callable[..., Door]
@@ -151,6 +151,13 @@ def test_a_bad_picture_is_not_asked_about_and_the_reason_is_counted(
     assert counters.asked == 0
     assert counters.triggers >= 1
     assert set(counters.aborts) == {reason}
+
+
+def test_a_covered_face_in_the_lane_is_not_asked_about(detector: Detector, door: Doors) -> None:
+    known = door(2)
+    masked = (covered(image, "mask") for image in frames(2, seconds=2))
+    counters = _watch(detector, masked, known.ask)
+    assert counters == Counters(triggers=1, aborts={"covered": 1})
 
 
 def test_a_recognizer_that_is_down_is_counted_and_asked_again(

@@ -14,12 +14,16 @@ import numpy as np
 import pytest
 
 from apps.recognition.engine.types import Detector, Face, Image
+from apps.stores.models import Camera
+from apps.visits import models
 from apps.visits.pipeline.count import Counting, Footfall
 from apps.visits.pipeline.track import Tracker
 from apps.visits.pipeline.watcher import CameraSpec, Watcher
 from apps.visits.pipeline.zone import Line, Zone
+from tests.conftest import Process
 from tests.faces import frames, walk_by
 from tests.visits.cameras import CAMERA, START, STORE, FastClock, recording
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 DOOR = ((0.5, 1.0), (0.5, 0.0))
@@ -194,4 +198,29 @@ assert counted == [1], counted
 """
     )
     for name in (*EMBEDDING, "django", "apps.recognition.engine.packs"):
+        assert name not in loaded, name
+
+
+def test_the_watcher_of_a_store_that_only_counts_loads_nothing_that_could_embed(
+    entrance: Camera,
+) -> None:
+    """The real process, until it has counted: Python itself writes down whatever it imports."""
+    Camera.objects.update(loop=True)
+    process = Process("watcher", PYTHONPROFILEIMPORTTIME="1")
+    counted = models.Footfall.objects.filter(camera=entrance, entered__gte=1)
+    try:
+        until(counted.exists, seconds=60)
+    finally:
+        process.stop()
+    loaded = {line.rsplit("|", 1)[1].strip() for line in process.lines if "import time:" in line}
+    assert {"apps.visits.pipeline.count", "apps.recognition.engine.yunet"} <= loaded
+    for name in (
+        "insightface",
+        "faiss",
+        "apps.recognition.engine.arcface",
+        "apps.recognition.engine.packs",
+        "apps.recognition.gallery",
+        "apps.recognition.keeper",
+        "apps.visits.asking",
+    ):
         assert name not in loaded, name

@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 CROP_SIZE = 112
 """Side of an aligned crop in pixels: what ArcFace-style networks take."""
 
-Reason = Literal["too_small", "too_dark", "too_bright", "blurred", "turned", "cut_off"]
+Reason = Literal["too_small", "too_dark", "too_bright", "blurred", "turned", "cut_off", "covered"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
