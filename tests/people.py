@@ -57,6 +57,7 @@ def enrolled_for_good(
                     sealed.sealed[Purpose.LANE],
                     sealed.pack,
                     sealed.pack_version,
+                    rotation=sealed.rotation,
                 )
             ],
             actor=f"device:{house.kiosk.pk}",

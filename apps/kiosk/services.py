@@ -194,6 +194,7 @@ def _seal(
             pack=sealed.pack,
             pack_version=sealed.pack_version,
             purpose=purpose,
+            rotation=sealed.rotation,
         )
         for purpose, each in sealed.sealed.items()
     ]

@@ -59,6 +59,7 @@ class SealRequest:
 class Sealed:
     """Sealed templates by purpose, and the visitor's wrapped data key: nothing we can open.
 
+    rotation: number of the organization's rotation that turned them, to be kept with each.
     key_share: for the template of purpose "pass", to be put into the pass and forgotten.
     same: the visitor of this store whose enrolment this one replaces (recognition.alike). It is for
     the transaction that enrols and for nobody else: no answer to a tablet depends on it.
@@ -69,6 +70,7 @@ class Sealed:
     sealed: Mapping[str, bytes]
     pack: str
     pack_version: str
+    rotation: int
     same: UUID | None = None
     key_share: Pass | None = field(default=None, repr=False)
 
@@ -142,6 +144,7 @@ class Recognizer:
             sealed=sealed,
             pack=reply["pack"],
             pack_version=reply["pack_version"],
+            rotation=reply["rotation"],
             same=UUID(reply["same"]) if reply["same"] else None,
             key_share=Pass(request.templates["pass"], body[start:]) if body[start:] else None,
         )

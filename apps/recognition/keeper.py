@@ -26,7 +26,9 @@ from psycopg.rows import namedtuple_row
 from apps.recognition.engine.packs import Pack
 from apps.recognition.gallery import Enrolled, Gallery
 from apps.recognition.presentation import Windows
+from apps.recognition.rotations import Rotations
 from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, open_row
+from apps.recognition.spaces import Space
 from apps.visitors.vault import FileKeyring, SealBroken, UnknownGeneration
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,9 @@ GALLERY = f"""
 SELECT {COLUMNS} {TEMPLATES}
  WHERE {LIVE} AND t.purpose = 'lane' AND t.pack = %(pack)s AND t.pack_version = %(version)s
 """
+
+Shelves = dict[tuple[uuid.UUID, Space], tuple[list[Enrolled], list[NDArray[np.float32]]]]
+Opened = tuple[uuid.UUID, list[Enrolled], NDArray[np.float32], Space]
 
 
 class Keeper(threading.Thread):
@@ -61,6 +66,7 @@ class Keeper(threading.Thread):
         self.id = uuid.uuid4()
         self.gallery = gallery
         self.windows = windows
+        self.rotations = Rotations(keyring)
         self.loaded = threading.Event()
         self._database = database
         self._pack = pack
@@ -173,21 +179,25 @@ class Keeper(threading.Thread):
         work.execute("SELECT pg_notify(%s, %s)", [channel, repr(sent)])
 
     def _hear(self, work: psycopg.Connection[Any], payload: str) -> None:
-        verb, template, *rest = payload.split()
+        verb, first, *rest = payload.split()
         if verb == "evict":
-            self.gallery.evict(uuid.UUID(template))
-            self.windows.forget(uuid.UUID(template))
+            self.gallery.evict(uuid.UUID(first))
+            self.windows.forget(uuid.UUID(first))
             self._acknowledge(work, "e.id = %s", [int(rest[0])])
         elif verb == "enrol":
-            for opened in self._open(work, GALLERY + " AND t.id = %(template)s", template):
+            which = [uuid.UUID(template) for template in (first, *rest)]
+            for opened in self._open(work, GALLERY + " AND t.id = ANY(%(templates)s)", which):
                 self.gallery.extend(*opened)
+        elif verb == "retire":
+            self.rotations.retire(uuid.UUID(first), int(rest[0]))
 
     def _reconcile(self, work: psycopg.Connection[Any]) -> None:
         live: set[uuid.UUID] = set()
         # A window that was opened before the database was lost may be of a pass that ended since.
         self.windows.clear()
-        for store, entries, vectors in self._open(work, GALLERY):
-            self.gallery.extend(store, entries, vectors)
+        self.rotations.clear()
+        for store, entries, vectors, space in self._open(work, GALLERY):
+            self.gallery.extend(store, entries, vectors, space)
             live.update(entry.template for entry in entries)
         for template in self.gallery.templates() - live:
             self.gallery.evict(template)
@@ -207,36 +217,36 @@ class Keeper(threading.Thread):
         )
 
     def _open(
-        self, work: psycopg.Connection[Any], query: str, template: str | None = None
-    ) -> Iterator[tuple[uuid.UUID, list[Enrolled], NDArray[np.float32]]]:
-        """Unsealed templates by store, at most BATCH at a time: PostgreSQL reads the next ones
-        while these are opened, and memory holds few of them twice."""
-        which = {"pack": self._pack.name, "version": self._pack.version, "template": template}
-        stores: dict[uuid.UUID, tuple[list[Enrolled], list[NDArray[np.float32]]]] = {}
+        self, work: psycopg.Connection[Any], query: str, templates: list[uuid.UUID] | None = None
+    ) -> Iterator[Opened]:
+        """Unsealed templates by store and space, at most BATCH at a time: PostgreSQL reads the next
+        ones while these are opened, and memory holds few of them twice."""
+        which = {"pack": self._pack.name, "version": self._pack.version, "templates": templates}
+        shelves: Shelves = {}
         with work.cursor(binary=True) as cursor:
             for number, row in enumerate(cursor.stream(query, which, size=BATCH), 1):
-                vector = self._unsealed(row)
-                if vector is not None:
-                    entries, vectors = stores.setdefault(row.store_id, ([], []))
+                opened = self._unsealed(row)
+                if opened is not None:
+                    vector, space = opened
+                    entries, vectors = shelves.setdefault((row.store_id, space), ([], []))
                     entries.append(Enrolled(row.template, row.visitor_id, row.delete_after))
                     vectors.append(vector)
                 if number % BATCH == 0:
-                    yield from _stacked(stores)
-            yield from _stacked(stores)
+                    yield from _stacked(shelves)
+            yield from _stacked(shelves)
 
-    def _unsealed(self, row: Any) -> NDArray[np.float32] | None:
+    def _unsealed(self, row: Any) -> tuple[NDArray[np.float32], Space] | None:
         try:
-            return open_row(row, pack=self._pack, keyring=self._keyring)
+            space = self.rotations.of(row, self._pack.dim)
+            return open_row(row, pack=self._pack, keyring=self._keyring), space
         except (SealBroken, UnknownGeneration) as error:
             # Swapped, extended or foreign: it stays closed, and the log says which row.
             log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)
             return None
 
 
-def _stacked(
-    stores: dict[uuid.UUID, tuple[list[Enrolled], list[NDArray[np.float32]]]],
-) -> Iterator[tuple[uuid.UUID, list[Enrolled], NDArray[np.float32]]]:
+def _stacked(shelves: Shelves) -> Iterator[Opened]:
     """What was collected, and the collection emptied."""
-    for store, (entries, vectors) in stores.items():
-        yield store, entries, np.stack(vectors)
-    stores.clear()
+    for (store, space), (entries, vectors) in shelves.items():
+        yield store, entries, np.stack(vectors), space
+    shelves.clear()

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from apps.recognition.engine.packs import Pack
 from apps.recognition.passes import WINDOW_SECONDS
+from apps.recognition.renewal import Carrier
+from apps.recognition.rotations import Rotations
 from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, open_row
 from apps.visitors.vault import FileKeyring, SealBroken, Share, UnknownGeneration
 
@@ -31,11 +33,13 @@ MOST = 256
 """Windows open at once; a store has a few doors, so more means that somebody tries things."""
 
 SHOWN = f"""
-SELECT {COLUMNS}, ({LIVE}) AS live, t.store_id = d.store_id AS here
+SELECT {COLUMNS}, ({LIVE}) AS live, t.store_id = d.store_id AS here, n.number, n.wrapped AS newest
 {TEMPLATES}
+  LEFT JOIN visitors_rotation n ON n.organization_id = s.organization_id AND n.number > t.rotation
   JOIN stores_camera d ON d.id = %(camera)s AND d.mode = 'pass' AND d.active
  WHERE t.id = %(template)s AND t.purpose = 'pass'
    AND t.pack = %(pack)s AND t.pack_version = %(version)s
+ ORDER BY n.number DESC NULLS LAST LIMIT 1
 """
 
 
@@ -115,9 +119,15 @@ class Windows:
 
 
 def open_shown(
-    *, camera: UUID, template: UUID, share: Share, pack: Pack, keyring: FileKeyring
+    *,
+    camera: UUID,
+    template: UUID,
+    share: Share,
+    pack: Pack,
+    keyring: FileKeyring,
+    rotations: Rotations,
 ) -> tuple[UUID, NDArray[np.float32]]:
-    """Open the template of a pass for a camera: its store, and float32 (D,).
+    """Open the template of a pass for a camera: its store, and float32 (D,), plain.
 
     Raises PassInvalid.
     """
@@ -129,7 +139,13 @@ def open_shown(
     if not row.live:
         raise PassInvalid("pass_ended")
     try:
-        return row.store_id, open_row(row, pack=pack, keyring=keyring, share=share)
+        opened = open_row(row, pack=pack, keyring=keyring, share=share)
+        plain = rotations.of(row, pack.dim).leave(opened)
+        if row.number is not None:
+            # Renewed since: only now, with its share, can this template follow.
+            wrapped = bytes(row.newest)
+            Carrier(row.organization_id, row.number, wrapped, keyring, rotations).shown(row, share)
+        return row.store_id, plain
     except (SealBroken, UnknownGeneration):
         raise PassInvalid("pass_broken") from None
 

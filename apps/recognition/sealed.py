@@ -1,7 +1,7 @@
 """Reads sealed templates and opens them. What is not sealed for just this row stays closed."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -11,6 +11,7 @@ from apps.recognition.engine.packs import Pack
 from apps.visitors.vault import (
     Binding,
     FileKeyring,
+    OpenKey,
     Share,
     unseal,
     unseal_with_pass,
@@ -29,23 +30,52 @@ TEMPLATES = """
   JOIN visitors_datakey k ON k.visitor_id = v.id
   JOIN consent_consent c ON c.id = t.consent_id
   JOIN stores_store s ON s.id = t.store_id
+  LEFT JOIN visitors_rotation r ON r.organization_id = s.organization_id AND r.number = t.rotation
 """
 
 COLUMNS = """
        t.id AS template, t.visitor_id, t.store_id, t.consent_id, t.purpose, t.pack, t.pack_version,
        t.sealed, extract(epoch FROM t.not_after)::float8 AS not_after,
-       extract(epoch FROM t.delete_after)::float8 AS delete_after, k.wrapped, s.organization_id
+       extract(epoch FROM t.delete_after)::float8 AS delete_after, k.wrapped, s.organization_id,
+       t.rotation, r.wrapped AS turned
 """
 
 
-def open_row(
-    row: Any, *, pack: Pack, keyring: FileKeyring, share: Share | None = None
-) -> NDArray[np.float32]:
-    """Open a row of COLUMNS: float32 (D,) of length 1. Raises SealBroken, UnknownGeneration.
+class PackName(NamedTuple):
+    """What a template is bound to of its pack."""
 
-    A `pass` template opens with its share only, any other without one only.
+    name: str
+    version: str
+
+
+def open_row(
+    row: Any, *, pack: Pack | PackName, keyring: FileKeyring, share: Share | None = None
+) -> NDArray[np.float32]:
+    """Open a row of COLUMNS: float32 (D,) of length 1, in the row's space (`Rotations.of`).
+
+    Raises SealBroken, UnknownGeneration. A `pass` template opens with its share only, any other
+    without one only.
     """
-    binding = binding_of(
+    binding = binding_of_row(row, pack=pack, rotation=row.rotation)
+    data_key = key_of_row(row, keyring=keyring)
+    if share is None:
+        return unseal(bytes(row.sealed), data_key, binding)
+    return unseal_with_pass(bytes(row.sealed), data_key, share, binding)
+
+
+def key_of_row(row: Any, *, keyring: FileKeyring) -> OpenKey:
+    """The data key of the visitor of a row of COLUMNS. Raises SealBroken, UnknownGeneration."""
+    return unwrap(
+        bytes(row.wrapped),
+        visitor=row.visitor_id,
+        organization=row.organization_id,
+        keyring=keyring,
+    )
+
+
+def binding_of_row(row: Any, *, pack: Pack | PackName, rotation: int) -> Binding:
+    """What the template of a row of COLUMNS is, or is to be, bound to."""
+    return binding_of(
         organization=row.organization_id,
         store=row.store_id,
         visitor=row.visitor_id,
@@ -54,16 +84,8 @@ def open_row(
         purpose=row.purpose,
         not_after=int(row.not_after),
         pack=pack,
+        rotation=rotation,
     )
-    data_key = unwrap(
-        bytes(row.wrapped),
-        visitor=row.visitor_id,
-        organization=row.organization_id,
-        keyring=keyring,
-    )
-    if share is None:
-        return unseal(bytes(row.sealed), data_key, binding)
-    return unseal_with_pass(bytes(row.sealed), data_key, share, binding)
 
 
 @lru_cache(maxsize=256)
@@ -80,7 +102,8 @@ def binding_of(
     consent: UUID,
     purpose: str,
     not_after: int,
-    pack: Pack,
+    pack: Pack | PackName,
+    rotation: int = 0,
 ) -> Binding:
     """Return what a template of this house is bound to; the scope is the store."""
     return Binding(
@@ -93,4 +116,5 @@ def binding_of(
         purpose=purpose,
         consent=consent,
         not_after=not_after,
+        rotation=rotation,
     )

@@ -30,6 +30,7 @@ from apps.recognition.keeper import Keeper
 from apps.recognition.matching import SLACK, decide, mean_of
 from apps.recognition.presentation import PassInvalid, Windows, open_shown
 from apps.recognition.sealed import binding_of
+from apps.recognition.spaces import Space
 from apps.visitors.models import FaceTemplate
 from apps.visitors.vault import (
     FileKeyring,
@@ -139,7 +140,8 @@ class Desk:
             raise Refused("unknown_key") from None
         wrapped = wrapped or wrap(data_key, **who)
         share = new_share() if "pass" in templates else None
-        vector, sealed = mean_of(probes), {}
+        space, sealed = self._newest_space(organization), {}
+        vector = space.enter(mean_of(probes))
         for purpose, template in templates.items():
             binding = binding_of(
                 organization=organization,
@@ -150,6 +152,7 @@ class Desk:
                 purpose=purpose,
                 not_after=int(header["not_after"]),
                 pack=self.pack,
+                rotation=space.number,
             )
             sealed[purpose] = (
                 seal_for_pass(vector, data_key, share, binding)
@@ -161,6 +164,7 @@ class Desk:
             "generation": generation_of(wrapped),
             "pack": self.pack.name,
             "pack_version": self.pack.version,
+            "rotation": space.number,
             "same": str(alike.same) if alike.same else None,
             "sealed": {purpose: len(each) for purpose, each in sealed.items()},
         }
@@ -178,7 +182,12 @@ class Desk:
         except SealBroken:
             raise PassInvalid("pass_broken") from None
         open_shown(
-            camera=camera, template=template, share=share, pack=self.pack, keyring=self.keyring
+            camera=camera,
+            template=template,
+            share=share,
+            pack=self.pack,
+            keyring=self.keyring,
+            rotations=self.keeper.rotations,
         )
         return self.windows.open(camera=camera, template=template, share=share)
 
@@ -197,6 +206,7 @@ class Desk:
             share=window.share,
             pack=self.pack,
             keyring=self.keyring,
+            rotations=self.keeper.rotations,
         )
         probes = self._embed(payload)
         score = float(mean_of(probes) @ mine)
@@ -216,6 +226,12 @@ class Desk:
                 seen_at=float(header["seen_at"]),
             )
         )
+
+    def _newest_space(self, organization: UUID) -> Space:
+        try:
+            return self.keeper.rotations.newest(organization, self.pack.dim)
+        except (SealBroken, UnknownGeneration):
+            raise Refused("unknown_key") from None
 
     def _alike(self, header: dict[str, Any], template: NDArray[np.float32]) -> Alike:
         """Whom a template for the lane would be mixed up with."""

@@ -20,7 +20,7 @@ from apps.recognition.models import Acknowledgement, Recognizer
 from apps.retention.models import Erasure
 from apps.stores.jurisdictions import Pack
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
-from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor, overdue
+from apps.visitors.models import DataKey, Eviction, FaceTemplate, Rotation, Visitor, overdue
 from apps.visits.models import Disclosure, FalseGreeting, Footfall, Visit
 
 
@@ -137,6 +137,7 @@ IMPERSONAL: dict[type[Model], str] = {
     Eviction: "random ids of templates and visitors that are gone",
     Acknowledgement: "a recognizer and an eviction",
     Recognizer: "a process",
+    Rotation: "a secret of the organization, wrapped by the keyring; it says nothing of anybody",
     Erasure: "an HMAC whose salt is gone, counts and times; the consent's id goes with the proof",
     Notice: "text",
     NoticeText: "text",

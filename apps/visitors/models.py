@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.consent.models import Consent
-from apps.stores.models import Store
+from apps.stores.models import Organization, Store
 
 
 class Visitor(models.Model):
@@ -43,6 +43,30 @@ class DataKey(models.Model):
         return f"data key of {self.visitor_id}"
 
 
+class Rotation(models.Model):
+    """A secret of an organization that turns its templates, wrapped by the keyring.
+
+    New templates are turned by the one with the highest number. An earlier one stays for as long as
+    a template names it, and PostgreSQL refuses to delete it before.
+    """
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="rotations")
+    number = models.PositiveIntegerField()
+    wrapped = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(
+        null=True, blank=True, help_text="When no template for a lane was left behind."
+    )
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("organization", "number"), name="rotation_number_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"rotation {self.number} of {self.organization_id}"
+
+
 def overdue() -> models.Q:
     """Templates that must go: past a deadline, withdrawn, or for a purpose no longer agreed to."""
     return (
@@ -65,7 +89,10 @@ class TemplateQuerySet(models.QuerySet["FaceTemplate"]):
 
 
 class FaceTemplate(models.Model):
-    """One sealed template. `not_after` is sealed in with it; `delete_after` can only be earlier."""
+    """One sealed template. `not_after` is sealed in with it; `delete_after` can only be earlier.
+
+    `rotation` is the number of the rotation that turned it, also sealed in; 0 for none.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     visitor = models.ForeignKey(Visitor, models.CASCADE, related_name="templates")
@@ -74,6 +101,7 @@ class FaceTemplate(models.Model):
     purpose = models.CharField(max_length=20)
     pack = models.CharField(max_length=60)
     pack_version = models.CharField(max_length=80)
+    rotation = models.PositiveIntegerField(default=0)
     sealed = models.BinaryField()
     not_after = models.DateTimeField()
     delete_after = models.DateTimeField(db_index=True)

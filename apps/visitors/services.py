@@ -6,11 +6,15 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.consent.models import Consent, Purpose
-from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
+from apps.visitors.models import DataKey, Eviction, FaceTemplate, Rotation, Visitor
+
+REPLACED_FOR = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class SealedTemplate:
     pack: str
     pack_version: str
     purpose: str = Purpose.LANE
+    rotation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,7 @@ def _keep(template: SealedTemplate, visitor: Visitor, consent: Consent) -> None:
         purpose=template.purpose,
         pack=template.pack,
         pack_version=template.pack_version,
+        rotation=template.rotation,
         sealed=template.sealed,
         not_after=consent.expires_at,
         delete_after=min(consent.expires_at, timezone.now() + inactivity),
@@ -116,6 +122,34 @@ def restrict(*, visitor: Visitor, restricted: bool, actor: str) -> None:
         subject=visitor.subject,
         visitor=str(visitor.pk),
     )
+
+
+@transaction.atomic
+def retire_rotations(*, actor: str) -> int:
+    """Delete the rotations that were replaced and that no template names; how many there were.
+
+    Not within a minute of being replaced: what was sealed just before may not be a row yet.
+    """
+    retired = 0
+    newer = Rotation.objects.filter(
+        organization=OuterRef("organization"),
+        number__gt=OuterRef("number"),
+        created_at__lte=Now() - REPLACED_FOR,
+    )
+    named = FaceTemplate.objects.filter(
+        store__organization=OuterRef("organization"), rotation=OuterRef("number")
+    )
+    replaced = Rotation.objects.select_for_update(skip_locked=True)
+    for rotation in replaced.filter(Exists(newer), ~Exists(named)):
+        rotation.delete()
+        audit.record(
+            actor=actor,
+            action="rotation.retired",
+            organization=str(rotation.organization_id),
+            number=rotation.number,
+        )
+        retired += 1
+    return retired
 
 
 def forget(visitor: Visitor) -> Forgotten:

@@ -167,10 +167,17 @@ def test_nonsense_on_its_channel_does_not_end_it(keep: Keep) -> None:
     [
         "UPDATE visitors_facetemplate SET not_after = not_after + interval '1 year'",
         "UPDATE visitors_facetemplate SET sealed = set_byte(sealed, 40, get_byte(sealed, 40) # 1)",
+        "UPDATE visitors_facetemplate SET rotation = 0",
         "UPDATE visitors_facetemplate SET purpose = 'lane', sealed = sealed || '\\x00'::bytea",
         "UPDATE visitors_datakey SET wrapped = set_byte(wrapped, 40, get_byte(wrapped, 40) # 1)",
     ],
-    ids=["a longer term", "a bit of the template", "a byte more", "a bit of the key"],
+    ids=[
+        "a longer term",
+        "a bit of the template",
+        "another space",
+        "a byte more",
+        "a bit of the key",
+    ],
 )
 def test_what_was_tampered_with_stays_closed(keep: Keep, tampering: str) -> None:
     visitor = keep.enrol(2)

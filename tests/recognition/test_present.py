@@ -103,6 +103,7 @@ def seal(
             made.pack,
             made.pack_version,
             purpose,
+            made.rotation,
         )
         for purpose, sealed in made.sealed.items()
     ]

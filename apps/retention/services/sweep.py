@@ -22,6 +22,7 @@ from apps.consent.models import Consent
 from apps.retention.holdings import orphaned_salts
 from apps.retention.models import Erasure
 from apps.retention.services.erase import complete, erase
+from apps.visitors import services as visitors
 from apps.visitors.models import Eviction, FaceTemplate, Visitor, overdue
 from apps.visits.models import Visit
 
@@ -59,6 +60,7 @@ def sweep() -> Swept:
         _delete_sessions,
         _delete_orphaned_salts,
         _delete_old_evictions,
+        _retire_rotations,
     ):
         try:
             part(swept)
@@ -197,3 +199,8 @@ def _delete_old_evictions(swept: Swept) -> None:
     )
     needed = {eviction for evictions in waiting for eviction in evictions}
     Eviction.objects.filter(at__lte=Now() - EVICTIONS_KEPT).exclude(pk__in=needed).delete()
+
+
+def _retire_rotations(swept: Swept) -> None:
+    """Secrets that turn nobody's template any more."""
+    visitors.retire_rotations(actor=ACTOR)

@@ -12,6 +12,9 @@ any picture, for life. So it never lies anywhere in the open:
 - What it was sealed for, `Binding`, is associated data, each field with its length: organization,
   scope, visitor, template, pack and version, purpose, consent, and the consent's hard end. After
   swapping two rows, extending a deadline in SQL, or asking for another purpose, it does not open.
+- The vector in it was turned by a secret of its organization (`apps.recognition.spaces`), which
+  lies wrapped like a data key. That hides nothing from whoever opens both: it makes a template of
+  one organization useless in another, and lets a known secret be replaced without a single visitor.
 - A template for a pass is sealed a second time, around the first seal, under a random share that
   exists only in the customer's pass. Keyring and database together do not open it.
 - The keyring can be rotated; live data keys are then rewrapped to the newest generation and
@@ -48,6 +51,13 @@ from apps.visitors.vault.keyring import (
     SealBroken,
     UnknownGeneration,
 )
+from apps.visitors.vault.rotation import (
+    Rotation,
+    new_rotation,
+    rewrap_rotation,
+    unwrap_rotation,
+    wrap_rotation,
+)
 
 __all__ = [
     "Binding",
@@ -56,17 +66,22 @@ __all__ = [
     "Keyring",
     "NewestGeneration",
     "OpenKey",
+    "Rotation",
     "SealBroken",
     "Share",
     "UnknownGeneration",
     "generation_of",
     "new_data_key",
+    "new_rotation",
     "new_share",
     "rewrap",
+    "rewrap_rotation",
     "seal",
     "seal_for_pass",
     "unseal",
     "unseal_with_pass",
     "unwrap",
+    "unwrap_rotation",
     "wrap",
+    "wrap_rotation",
 ]

@@ -30,7 +30,7 @@ KEY_SCHEMA = b"CDK1"
 TEMPLATE_SCHEMA = b"CFT1"
 PASS_SCHEMA = b"CPT1"
 COMMITMENT_BYTES = 32
-_KEY_HEADER = struct.Struct(">4sI")
+KEY_HEADER = struct.Struct(">4sI")
 _TEMPLATE_HEADER = struct.Struct(f">4sH{COMMITMENT_BYTES}s{NONCE_BYTES}s")
 _PASS_HEADER = struct.Struct(f">4s{COMMITMENT_BYTES}s{NONCE_BYTES}s")
 _FLOAT = np.dtype("<f4")
@@ -38,7 +38,7 @@ _FLOAT = np.dtype("<f4")
 Vector = NDArray[np.float32]
 
 
-class _Hidden:
+class Hidden:
     """32 secret bytes in memory only: never shown, copied or pickled."""
 
     __slots__ = ("_secret",)
@@ -68,13 +68,13 @@ class _Hidden:
         self.__reduce__()
 
 
-class OpenKey(_Hidden):
+class OpenKey(Hidden):
     """A visitor's data key out of its wrapping."""
 
     __slots__ = ()
 
 
-class Share(_Hidden):
+class Share(Hidden):
     """The half of a `pass` template's seal that exists only in its customer's pass."""
 
     __slots__ = ()
@@ -89,7 +89,9 @@ class Binding:
     """What a template is sealed for. It opens for exactly this and nothing else.
 
     `scope` names the store or group the consent covers ("store:<uuid>"); `not_after` is the
-    consent's hard end in whole seconds of Unix time, rounded down.
+    `scope` names the store or group the consent covers ("store:<uuid>"); `not_after` is the
+    consent's hard end in whole seconds of Unix time, rounded down; `rotation` the number of the
+    organization's rotation that turned the vector, 0 for none.
     """
 
     organization: UUID
@@ -101,9 +103,10 @@ class Binding:
     purpose: str
     consent: UUID
     not_after: int
+    rotation: int = 0
 
     def _associated(self, header: bytes) -> bytes:
-        # The same bytes as `_joined` of all of them; written out, because a recognizer makes this
+        # The same bytes as `joined` of all of them; written out, because a recognizer makes this
         # for every template of a store while nobody can be greeted yet.
         return b"".join(
             (
@@ -113,6 +116,8 @@ class Binding:
                 *(_text(self.pack), _text(self.pack_version), _text(self.purpose)),
                 *(_ID, self.consent.bytes),
                 *(_TIME, self.not_after.to_bytes(8, "big", signed=True)),
+                # One field more, so what was sealed before there were rotations still opens.
+                *((_NUMBER, self.rotation.to_bytes(4, "big")) if self.rotation else ()),
             )
         )
 
@@ -129,7 +134,7 @@ def new_share() -> Share:
 
 def wrap(data_key: OpenKey, *, visitor: UUID, organization: UUID, keyring: Keyring) -> bytes:
     """Wrap with the keyring's newest generation, which the header names (see `generation_of`)."""
-    header = _KEY_HEADER.pack(KEY_SCHEMA, keyring.newest)
+    header = KEY_HEADER.pack(KEY_SCHEMA, keyring.newest)
     return header + keyring.wrap(
         generation_of(header), data_key._secret, _key_associated(header, organization, visitor)
     )
@@ -137,7 +142,7 @@ def wrap(data_key: OpenKey, *, visitor: UUID, organization: UUID, keyring: Keyri
 
 def unwrap(wrapped: bytes, *, visitor: UUID, organization: UUID, keyring: Keyring) -> OpenKey:
     """Open a wrapped key. UnknownGeneration when its generation is gone, SealBroken otherwise."""
-    header, body = wrapped[: _KEY_HEADER.size], wrapped[_KEY_HEADER.size :]
+    header, body = wrapped[: KEY_HEADER.size], wrapped[KEY_HEADER.size :]
     associated = _key_associated(header, organization, visitor)
     return OpenKey(keyring.unwrap(generation_of(wrapped), body, associated))
 
@@ -153,12 +158,12 @@ def rewrap(wrapped: bytes, *, visitor: UUID, organization: UUID, keyring: Keyrin
     return wrap(data_key, visitor=visitor, organization=organization, keyring=keyring)
 
 
-def generation_of(wrapped: bytes) -> int:
+def generation_of(wrapped: bytes, schema: bytes = KEY_SCHEMA) -> int:
     """Return the generation that the header names, unauthenticated. SealBroken when it has none."""
-    if len(wrapped) < _KEY_HEADER.size:
+    if len(wrapped) < KEY_HEADER.size:
         raise SealBroken
-    schema, generation = _KEY_HEADER.unpack_from(wrapped)
-    if schema != KEY_SCHEMA:
+    named, generation = KEY_HEADER.unpack_from(wrapped)
+    if named != schema:
         raise SealBroken
     return int(generation)
 
@@ -250,8 +255,8 @@ def _derive_for_pass(share: Share, binding: Binding) -> tuple[AESGCM, bytes]:
     return _expand(share, PASS_SCHEMA, binding.template.bytes, binding.purpose.encode())
 
 
-def _expand(secret: _Hidden, *about: bytes) -> tuple[AESGCM, bytes]:
-    derived = HKDF(SHA256(), KEY_BYTES + COMMITMENT_BYTES, salt=None, info=_joined(*about)).derive(
+def _expand(secret: Hidden, *about: bytes) -> tuple[AESGCM, bytes]:
+    derived = HKDF(SHA256(), KEY_BYTES + COMMITMENT_BYTES, salt=None, info=joined(*about)).derive(
         secret._secret
     )
     return AESGCM(derived[:KEY_BYTES]), derived[KEY_BYTES:]
@@ -261,14 +266,14 @@ def _key_associated(header: bytes, organization: UUID, visitor: UUID) -> bytes:
     return b"".join((_length(header), header, _ID, organization.bytes, _ID, visitor.bytes))
 
 
-def _joined(*parts: bytes) -> bytes:
+def joined(*parts: bytes) -> bytes:
     """Each part with its length before it, so that no two lists of parts look alike."""
     return b"".join([piece for part in parts for piece in (_length(part), part)])
 
 
 @lru_cache(maxsize=256)  # scopes, packs and purposes: few, over and over
 def _text(part: str) -> bytes:
-    return _joined(part.encode())
+    return joined(part.encode())
 
 
 def _length(part: bytes) -> bytes:
@@ -277,3 +282,4 @@ def _length(part: bytes) -> bytes:
 
 _ID = _length(bytes(16))
 _TIME = _length(bytes(8))
+_NUMBER = _length(bytes(4))
