@@ -23,8 +23,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from . import sface
+
 NAME = "consentry-starter"
-VERSION = "1"
+VERSION = "2"
 """Raise it whenever a change here changes what a vector means or how it was made."""
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -203,11 +205,11 @@ def detector_model() -> onnx.ModelProto:
 def embedder_model(*, rewrite: bool = True) -> onnx.ModelProto:
     """SFace: input (batch, 3, 112, 112) RGB 0 to 255; its mean and scale are inside the graph.
 
-    rewrite: write PRelu as two depthwise convolutions, the same answers in half the time.
+    rewrite: as sface.py does it, in a third of the time; otherwise float32 as published.
     """
     graph = _Folded(onnx.load(str(source_path(EMBEDDER))))
     if rewrite:
-        graph.rewrite_prelu()
+        graph.rewrite_sface()
     return graph.model(("batch", 3, 112, 112))
 
 
@@ -256,32 +258,11 @@ class _Folded:
                 fields = self._weights[node.input[1]]
                 self._weights[node.input[1]] = np.array([0, -1, fields[-1]], dtype=np.int64)
 
-    def rewrite_prelu(self) -> None:
-        """PRelu(x) = s·x + (1 - s)·max(x, 0), for every slope s, also negative or above one.
-
-        onnxruntime has no PRelu in its blocked memory layout and reorders the whole map before
-        and after each one. Written as two depthwise 1×1 convolutions the maps stay blocked
-        between all layers: 27.6 to 13.5 ms for one crop on one thread where this was measured.
-        """
-        nodes: list[onnx.NodeProto] = []
-        for node in self._nodes:
-            if node.op_type != "PRelu":
-                nodes.append(node)
-                continue
-            (x, slope_name), y = node.input, node.output[0]
-            slope = self._weights[slope_name].reshape(-1, 1, 1, 1)
-            self._weights[f"{y}_line_w"] = slope
-            self._weights[f"{y}_rest_w"] = 1 - slope
-            shape: dict[str, Any] = {"group": len(slope), "kernel_shape": [1, 1]}
-            nodes += [
-                helper.make_node("Relu", [x], [f"{y}_positive"], f"{y}_positive"),
-                helper.make_node("Conv", [x, f"{y}_line_w"], [f"{y}_line"], f"{y}_line", **shape),
-                helper.make_node(
-                    "Conv", [f"{y}_positive", f"{y}_rest_w"], [f"{y}_rest"], f"{y}_rest", **shape
-                ),
-                helper.make_node("Add", [f"{y}_line", f"{y}_rest"], [y], node.name),
-            ]
-        self._nodes = nodes
+    def rewrite_sface(self) -> None:
+        """Takes the fast graph in place of this one."""
+        (output,) = self._graph.output
+        fast = sface.rewritten(self._nodes, self._weights, self._graph.input[0].name, output.name)
+        self._nodes, self._weights = fast.nodes, fast.weights
 
     def model(self, shape: tuple[str | int, ...]) -> onnx.ModelProto:
         """A checked model with the one picture input of `shape`."""
@@ -302,7 +283,7 @@ class _Folded:
         ]
         result = helper.make_model(
             helper.make_graph(self._nodes, self._graph.name, [picture], outputs, weights),
-            opset_imports=[helper.make_opsetid("", 17)],
+            opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid(sface.CONTRIB, 1)],
             ir_version=8,
             producer_name=NAME,
         )
