@@ -75,13 +75,14 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("measured", models.JSONField(null=True)),
+                ("measured", models.JSONField(blank=True, null=True)),
                 ("note", models.CharField(blank=True, max_length=200)),
                 ("recorded_by", models.CharField(max_length=80)),
                 ("recorded_at", models.DateTimeField(default=django.utils.timezone.now)),
                 (
                     "basis",
                     models.ForeignKey(
+                        blank=True,
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
