@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.recognition.engine.rates import threshold_at_size
 from apps.recognition.measured import Measurement
 from apps.visitors.models import Eviction
+
+SILENCE = timedelta(seconds=5)
+"""Without a beat: from then on a recognizer answers nobody (keeper.SILENCE)."""
+
+
+class RecognizerQuerySet(models.QuerySet["Recognizer"]):
+    def running(self) -> RecognizerQuerySet:
+        """Those that have reported within the last SILENCE and were not stopped."""
+        return self.filter(stopped_at=None, seen_at__gt=Now() - SILENCE)
+
+    def uncalibrated(self) -> RecognizerQuerySet:
+        """Those of whose pack nothing is recorded: they answer nobody."""
+        recorded = Calibration.objects.filter(
+            pack=models.OuterRef("pack"), pack_version=models.OuterRef("pack_version")
+        )
+        return self.exclude(models.Exists(recorded))
 
 
 class Recognizer(models.Model):
@@ -26,6 +44,8 @@ class Recognizer(models.Model):
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField(db_index=True)
     stopped_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RecognizerQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"recognizer {str(self.id)[:8]}"

@@ -26,7 +26,7 @@ from apps.stores.admin import StoreScopedAdmin
 from apps.stores.limits import allowed
 from apps.stores.models import Assessment, Camera
 from apps.visits import stills
-from apps.visits.health import look_at
+from apps.visits.health import abort_rows, answers_nobody, look_at
 from apps.visits.zones import MOST_CORNERS, draw_zone
 
 # Rows for corners that a page without JavaScript offers beside those that are drawn already.
@@ -109,7 +109,10 @@ class CameraAdmin(StoreScopedAdmin):
         answer = super().changelist_view(request, {"title": _("Cameras"), **(extra_context or {})})
         if isinstance(answer, TemplateResponse) and answer.context_data:
             shown = answer.context_data["cl"].result_list
-            answer.context_data["cameras"] = [look_at(camera) for camera in shown]
+            silent = answers_nobody()
+            answer.context_data["cameras"] = [
+                look_at(camera, uncalibrated=silent) for camera in shown
+            ]
         return answer
 
     def zone_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -166,12 +169,12 @@ class CameraAdmin(StoreScopedAdmin):
     def health(self, camera: Camera) -> str:
         if camera._state.adding:
             return "—"
-        health = look_at(camera).health
+        health = look_at(camera, uncalibrated=answers_nobody()).health
         return format_html("<div>{}</div><div>{}</div>", health.word, health.advice)
 
     @admin.display(description=gettext_lazy("nobody was asked about"))
     def aborted(self, camera: Camera) -> str:
-        rows = look_at(camera).aborts if not camera._state.adding else []
+        rows = abort_rows(camera) if not camera._state.adding else []
         return format_html_join("", "<div>{}: {}</div>", rows) or "—"
 
     @admin.display(description=gettext_lazy("zone"))

@@ -7,6 +7,7 @@ from typing import Literal
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.recognition.models import Recognizer
 from apps.stores.models import Camera
 
 SILENT = timedelta(seconds=20)
@@ -38,21 +39,28 @@ class Seen:
     """Seconds since the last picture; None when there never was one."""
 
 
-def look_at(camera: Camera) -> Seen:
-    """What to show of a camera; `assessments` and `store` should be fetched with it."""
+def look_at(camera: Camera, *, uncalibrated: bool) -> Seen:
+    """What to show of a camera; `assessments` and `store` should be fetched with it.
+
+    uncalibrated: whether a recognizer runs that may not answer, see `answers_nobody`.
+    """
     now = timezone.now()
     reasons = camera.blockers()
-    aborts = sorted(camera.aborts.items(), key=lambda item: -item[1])
     return Seen(
         camera=camera,
-        health=_health(camera, reasons, now),
+        health=_health(camera, reasons, uncalibrated, now),
         reasons=reasons,
-        aborts=[(abort_words(reason), number) for reason, number in aborts],
+        aborts=abort_rows(camera),
         picture_age=_seconds(now, camera.last_frame_at),
     )
 
 
-def _health(camera: Camera, reasons: list[str], now: datetime) -> Health:
+def answers_nobody() -> bool:
+    """Whether a recognizer runs of whose pack no calibration is recorded."""
+    return Recognizer.objects.running().uncalibrated().exists()
+
+
+def _health(camera: Camera, reasons: list[str], uncalibrated: bool, now: datetime) -> Health:
     if not camera.active:
         return Health(_("switched off"), "")
     if reasons:
@@ -77,9 +85,21 @@ def _health(camera: Camera, reasons: list[str], now: datetime) -> Health:
             "bad",
             _("Check its power, its network and its source. It is tried every few seconds."),
         )
+    if uncalibrated and camera.mode != Camera.Mode.COUNT:
+        return Health(
+            _("recognises nobody"),
+            "bad",
+            _("This pack has no recorded calibration. Record one in the portal, Calibration."),
+        )
     if camera.state == "waiting":
         return Health(_("reconnecting"), "soon", _("It was just lost; it is tried again."))
     return Health(_("running"), "ok")
+
+
+def abort_rows(camera: Camera) -> list[tuple[str, int]]:
+    """Why nobody was asked about and how often, the most frequent first."""
+    counted = sorted(camera.aborts.items(), key=lambda item: -item[1])
+    return [(abort_words(reason), number) for reason, number in counted]
 
 
 def abort_words(reason: str) -> str:
@@ -95,6 +115,7 @@ def abort_words(reason: str) -> str:
         "left_early": _("left early"),
         "recognizer_down": _("recognizer did not answer"),
         "crops_refused": _("crops refused"),
+        "uncalibrated": _("no recorded calibration"),
     }.get(reason, reason.replace("_", " "))
 
 
