@@ -112,6 +112,13 @@ class AtStore:
         """Whether two visitors look so alike that each could be found as the other."""
         return self.closest is not None and self.closest >= self.size.threshold
 
+    @property
+    def too_many(self) -> bool:
+        """Whether even the least that staff's word allows is more than a week should bring."""
+        if self.interval is None or self.most is None:
+            return False
+        return self.week.arrivals * self.interval[0] / 100 > 7 * self.most
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:

@@ -27,6 +27,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 Bins = Annotated[
     list[Annotated[int, Field(ge=0, le=10**12)]], Field(min_length=BINS, max_length=BINS)
 ]
+ONE_LINE = r"^\P{Cc}+$"
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -47,8 +48,8 @@ class Measurement(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     format: Literal["consentry-measurement/1"] = "consentry-measurement/1"
-    pack: Annotated[str, Field(min_length=1, max_length=60)]
-    version: Annotated[str, Field(min_length=1, max_length=80)]
+    pack: Annotated[str, Field(max_length=60, pattern=ONE_LINE)]
+    version: Annotated[str, Field(max_length=80, pattern=ONE_LINE)]
     threshold: Share
     slope: Share
     people: Annotated[int, Field(ge=4)]

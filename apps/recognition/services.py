@@ -6,7 +6,7 @@ recognizer asks before every answer. Rows are only ever added; the last one coun
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -88,7 +88,7 @@ def record_shipped(*, pack: str, version: str, actor: str) -> Calibration | None
     )
 
 
-def _saved(row: Calibration, **detail: object) -> Calibration:
+def _saved(row: Calibration, **detail: Any) -> Calibration:
     row.full_clean()
     row.save(force_insert=True)
     audit.record(

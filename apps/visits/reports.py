@@ -60,6 +60,7 @@ def report(seen: "Report") -> None:
     )
     # Whoever shows a pass is compared with its one template and never meets the gallery.
     if seen.counters.unmatched and camera.mode == Camera.Mode.LANE:
-        values = {"store": camera.store_id, "count": seen.counters.unmatched}
         with connection.cursor() as cursor:
-            cursor.execute(COUNT_UNMATCHED, values)
+            cursor.execute(
+                COUNT_UNMATCHED, {"store": camera.store_id, "count": seen.counters.unmatched}
+            )
