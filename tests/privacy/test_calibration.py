@@ -205,6 +205,7 @@ def test_a_running_pack_without_calibration_is_said_everywhere(
 
 
 def test_before_anything_is_recorded_the_page_says_how(house: House, officer: Client) -> None:
+    run("SET CONSTRAINTS ALL IMMEDIATE")
     run("TRUNCATE recognition_calibration")
     text = page(officer)
     assert "no pack runs" in text
