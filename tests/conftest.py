@@ -28,9 +28,11 @@ from apps.audit import signing
 from apps.consent import services as consents
 from apps.consent.models import Consent, Notice, NoticeText, Purpose
 from apps.recognition.client import Recognizer
+from apps.recognition.engine import starter
 from apps.recognition.engine.align import align
 from apps.recognition.engine.detection import load_detector
 from apps.recognition.engine.starter import build_starter
+from apps.recognition.services import record_shipped
 from apps.stores.devices import live_events
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
 from apps.visitors.models import Visitor
@@ -68,7 +70,7 @@ def nothing_tried_yet() -> None:
 def django_db_setup(django_db_setup: None, django_db_blocker: object) -> None:
     """Let the test runner empty tables between tests; the ledger's own test turns this back on."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:  # type: ignore[attr-defined]
-        for table in ("audit_entry", "audit_checkpoint"):
+        for table in ("audit_entry", "audit_checkpoint", "recognition_calibration"):
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_truncate")
 
 
@@ -145,6 +147,7 @@ def build_house() -> House:
             notice=notice, locale=locale, short=short, full=f"{short}\n\n{short}"
         )
     consents.publish(notice=notice, actor="test")
+    record_shipped(pack=starter.NAME, version=starter.VERSION, actor="test")
     staff = User.objects.create(username="linda", password=hashed(), first_name="Linda")
     dpo = User.objects.create(username="diana", password=hashed(), first_name="Diana")
     Role.objects.create(user=staff, store=store, kind=Role.Kind.STAFF)

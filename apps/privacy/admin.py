@@ -17,6 +17,8 @@ from django.utils.translation import gettext_lazy
 
 from apps.audit import services as audit
 from apps.consent.models import Consent
+from apps.privacy.calibration import CalibrationAdmin
+from apps.recognition.models import Calibration
 from apps.retention.models import Erasure
 from apps.retention.services.erase import await_acknowledgements, erase, plan
 from apps.stores.access import actor
@@ -31,6 +33,7 @@ REASONS = {
     "fault": gettext_lazy("A technical fault"),
     "inspection": gettext_lazy("An inspection"),
 }
+admin.site.register(Calibration, CalibrationAdmin)
 # What a user may do is said by their roles; Django's groups would be a second truth.
 admin.site.unregister(Group)
 

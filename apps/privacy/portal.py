@@ -16,14 +16,13 @@ from django.utils.translation import gettext_lazy
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
-from apps.recognition.models import Recognizer
+from apps.recognition.models import SILENCE, Calibration, Recognizer
 from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
-from apps.retention.services.erase import SILENCE
 from apps.stores.access import is_dpo, stores_of
 from apps.stores.models import Camera, Role
 from apps.visits import selectors as visits
-from apps.visits.health import look_at
+from apps.visits.health import answers_nobody, look_at
 
 # How long an erasure may wait for its certificate before it counts as late (mission: 15 minutes).
 LATE = timedelta(minutes=15)
@@ -65,6 +64,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
     """Return the first page: this officer's erasures and cameras, and how the whole house is."""
     stores = stores_of(request.user, Role.Kind.DPO)
     pending = Erasure.objects.filter(store__in=stores, state=Erasure.State.PENDING)
+    silent = answers_nobody()
     late = pending.filter(requested_at__lte=Now() - LATE)
     return {
         "numbers": {
@@ -82,7 +82,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
             )
         ],
         "cameras": [
-            look_at(camera)
+            look_at(camera, uncalibrated=silent)
             for camera in Camera.objects.filter(store__in=stores)
             .select_related("store")
             .prefetch_related("assessments")
@@ -145,4 +145,5 @@ def _recognizer(row: Recognizer) -> dict[str, Any]:
         "commercial": row.commercial,
         "seen_at": row.seen_at,
         "fresh": timezone.now() - row.seen_at < SILENCE,
+        "calibrated": Calibration.objects.of(row.pack, row.pack_version).exists(),
     }

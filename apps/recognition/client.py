@@ -95,10 +95,14 @@ class VerifyRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`outcome` is "visit" (with its id), "still_here", "unknown", "unsure" or "refused"."""
+    """`outcome` is "visit" (with its id), "still_here", "unknown", "unsure", "refused", or
+    "uncalibrated": nothing was compared, as nothing is recorded of how often the pack errs."""
 
     visit: UUID | None
     outcome: str
+
+
+UNCALIBRATED = Decision(None, "uncalibrated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +175,16 @@ class Recognizer:
         reply, _ = self._ask({"op": "verify", **_plain(request)}, protocol.pack_crops(crops))
         return Decision(UUID(reply["visit"]) if reply["visit"] else None, reply["outcome"])
 
+    def closest(self, store: UUID) -> float | None:
+        """Highest cosine between the templates of two visitors of a store; see closest.Closest.
+
+        Raises RecognizerDown.
+        """
+        score = self._ask({"op": "closest", "store": str(store)})[0]["closest"]
+        return None if score is None else float(score)
+
     def status(self) -> dict[str, Any]:
-        """Return pack, licence, threshold, number of templates and whether it answers."""
+        """Return pack, licence, number of templates and whether it answers."""
         return self._ask({"op": "status"})[0]
 
     def _ask(self, header: dict[str, Any], payload: bytes = b"") -> tuple[dict[str, Any], bytes]:

@@ -13,20 +13,22 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from apps.recognition.engine.evaluation import (
-    Rate,
     Scores,
     false_matches,
     false_non_matches,
     threshold_at,
 )
 from apps.recognition.engine.packs import Pack
+from apps.recognition.engine.rates import Rate
 from apps.recognition.engine.types import Floats
 from apps.recognition.gallery import Enrolled, Gallery
-from apps.recognition.matching import decide, mean_of
+from apps.recognition.matching import MARGIN, Verdict, decide, mean_of
+from apps.recognition.measured import Measurement, bins
 
 STORE = UUID(int=0)
 FMR = 1e-3
 """The false match rate at which false non-matches are quoted: NIST's habit for one to one."""
+NEVER = float("-inf")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +38,9 @@ class Report:
     genuine, impostor: cosines of single photos against templates, float64. positives: strangers
     who were taken for somebody. negatives: enrolled people who were not found, or found as
     somebody else. missed: enrolled people's photos that gave no vector at all; they count as
-    negatives too. threshold: what the product asked for with this many enrolled.
+    negatives too. threshold: what the product asked for with this many enrolled. strangers,
+    returning: the highest threshold at which each of their photos is still greeted as somebody, or
+    as themselves; NEVER where none does it.
     """
 
     people: int
@@ -47,6 +51,8 @@ class Report:
     positives: Rate
     negatives: Rate
     missed: int
+    strangers: Scores
+    returning: Scores
 
     @property
     def fmr(self) -> Rate:
@@ -82,7 +88,9 @@ def evaluate(
     chance = np.random.default_rng(seed)
     genuine: list[float] = []
     impostor: list[float] = []
-    taken = strangers = lost = returning = missed = 0
+    found_at: list[float] = []
+    taken_at: list[float] = []
+    taken = lost = missed = 0
     threshold = pack.threshold
     enrolled = len(names) // 2
     for _ in range(rounds):
@@ -96,24 +104,27 @@ def evaluate(
         templates = np.stack([sides[name][0] for name in known])
         for name in known:
             for probe in sides[name][1]:
-                returning += 1
                 if probe is None:
                     missed += 1
                     lost += 1
+                    found_at.append(NEVER)
                     continue
                 verdict = decide(pack, gallery, STORE, probe[None])
                 threshold = verdict.threshold
                 found = verdict.candidate.visitor if verdict.candidate else None
                 lost += verdict.outcome != "match" or found != uuid5(STORE, name)
+                found_at.append(_decisive(verdict) if found == uuid5(STORE, name) else NEVER)
                 scores = templates @ probe
                 genuine.append(float(scores[known.index(name)]))
                 impostor += [float(s) for i, s in enumerate(scores) if known[i] != name]
         for name in unknown:
             for probe in people[name]:
-                strangers += 1
                 if probe is None:
+                    taken_at.append(NEVER)
                     continue
-                taken += decide(pack, gallery, STORE, probe[None]).outcome == "match"
+                verdict = decide(pack, gallery, STORE, probe[None])
+                taken += verdict.outcome == "match"
+                taken_at.append(_decisive(verdict))
                 impostor += [float(s) for s in templates @ probe]
     return Report(
         people=len(names),
@@ -121,10 +132,41 @@ def evaluate(
         threshold=threshold,
         genuine=np.array(genuine),
         impostor=np.array(impostor),
-        positives=Rate(taken, strangers),
-        negatives=Rate(lost, returning),
+        positives=Rate(taken, len(taken_at)),
+        negatives=Rate(lost, len(found_at)),
         missed=missed,
+        strangers=np.array(taken_at),
+        returning=np.array(found_at),
     )
+
+
+def measurement_of(
+    pack: Pack, report: Report, *, photos: int, enroll: int, rounds: int
+) -> Measurement:
+    """What of a report may leave the machine and be recorded: counts."""
+    return Measurement(
+        pack=pack.name,
+        version=pack.version,
+        threshold=pack.threshold,
+        slope=pack.slope,
+        people=report.people,
+        photos=photos,
+        enroll=enroll,
+        enrolled=report.enrolled,
+        rounds=rounds,
+        genuine=bins(report.genuine),
+        impostor=bins(report.impostor),
+        returning=bins(report.returning),
+        lost=int(np.count_nonzero(report.returning == NEVER)),
+        strangers=bins(report.strangers),
+        spared=int(np.count_nonzero(report.strangers == NEVER)),
+    )
+
+
+def _decisive(verdict: Verdict) -> float:
+    """The highest threshold at which this single photo would still be a match."""
+    nearest = verdict.candidate
+    return nearest.score if nearest and nearest.margin >= MARGIN else NEVER
 
 
 def _split(

@@ -178,6 +178,17 @@ class Gallery:
     def _shelves(self, store: UUID) -> Iterable[_Shelf]:
         return self._stores.get(store, {}).values()
 
+    def snapshot(self, store: UUID, *, most: int) -> tuple[list[Enrolled], Floats]:
+        """The live templates of `store` as they are now, vectors float32 (N, D) of length about 1.
+
+        Nothing when there are more than `most`. Whoever asked overwrites the copy.
+        """
+        with self._lock:
+            shelf = self._stores.get(store)
+            if shelf is None or len(shelf.entries) > most:
+                return [], np.empty((0, self.dim), np.float32)
+            return shelf.live(self._clock())
+
     def _evict(self, template: UUID) -> bool:
         home = self._home.pop(template, None)
         if home is None:
@@ -287,6 +298,12 @@ class _Shelf:
             entry = self.entries[row]
             if now < entry.not_after:
                 yield entry.visitor, float(score)
+
+    def live(self, now: float) -> tuple[list[Enrolled], Floats]:
+        """Entries that are not past, and their vectors, float32 (N, D)."""
+        rows = [row for row, entry in enumerate(self.entries) if now < entry.not_after]
+        halves = self._codes()[rows].view(np.float16)
+        return [self.entries[row] for row in rows], halves.astype(np.float32)
 
     def _codes(self) -> NDArray[np.uint8]:
         """The index's own bytes, one row a template: a view, to be dropped before it grows."""

@@ -11,7 +11,7 @@ import socket
 import socketserver
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,13 +23,15 @@ from numpy.typing import NDArray
 
 from apps.recognition import protocol
 from apps.recognition.alike import Alike, judge
-from apps.recognition.client import Decision, Match
+from apps.recognition.client import UNCALIBRATED, Decision, Match
+from apps.recognition.closest import Closest
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.gallery import Gallery
 from apps.recognition.keeper import Keeper
 from apps.recognition.matching import SLACK, decide, mean_of
 from apps.recognition.presentation import PassInvalid, Windows, open_shown
 from apps.recognition.sealed import binding_of
+from apps.recognition.services import calibrated
 from apps.recognition.spaces import Space
 from apps.visitors.models import FaceTemplate
 from apps.visitors.vault import (
@@ -74,6 +76,7 @@ class Desk:
     keeper: Keeper
     disclose: Disclose
     windows: Windows
+    closest: Closest = field(default_factory=Closest)
 
     def answer(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         """Return reply header and payload for one request."""
@@ -84,11 +87,13 @@ class Desk:
                 case "seal":
                     return self._seal(header, self._embed(payload))
                 case "match":
-                    decision = self._match(header, self._embed(payload))
+                    decision = self._match(header, payload)
                     visit = str(decision.visit) if decision.visit else None
                     return {"visit": visit, "outcome": decision.outcome}, b""
                 case "present":
                     return {"nonce": self._present(header, payload)}, b""
+                case "closest":
+                    return {"closest": self._closest(UUID(header["store"]))}, b""
                 case "verify":
                     decision = self._verify(header, payload)
                     visit = str(decision.visit) if decision.visit else None
@@ -106,10 +111,20 @@ class Desk:
             "pack": self.pack.name,
             "licence": self.pack.licence,
             "commercial": self.pack.commercial,
-            "threshold": self.pack.threshold,
             "templates": len(self.gallery),
             "trusted": self.keeper.trusted,
         }
+
+    def _answering(self) -> Pack | None:
+        """The pack at its recorded threshold; None when nothing was recorded of it."""
+        if not self.keeper.trusted:
+            raise Refused("silent")
+        return calibrated(self.pack)
+
+    def _closest(self, store: UUID) -> float | None:
+        if not self.keeper.trusted:
+            raise Refused("silent")
+        return self.closest.of(self.gallery, store)
 
     def _embed(self, payload: bytes) -> NDArray[np.float32]:
         if not self.keeper.trusted:
@@ -123,12 +138,15 @@ class Desk:
     def _seal(
         self, header: dict[str, Any], probes: NDArray[np.float32]
     ) -> tuple[dict[str, Any], bytes]:
-        if float((probes @ probes.T).min()) < self.pack.threshold:
+        # Enrolment discloses nothing, so it waits for no calibration.
+        pack = calibrated(self.pack) or self.pack
+        if float((probes @ probes.T).min()) < pack.threshold:
             raise Refused("different_faces")
         templates = {str(key): UUID(value) for key, value in header["templates"].items()}
         if not templates or set(templates) - {"lane", "pass"}:
             raise Refused("unknown_purpose")
-        alike = self._alike(header, mean_of(probes)) if "lane" in templates else Alike(None, False)
+        lane = "lane" in templates
+        alike = self._alike(pack, header, mean_of(probes)) if lane else Alike(None, False)
         if alike.another:
             raise Refused("too_alike")
         visitor, organization = UUID(header["visitor"]), UUID(header["organization"])
@@ -193,8 +211,9 @@ class Desk:
 
     def _verify(self, header: dict[str, Any], payload: bytes) -> Decision:
         """Compare one face with the one template of a window; the window closes either way."""
-        if not self.keeper.trusted:
-            raise Refused("silent")
+        pack = self._answering()
+        if pack is None:
+            return UNCALIBRATED
         camera = UUID(header["camera"])
         # Before anything is embedded: a nonce that is used up must cost nobody a template.
         window = self.windows.take(str(header["nonce"]), camera=camera)
@@ -211,8 +230,8 @@ class Desk:
         probes = self._embed(payload)
         score = float(mean_of(probes) @ mine)
         # Not two people in turn: no picture may be clearly somebody else's.
-        agreed = bool((probes @ mine >= self.pack.threshold - SLACK).all())
-        if score < self.pack.threshold or not agreed:
+        agreed = bool((probes @ mine >= pack.threshold - SLACK).all())
+        if score < pack.threshold or not agreed:
             return Decision(None, "unknown")
         if not self.keeper.trusted:
             raise Refused("silent")
@@ -222,7 +241,7 @@ class Desk:
                 camera=camera,
                 store=store,
                 score=score,
-                threshold=self.pack.threshold,
+                threshold=pack.threshold,
                 seen_at=float(header["seen_at"]),
             )
         )
@@ -233,16 +252,20 @@ class Desk:
         except (SealBroken, UnknownGeneration):
             raise Refused("unknown_key") from None
 
-    def _alike(self, header: dict[str, Any], template: NDArray[np.float32]) -> Alike:
+    def _alike(self, pack: Pack, header: dict[str, Any], template: NDArray[np.float32]) -> Alike:
         """Whom a template for the lane would be mixed up with."""
         store = UUID(header["store"])
-        least = self.pack.threshold_for(self.gallery.size(store))
+        least = pack.threshold_for(self.gallery.size(store))
         near = self.gallery.near(store, template, least)
-        return judge(near, threshold=self.pack.threshold)
+        return judge(near, threshold=pack.threshold)
 
-    def _match(self, header: dict[str, Any], probes: NDArray[np.float32]) -> Decision:
+    def _match(self, header: dict[str, Any], payload: bytes) -> Decision:
+        # Before anything is embedded: what may not be compared is not computed either.
+        pack = self._answering()
+        if pack is None:
+            return UNCALIBRATED
         store = UUID(header["store"])
-        verdict = decide(self.pack, self.gallery, store, probes)
+        verdict = decide(pack, self.gallery, store, self._embed(payload))
         if verdict.outcome != "match" or verdict.candidate is None:
             return Decision(None, verdict.outcome)
         # Asked again here: the time that embedding took must not make a stale gallery speak.

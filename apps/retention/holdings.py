@@ -16,12 +16,12 @@ from django.utils.translation import gettext_noop
 from apps.audit.models import Checkpoint, Entry, Salt
 from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal
 from apps.consent.services import PROOF
-from apps.recognition.models import Acknowledgement, Recognizer
+from apps.recognition.models import Acknowledgement, Calibration, Recognizer
 from apps.retention.models import Erasure
 from apps.stores.jurisdictions import Pack
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
 from apps.visitors.models import DataKey, Eviction, FaceTemplate, Rotation, Visitor, overdue
-from apps.visits.models import Disclosure, FalseGreeting, Footfall, Visit
+from apps.visits.models import Disclosure, FalseGreeting, Footfall, Unmatched, Visit
 
 
 class How(StrEnum):
@@ -138,12 +138,14 @@ IMPERSONAL: dict[type[Model], str] = {
     Acknowledgement: "a recognizer and an eviction",
     Recognizer: "a process",
     Rotation: "a secret of the organization, wrapped by the keyring; it says nothing of anybody",
+    Calibration: "how many scores fell into which bin, and a threshold",
     Erasure: "an HMAC whose salt is gone, counts and times; the consent's id goes with the proof",
     Notice: "text",
     NoticeText: "text",
     Refusal: "a count a day",
     Footfall: "a count a quarter of an hour",
     Disclosure: "a count a day",
+    Unmatched: "a count a day",
     FalseGreeting: "a score, a camera and a day; the visit that knew of it goes with its shift",
     Organization: "the controller",
     Store: "a shop",

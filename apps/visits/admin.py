@@ -30,7 +30,7 @@ from apps.stores.limits import allowed
 from apps.stores.models import Assessment, Camera
 from apps.visits import stills
 from apps.visits.footfall import day_at
-from apps.visits.health import look_at
+from apps.visits.health import abort_counts, answers_nobody, look_at
 from apps.visits.zones import MOST_CORNERS, draw_zone
 
 FIRST_DAY = date(2020, 1, 1)
@@ -116,7 +116,10 @@ class CameraAdmin(StoreScopedAdmin):
         answer = super().changelist_view(request, {"title": _("Cameras"), **(extra_context or {})})
         if isinstance(answer, TemplateResponse) and answer.context_data:
             shown = answer.context_data["cl"].result_list
-            answer.context_data["cameras"] = [look_at(camera) for camera in shown]
+            silent = answers_nobody()
+            answer.context_data["cameras"] = [
+                look_at(camera, uncalibrated=silent) for camera in shown
+            ]
         return answer
 
     def zone_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
@@ -199,12 +202,12 @@ class CameraAdmin(StoreScopedAdmin):
     def health(self, camera: Camera) -> str:
         if camera._state.adding:
             return "—"
-        health = look_at(camera).health
+        health = look_at(camera, uncalibrated=answers_nobody()).health
         return format_html("<div>{}</div><div>{}</div>", health.word, health.advice)
 
     @admin.display(description=gettext_lazy("nobody was asked about"))
     def aborted(self, camera: Camera) -> str:
-        rows = look_at(camera).aborts if not camera._state.adding else []
+        rows = abort_counts(camera) if not camera._state.adding else []
         return format_html_join("", "<div>{}: {}</div>", rows) or "—"
 
     @admin.display(description=gettext_lazy("zone"))

@@ -7,6 +7,7 @@ from typing import Literal
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.recognition.models import Recognizer
 from apps.stores.models import Camera
 
 SILENT = timedelta(seconds=20)
@@ -38,20 +39,28 @@ class Seen:
     """Seconds since the last picture; None when there never was one."""
 
 
-def look_at(camera: Camera) -> Seen:
-    """What to show of a camera; `assessments` and `store` should be fetched with it."""
+def look_at(camera: Camera, *, uncalibrated: bool) -> Seen:
+    """What to show of a camera; `assessments` and `store` should be fetched with it.
+
+    uncalibrated: whether a recognizer runs that may not answer, see `answers_nobody`.
+    """
     now = timezone.now()
     reasons = camera.blockers()
     return Seen(
         camera=camera,
-        health=_health(camera, reasons, now),
+        health=_health(camera, reasons, uncalibrated, now),
         reasons=reasons,
         aborts=abort_counts(camera),
         picture_age=_seconds(now, camera.last_frame_at),
     )
 
 
-def _health(camera: Camera, reasons: list[str], now: datetime) -> Health:
+def answers_nobody() -> bool:
+    """Whether a recognizer runs of whose pack no calibration is recorded."""
+    return Recognizer.objects.running().uncalibrated().exists()
+
+
+def _health(camera: Camera, reasons: list[str], uncalibrated: bool, now: datetime) -> Health:
     if not camera.active:
         return Health(_("switched off"), "")
     if reasons:
@@ -76,6 +85,12 @@ def _health(camera: Camera, reasons: list[str], now: datetime) -> Health:
             _("no picture"),
             "bad",
             _("Check its power, its network and its source. It is tried every few seconds."),
+        )
+    if uncalibrated and camera.mode != Camera.Mode.COUNT:
+        return Health(
+            _("recognises nobody"),
+            "bad",
+            _("This pack has no recorded calibration. Record one in the portal, Calibration."),
         )
     if camera.state == "waiting":
         return Health(_("reconnecting"), "soon", _("It was just lost; it is tried again."))
@@ -112,6 +127,7 @@ def abort_words(reason: str) -> str:
         "refused": _("not permitted at that moment"),
         "recognizer_down": _("recognizer did not answer"),
         "crops_refused": _("pictures not accepted"),
+        "uncalibrated": _("no recorded calibration"),
     }.get(reason, reason.replace("_", " "))
 
 

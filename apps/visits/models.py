@@ -49,6 +49,26 @@ class Disclosure(models.Model):
         return f"{self.store} {self.day}: {self.count}"
 
 
+class Unmatched(models.Model):
+    """How many people in a store's lanes were nobody it knows, a day. A count and nothing else.
+
+    Each of them met the whole gallery, so each could have been greeted by somebody's name: false
+    greetings are expected in proportion (privacy.calibration).
+    """
+
+    store = models.ForeignKey(Store, models.CASCADE, related_name="unmatched")
+    day = models.DateField()
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("store", "day"), name="one_unmatched_count_a_day"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.store} {self.day}: {self.count}"
+
+
 class VisitQuerySet(models.QuerySet["Visit"]):
     def theirs(self) -> VisitQuerySet:
         """Visits of the person they name: nobody said that it was someone else."""

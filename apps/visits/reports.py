@@ -7,12 +7,18 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from apps.stores.models import Camera
 from apps.visits.models import Footfall
+
+COUNT_UNMATCHED = """
+INSERT INTO visits_unmatched (store_id, day, count)
+VALUES (%(store)s, (clock_timestamp() AT TIME ZONE 'UTC')::date, %(count)s)
+    ON CONFLICT (store_id, day) DO UPDATE SET count = visits_unmatched.count + excluded.count
+"""
 
 if TYPE_CHECKING:
     # The pipeline brings decoders and models along; nobody but the watcher needs them.
@@ -52,3 +58,9 @@ def report(seen: "Report") -> None:
             "reported_at",
         ]
     )
+    # Whoever shows a pass is compared with its one template and never meets the gallery.
+    if seen.counters.unmatched and camera.mode == Camera.Mode.LANE:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                COUNT_UNMATCHED, {"store": camera.store_id, "count": seen.counters.unmatched}
+            )

@@ -353,6 +353,7 @@ ROOMY = {
     "django_admin_log.change_message": "names of fields",
     "django_admin_log.object_id": "an id",
     "django_session.session_data": "a log-in",
+    "recognition_calibration.measured": "how many scores fell into which bin",
     "retention_erasure.document": "a certificate",
     "retention_erasure.evictions": "numbers",
     "retention_erasure.scope": "counts",

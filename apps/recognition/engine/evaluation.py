@@ -20,6 +20,7 @@ from PIL import ImageOps
 from .align import align
 from .packs import Pack
 from .quality import assess
+from .rates import Rate
 from .types import Detector, Face, Floats, Image
 
 Scores = NDArray[np.float64]
@@ -31,18 +32,6 @@ BORDER = 60
 """Pixels of edge colour around a tight picture. Three times and sixty pixels: 200 of 200 photos of
 the Database of Faces (AT&T Laboratories Cambridge, 92×112) are found."""
 MAX_PIXELS = 50_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """How often something happened. of: how often it could have."""
-
-    count: int
-    of: int
-
-    @property
-    def share(self) -> float:
-        return self.count / self.of if self.of else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

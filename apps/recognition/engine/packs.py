@@ -8,7 +8,6 @@ for age, sex or emotion that lies in the folder is never run.
 from __future__ import annotations
 
 import hashlib
-import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import onnx
 
 from . import starter
 from .arcface import ArcFace
+from .rates import threshold_at_size
 from .runtime import PROVIDERS, options, session
 from .starter import PackBroken
 from .types import CROP_SIZE, Detector, Embedder, Face, Image
@@ -30,9 +30,6 @@ THRESHOLD = 0.40
 """Cosine, for packs that bring none of their own: what InsightFace Server 0.2 uses."""
 SLOPE = 0.064
 """Cosine per tenfold gallery, for packs that bring none of their own: the starter pack's."""
-BASE_SIZE = 10
-"""Templates up to which the base threshold holds: at a false match rate of 1e-3 each, ten of them
-greet one stranger in a hundred by a wrong name."""
 MIN_DIM = 64
 """A shorter output is no identity vector: age and sex networks give three numbers."""
 MIN_SCORE = 0.5
@@ -54,7 +51,7 @@ class Pack:
 
     version: changes whenever the weights do; templates are bound to name and version.
     dim: length of a vector. threshold: least cosine of "the same person", for one to one and for
-    galleries of up to BASE_SIZE; slope: what every tenfold gallery adds, see `threshold_for`.
+    galleries of up to rates.BASE_SIZE; slope: what every tenfold gallery adds to it.
     digests: file name to SHA-256 of every file that was opened.
     """
 
@@ -70,14 +67,8 @@ class Pack:
     digests: dict[str, str]
 
     def threshold_for(self, templates: int) -> float:
-        """Least cosine of a match in a gallery of so many templates.
-
-        A stranger meets every template, so false alarms grow with the gallery: the rate for each
-        must shrink as 1/N for the rate of all to stay. The tail of strangers' scores falls at
-        least tenfold every `slope` (measured, see starter.THRESHOLD), so the same number of false
-        greetings needs `slope` more for each tenfold gallery.
-        """
-        return self.threshold + self.slope * math.log10(max(templates / BASE_SIZE, 1.0))
+        """Least cosine of a match in a gallery of so many templates: rates.threshold_at_size."""
+        return threshold_at_size(self.threshold, self.slope, templates)
 
 
 def load_pack(directory: Path, *, allow_noncommercial: bool = False, threads: int = 1) -> Pack:

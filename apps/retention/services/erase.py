@@ -11,7 +11,7 @@ reported as done before.
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from apps.audit import services as audit
 from apps.audit import signing
 from apps.consent import services as consents
 from apps.consent.models import Consent
-from apps.recognition.models import Acknowledgement, Recognizer
+from apps.recognition.models import SILENCE, Acknowledgement, Recognizer
 from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
 from apps.visitors import services as visitors
@@ -30,7 +30,6 @@ from apps.visitors.models import Visitor
 from apps.visits.services import announce
 
 CERTIFICATE_TYPE = "consentry-certificate+jws"
-SILENCE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ CALM_SECONDS = 1.0
 """How long no more faces than allowed must be in the zone before anything is taken again. A face
 of a crowd that the detector loses for a few frames is still there."""
 MATCHED = ("visit", "still_here")
+UNCALIBRATED = "uncalibrated"
+"""Nothing was compared, and nothing will be before an officer has done something about it."""
 RETRIED = ("unknown", "unsure")
 """Outcomes after which better crops may change the answer. "refused" is the law's, and stands."""
 
@@ -45,7 +47,7 @@ class Answer(Protocol):
 
     @property
     def outcome(self) -> str:
-        """One of "visit", "still_here", "unknown", "unsure", "refused"."""
+        """One of "visit", "still_here", "unknown", "unsure", "refused", "uncalibrated"."""
         ...
 
 
@@ -218,6 +220,9 @@ class Lane:
         candidate.tries += 1
         if outcome in MATCHED:
             self._counters.matched += 1
+            candidate.settled = True
+        elif outcome == UNCALIBRATED:
+            self._abort(UNCALIBRATED)
             candidate.settled = True
         elif outcome in RETRIED and candidate.tries < MAX_TRIES:
             candidate.unknown = True

@@ -22,7 +22,7 @@ from apps.recognition.engine.quality import assess
 from apps.recognition.engine.types import Crops, Detector, Face, Image
 from apps.recognition.passes import WINDOW_SECONDS, Pass, read
 
-from .lane import DOWN_SECONDS, GOOD_FRAMES, MATCHED, Answer, Counters, rank
+from .lane import DOWN_SECONDS, GOOD_FRAMES, MATCHED, UNCALIBRATED, Answer, Counters, rank
 from .zone import View, Zone
 
 GONE_SECONDS = 2.0
@@ -214,6 +214,8 @@ class Presenting:
         if outcome in MATCHED:
             self._counters.matched += 1
             shown.window = None
+        elif outcome == UNCALIBRATED:
+            self._close(shown, UNCALIBRATED)
         else:
             self._counters.unmatched += 1
             self._close(shown, "another_face" if outcome == "unknown" else outcome)

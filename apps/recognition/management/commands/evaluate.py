@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.recognition.engine.evaluation import embed_photo, photos
 from apps.recognition.engine.packs import LicenceRefused, PackBroken, load_pack
-from apps.recognition.evaluation import evaluate
+from apps.recognition.evaluation import evaluate, measurement_of
+from apps.recognition.measured import written
 
 
 class Command(BaseCommand):
@@ -26,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--rounds", type=int, default=50, help="random choices of strangers")
         parser.add_argument("--seed", type=int, default=1, help="of these choices")
         parser.add_argument("--threads", type=int, default=2)
-        parser.add_argument("--out", type=Path, help="where scores.png and det.png are put")
+        parser.add_argument("--out", type=Path, help="folder for measured.json and two charts")
         parser.add_argument("--max-fpir", type=float, default=0.01, help="fail above this")
         parser.add_argument("--max-fnir", type=float, default=0.02, help="fail above this")
 
@@ -52,6 +53,7 @@ class Command(BaseCommand):
             )
         except ValueError as error:
             raise CommandError(f"These photos cannot be evaluated: {error}.") from None
+        taken = sum(len(answers) for answers in people.values())
         if out := given["out"]:
             # matplotlib takes half a second to load.
             from apps.recognition import charts
@@ -60,11 +62,15 @@ class Command(BaseCommand):
             scores = (report.genuine, report.impostor, report.threshold)
             (out / "scores.png").write_bytes(charts.histogram(*scores))
             (out / "det.png").write_bytes(charts.det(*scores))
+            kept = measurement_of(
+                pack, report, photos=taken, enroll=given["enroll"], rounds=given["rounds"]
+            )
+            (out / "measured.json").write_text(written(kept), encoding="utf-8")
         fnmr, at = report.fnmr_at_fmr
         measured = {
             "pack": f"{pack.name} {pack.version}",
             "people": report.people,
-            "photos": sum(len(answers) for answers in people.values()),
+            "photos": taken,
             "refused": dict(sorted(refused.items())),
             "enrolled": report.enrolled,
             "enroll": given["enroll"],

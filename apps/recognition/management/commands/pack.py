@@ -1,17 +1,28 @@
-"""Build the starter pack, or show which pack would be used."""
+"""Build the starter pack and record its calibration, or show which pack would be used."""
 
 import json
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from apps.recognition.engine.packs import LicenceRefused, PackBroken, load_pack
-from apps.recognition.engine.starter import StarterFailed, build_starter, is_current
+from apps.recognition.engine.starter import (
+    NAME,
+    VERSION,
+    StarterFailed,
+    build_starter,
+    is_current,
+)
+from apps.recognition.services import record_shipped
 
 
 class Command(BaseCommand):
-    help = "build: make the starter pack if it is missing or old. show: name, licence, threshold."
+    help = (
+        "build: make the starter pack if it is missing or old, and record the calibration that "
+        "comes with it. show: name, licence, threshold."
+    )
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("verb", choices=["build", "show"])
@@ -23,10 +34,16 @@ class Command(BaseCommand):
                 # An operator's own pack is never written to.
                 if env.pack_dir is None and not is_current(env.packs):
                     build_starter(env.packs)
+                if is_current(env.packs):
+                    record_shipped(pack=NAME, version=VERSION, actor="system:pack")
                 return
             pack = load_pack(env.packs, allow_noncommercial=env.allow_noncommercial)
         except (StarterFailed, PackBroken, LicenceRefused) as error:
             raise CommandError(str(error)) from None
+        except DatabaseError:
+            raise CommandError(
+                "The pack is built; its calibration cannot be recorded. Run `manage.py migrate`."
+            ) from None
         self.stdout.write(
             json.dumps(
                 {
