@@ -118,6 +118,7 @@ class DeviceAdmin(StoreScopedAdmin):
     writable = True
     list_display = (
         "name",
+        "kind",
         "store",
         "is_live",
         "enrolled_at",
@@ -127,6 +128,15 @@ class DeviceAdmin(StoreScopedAdmin):
     )
     readonly_fields = ("enrolled_at", "last_seen_at", "revoked_at")
     actions = ("give_code", "revoke")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """What a tablet is, and where it hangs, stays: its receipts and its camera name it."""
+        return self.readonly_fields if obj is None else ("kind", "store", *self.readonly_fields)
+
+    def save_model(self, request: HttpRequest, obj: Device, form: Any, change: bool) -> None:  # type: ignore[override]
+        if not change and obj.kind == Device.Kind.DOOR:
+            devices.add_door(obj, actor=actor(request.user))
+        super().save_model(request, obj, form, change)
 
     @admin.display(description=gettext_lazy("working"), boolean=True)
     def is_live(self, device: Device) -> bool:

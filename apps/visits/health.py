@@ -63,6 +63,12 @@ def _health(camera: Camera, reasons: list[str], now: datetime) -> Health:
             "bad",
             _("Its source, zone or line cannot be used; the watcher's log says which."),
         )
+    if camera.is_tablet and (camera.reported_at is None or now - camera.reported_at > SILENT):
+        return Health(
+            _("tablet silent"),
+            "bad" if camera.reported_at else "soon",
+            _("See that it is on, in the network, enrolled, and shows its page."),
+        )
     if camera.reported_at is None:
         return Health(_("not started"), "soon", _("No watcher has reported on it yet."))
     if now - camera.reported_at > SILENT:
@@ -71,6 +77,10 @@ def _health(camera: Camera, reasons: list[str], now: datetime) -> Health:
         )
     if camera.state == "ended":
         return Health(_("clip ended"), "", _("A file plays once unless “loop” is ticked."))
+    if camera.is_tablet and (camera.last_frame_at is None or now - camera.last_frame_at > STALE):
+        return Health(
+            _("no picture"), "bad", _("See whether its browser is allowed to use its camera.")
+        )
     if camera.last_frame_at is None or now - camera.last_frame_at > STALE:
         return Health(
             _("no picture"),
@@ -95,6 +105,16 @@ def abort_words(reason: str) -> str:
         "left_early": _("left early"),
         "recognizer_down": _("recognizer did not answer"),
         "crops_refused": _("crops refused"),
+        "no_code": _("no pass could be read"),
+        "no_face": _("no face beside the pass"),
+        "two_passes": _("two passes at once"),
+        "another_face": _("another face than the pass's"),
+        "refused": _("not allowed at this moment"),
+        "pass_unknown": _("a pass that is unknown"),
+        "pass_ended": _("a pass that has ended"),
+        "pass_elsewhere": _("a pass of another store"),
+        "pass_broken": _("a pass that does not fit"),
+        "pass_replayed": _("a pass that was shown before"),
     }.get(reason, reason.replace("_", " "))
 
 
