@@ -172,7 +172,7 @@ def sentences() -> dict[str, str]:
         "camera_lost": _("The camera stopped by itself. One moment."),
         "button": _("Read my pass"),
         "without": _("Without a pass:"),
-        "kept": _("Nothing leaves this tablet until a pass is shown. No picture is kept."),
+        "kept": _("No picture leaves this tablet before a pass is shown, and none is kept."),
         "script": _("This tablet needs JavaScript to be switched on."),
     }
 

@@ -146,8 +146,12 @@ class DeviceAdmin(StoreScopedAdmin):
     def give_code(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
         for device in queryset:
             code = devices.new_code(device=device, actor=actor(request.user))
-            text = _("Type %(code)s at the tablet %(name)s within 24 hours. It is shown only now.")
-            self.message_user(request, text % {"code": code, "name": device.name}, messages.SUCCESS)
+            text = _(
+                "Type %(code)s at the tablet %(name)s, on its page %(page)s, within 24 hours. "
+                "It is shown only now."
+            )
+            told = {"code": code, "name": device.name, "page": f"/{device.kind}/"}
+            self.message_user(request, text % told, messages.SUCCESS)
 
     @admin.action(description=gettext_lazy("Stop these tablets now"))
     def revoke(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
