@@ -36,6 +36,7 @@ from apps.stores import devices
 from apps.stores.devices import DeviceRefused, NonceStoreDown, NonceUsed
 from apps.stores.limits import allowed
 from apps.stores.models import Device, Store
+from apps.visits import look_alikes
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +111,8 @@ def _answer(view: Signed, request: HttpRequest, device: Device) -> HttpResponse:
     try:
         return view(request, device)
     except OptInRefused as error:
+        if error.step == "alike" and offers_pass(device.store):
+            look_alikes.note(store=device.store)
         return refusal(422, error.code, error.text, error.step)
     except ConsentRefused as error:
         step = {"notice_changed": "notice", "too_young": "age"}.get(error.code, "purposes")
@@ -187,6 +190,7 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
                 "until": date_format(until, "DATE_FORMAT"),
                 "min_age": store.pack.min_age,
                 "alternative": store.non_face_check_in,
+                "offers_pass": offers_pass(store),
             },
         )
 
@@ -198,6 +202,11 @@ def recognition_of(store: Store) -> list[Purpose]:
     """
     modes = set(store.cameras.filter(active=True).values_list("mode", flat=True))
     return [purpose for purpose in RECOGNITION if purpose.value in modes] or [Purpose.LANE]
+
+
+def offers_pass(store: Store) -> bool:
+    """Whether whom the lane could mix up can be offered a pass: compared one to one, nobody is."""
+    return Purpose.PASS in recognition_of(store) and Purpose.PASS.value in store.pack.modes
 
 
 def purposes(store: Store) -> list[dict[str, Any]]:

@@ -49,8 +49,7 @@ class Door:
 
     @property
     def camera(self) -> Camera:
-        assert self.device.camera_id is not None
-        return Camera.objects.get(pk=self.device.camera_id)
+        return Camera.objects.get(tablet=self.device)
 
     def shows(self, pictures: Iterable[bytes]) -> Answer:
         return self.tablet.signed(SHOW, body_of(pictures))
@@ -77,7 +76,7 @@ def hang(store: Store, name: str = "Door", **camera: Any) -> Device:
     """A door tablet whose camera may run."""
     device = add_door(Device(store=store, name=name), actor="test")
     allowed = {"signage_confirmed_at": timezone.now(), **camera}
-    Camera.objects.filter(pk=device.camera_id).update(**allowed)
+    Camera.objects.filter(tablet=device).update(**allowed)
     return device
 
 
@@ -237,7 +236,7 @@ def test_tries_are_limited(house: House) -> None:
     tablet, nothing = enrolled(device), body_of([faces.jpeg(np.zeros((48, 64, 3), np.uint8))] * 3)
     answers = [tablet.signed(SHOW, nothing).status for _ in range(41)]
     assert answers == [200] * 40 + [429]
-    assert Camera.objects.get(pk=device.camera_id).aborts == {"no_code": 40}
+    assert Camera.objects.get(tablet=device).aborts == {"no_code": 40}
 
 
 @pytest.mark.parametrize(
@@ -258,7 +257,7 @@ def test_what_is_no_burst_is_refused_and_nothing_is_counted(
 ) -> None:
     device = hang(house.store)
     assert code_of(enrolled(device).signed(SHOW, body)) == expected
-    camera = Camera.objects.get(pk=device.camera_id)
+    camera = Camera.objects.get(tablet=device)
     assert (camera.triggers, camera.aborts) == (0, {})
 
 
@@ -272,7 +271,7 @@ def test_without_a_recognizer_it_says_so_and_counts_it(house: House) -> None:
     device = hang(house.store)
     answer = enrolled(device).signed(SHOW, body_of(burst(2, Pass(device.pk, os.urandom(32)))))
     assert code_of(answer) == (503, "unavailable")
-    assert Camera.objects.get(pk=device.camera_id).aborts == {"recognizer_down": 1}
+    assert Camera.objects.get(tablet=device).aborts == {"recognizer_down": 1}
 
 
 def test_no_picture_and_no_pass_is_written_anywhere(
@@ -312,7 +311,7 @@ def test_it_says_that_it_lives_as_any_camera_does(house: House) -> None:
     tablet = enrolled(device)
 
     def health() -> str:
-        return look_at(Camera.objects.get(pk=device.camera_id)).health.word
+        return look_at(Camera.objects.get(tablet=device)).health.word
 
     assert health() == "tablet silent"
     assert tablet.signed("/door/here/", b'{"picture": true}').json() == {"open": True}
@@ -397,7 +396,7 @@ def test_a_tablet_stays_what_it_is_and_where_it_hangs(house: House) -> None:
 def test_its_camera_takes_no_other_source_mode_or_store(
     house: House, change: dict[str, Any]
 ) -> None:
-    camera = Camera.objects.get(pk=hang(house.store).camera_id)
+    camera = Camera.objects.get(tablet=hang(house.store))
     if "store" in change:
         change = {"store": house.organization.stores.create(name="Old Town", slug="old-town")}
     camera.clean()
