@@ -1,6 +1,6 @@
-"""A kiosk tablet without a screen: enrols, signs its requests, and remembers cookies.
+"""A tablet without a screen: enrols, signs its requests, and remembers cookies.
 
-For the story, the benchmarks and the tests; it speaks to the kiosk exactly as `device.js` does.
+For the story, the benchmarks and the tests; it speaks exactly as `device.js` does.
 """
 
 import base64
@@ -70,10 +70,11 @@ class Browser:
 
 
 class Tablet(Browser):
-    """An enrolled kiosk tablet. Its key lives as long as this object."""
+    """An enrolled tablet, of a kiosk or a door. Its key lives as long as this object."""
 
-    def __init__(self, origin: str, language: str = "en") -> None:
+    def __init__(self, origin: str, language: str = "en", kind: str = "kiosk") -> None:
         super().__init__(origin)
+        self.kind = kind
         self.language = language
         self.device = ""
         self._nonce = ""
@@ -81,7 +82,7 @@ class Tablet(Browser):
 
     def enroll(self, code: str) -> Answer:
         """Trade the one-time code for a device of the store."""
-        self.request("/kiosk/")
+        self.request(f"/{self.kind}/")
         numbers = self._key.public_key().public_numbers()
         jwk = {
             "kty": "EC",
@@ -90,7 +91,7 @@ class Tablet(Browser):
             "y": _base64(numbers.y.to_bytes(32)),
         }
         answer = self.request(
-            "/kiosk/enroll/",
+            f"/{self.kind}/enroll/",
             json.dumps({"code": code, "jwk": jwk}).encode(),
             {"Content-Type": "application/json", "X-CSRFToken": self.csrf},
         )
@@ -102,7 +103,7 @@ class Tablet(Browser):
         """POST a body signed over a fresh nonce."""
         if not self._nonce:
             self._nonce = self.request(
-                "/kiosk/nonce/",
+                f"/{self.kind}/nonce/",
                 b"{}",
                 {"Content-Type": "application/json", "X-CSRFToken": self.csrf},
             ).json()["nonce"]

@@ -27,8 +27,8 @@ ORIGIN = "http://testserver"
 class KioskTablet(Tablet):
     """`ops.tablet.Tablet` in this process: the same signatures, no socket."""
 
-    def __init__(self, language: str = "en") -> None:
-        super().__init__(ORIGIN, language)
+    def __init__(self, language: str = "en", kind: str = "kiosk") -> None:
+        super().__init__(ORIGIN, language, kind)
         self.client = Client(enforce_csrf_checks=True, raise_request_exception=False)
 
     def request(
@@ -50,7 +50,9 @@ class KioskTablet(Tablet):
     def nonce(self) -> str:
         """A fresh nonce, as a page asks for its first one."""
         answer = self.request(
-            "/kiosk/nonce/", b"{}", {"Content-Type": "application/json", "X-CSRFToken": self.csrf}
+            f"/{self.kind}/nonce/",
+            b"{}",
+            {"Content-Type": "application/json", "X-CSRFToken": self.csrf},
         )
         return str(answer.json()["nonce"])
 
@@ -63,7 +65,7 @@ def enrolled(device: Device, language: str = "en") -> KioskTablet:
     """A tablet that was given the device's one-time code."""
     from apps.stores.devices import new_code
 
-    tablet = KioskTablet(language)
+    tablet = KioskTablet(language, device.kind)
     answer = tablet.enroll(new_code(device=device, actor="test"))
     assert answer.status == 200, answer.body
     return tablet

@@ -11,10 +11,10 @@ from django.views.debug import SafeExceptionReporterFilter
 
 @sync_and_async_middleware
 def permissions_policy(get_response: Callable[..., Any]) -> Callable[..., Any]:
-    """Allow the camera on the kiosk's pages and nowhere else; keep personal pages out of caches."""
+    """Allow the camera to the kiosk's and the door's pages alone; keep pages out of caches."""
 
     def dress(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        camera = "(self)" if request.path.startswith("/kiosk/") else "()"
+        camera = "(self)" if request.path.startswith(("/kiosk/", "/door/")) else "()"
         response.setdefault(
             "Permissions-Policy",
             f"camera={camera}, microphone=(), geolocation=(), usb=(), display-capture=()",

@@ -16,6 +16,7 @@ urlpatterns = [
     path("language/", set_language, name="set_language"),
     path("public/<slug:slug>/", views.public, name="public"),
     path("kiosk/", include("apps.kiosk.urls")),
+    path("door/", include("apps.kiosk.door_urls")),
     path("floor/", include("apps.visits.urls")),
     path("receipt/", include("apps.privacy.urls")),
     path("admin/", admin.site.urls),

@@ -3,12 +3,14 @@
 from django.urls import path
 
 from apps.kiosk import views
+from apps.stores.models import Device
 
 app_name = "kiosk"
+KIOSK = {"kind": Device.Kind.KIOSK}
 urlpatterns = [
     path("", views.start, name="start"),
-    path("enroll/", views.enroll, name="enroll"),
-    path("nonce/", views.nonce, name="nonce"),
+    path("enroll/", views.enroll, KIOSK, name="enroll"),
+    path("nonce/", views.nonce, KIOSK, name="nonce"),
     path("look/", views.look, name="look"),
     path("opt-in/", views.submit, name="opt-in"),
     path("refuse/", views.refuse, name="refuse"),

@@ -36,10 +36,10 @@ from apps.stores import devices
 from apps.stores.devices import DeviceRefused, NonceStoreDown, NonceUsed
 from apps.stores.limits import allowed
 from apps.stores.models import Device, Store
+from apps.visits import look_alikes
 
 log = logging.getLogger(__name__)
 
-COOKIE = "kiosk_device"
 COOKIE_AGE = 365 * 24 * 60 * 60
 LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
 
@@ -61,37 +61,43 @@ def refusal(status: int, code: str, text: str, step: str = "") -> JsonResponse:
     return JsonResponse({"error": {"code": code, "text": text, "step": step}}, status=status)
 
 
-def signed_by_device(view: Signed) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Let only a live device's signed request through; each reply carries the next nonce.
+def signed_by(kind: Device.Kind) -> Callable[[Signed], Callable[[HttpRequest], HttpResponseBase]]:
+    """Let only the signed request of a live device of this kind through; each reply carries the
+    next nonce.
 
     No cookie is trusted here, so there is no CSRF to protect from.
     """
 
-    @csrf_exempt
-    @require_POST
-    @wraps(view)
-    def wrapped(request: HttpRequest) -> HttpResponse:
-        language = request.headers.get("Consentry-Language", "en")
-        with translation.override(language if language in LANGUAGES else "en"):
-            try:
-                device = devices.authenticate(request)
-                return _with_next_nonce(_answer(view, request, device), device)
-            except RequestDataTooBig:
-                return refusal(
-                    413, "too_large", _("The picture is too large. Please try again."), "camera"
-                )
-            except NonceUsed:
-                return refusal(
-                    409, "replayed", _("That was sent already. Please go on from here."), "camera"
-                )
-            except DeviceRefused:
-                return refusal(
-                    403, "device", _("This tablet is not enrolled. Please ask our staff.")
-                )
-            except (NonceStoreDown, DatabaseProblem):
-                return _unavailable()
+    def decorated(view: Signed) -> Callable[[HttpRequest], HttpResponseBase]:
+        @csrf_exempt
+        @require_POST
+        @wraps(view)
+        def wrapped(request: HttpRequest) -> HttpResponse:
+            language = request.headers.get("Consentry-Language", "en")
+            with translation.override(language if language in LANGUAGES else "en"):
+                return _signed(view, request, kind)
 
-    return wrapped
+        return wrapped
+
+    return decorated
+
+
+def _signed(view: Signed, request: HttpRequest, kind: Device.Kind) -> HttpResponse:
+    try:
+        device = devices.authenticate(request)
+        if device.kind != kind:
+            raise DeviceRefused("kind")
+        return _with_next_nonce(_answer(view, request, device), device)
+    except RequestDataTooBig:
+        return refusal(413, "too_large", _("The picture is too large. Please try again."), "camera")
+    except NonceUsed:
+        return refusal(
+            409, "replayed", _("That was sent already. Please go on from here."), "camera"
+        )
+    except DeviceRefused:
+        return refusal(403, "device", _("This tablet is not enrolled. Please ask our staff."))
+    except (NonceStoreDown, DatabaseProblem):
+        return _unavailable()
 
 
 def _with_next_nonce(response: HttpResponse, device: Device) -> HttpResponse:
@@ -105,6 +111,8 @@ def _answer(view: Signed, request: HttpRequest, device: Device) -> HttpResponse:
     try:
         return view(request, device)
     except OptInRefused as error:
+        if error.step == "alike" and offers_pass(device.store):
+            look_alikes.note(store=device.store)
         return refusal(422, error.code, error.text, error.step)
     except ConsentRefused as error:
         step = {"notice_changed": "notice", "too_young": "age"}.get(error.code, "purposes")
@@ -112,7 +120,7 @@ def _answer(view: Signed, request: HttpRequest, device: Device) -> HttpResponse:
     except BadSignaturePath as error:
         return refusal(422, "signature", str(error), "signature")
     except (RecognizerDown, DatabaseProblem) as error:
-        log.error("an opt-in could not be finished (%s)", type(error).__name__)
+        log.error("a tablet's request could not be answered (%s)", type(error).__name__)
         return _unavailable()
 
 
@@ -125,13 +133,19 @@ def _unavailable() -> JsonResponse:
     )
 
 
-def device_of(request: HttpRequest) -> Device | None:
+def cookie_of(kind: str) -> str:
+    """The name of the cookie of a kind of tablet: one browser may be one of each, in a demo."""
+    return f"{kind}_device"
+
+
+def device_of(request: HttpRequest, kind: str = Device.Kind.KIOSK) -> Device | None:
     """The live device whose cookie this browser holds: enough to show a page, not to submit."""
     try:
-        pk = UUID(request.get_signed_cookie(COOKIE, max_age=COOKIE_AGE))
+        pk = UUID(request.get_signed_cookie(cookie_of(kind), max_age=COOKIE_AGE))
     except (KeyError, ValueError, signing.BadSignature):
         return None
-    device = Device.objects.select_related("store__organization").filter(pk=pk).first()
+    rows = Device.objects.select_related("store__organization", "camera__store")
+    device = rows.filter(pk=pk, kind=kind).first()
     return device if device and device.live else None
 
 
@@ -176,6 +190,7 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
                 "until": date_format(until, "DATE_FORMAT"),
                 "min_age": store.pack.min_age,
                 "alternative": store.non_face_check_in,
+                "offers_pass": offers_pass(store),
             },
         )
 
@@ -187,6 +202,11 @@ def recognition_of(store: Store) -> list[Purpose]:
     """
     modes = set(store.cameras.filter(active=True).values_list("mode", flat=True))
     return [purpose for purpose in RECOGNITION if purpose.value in modes] or [Purpose.LANE]
+
+
+def offers_pass(store: Store) -> bool:
+    """Whether whom the lane could mix up can be offered a pass: compared one to one, nobody is."""
+    return Purpose.PASS in recognition_of(store) and Purpose.PASS.value in store.pack.modes
 
 
 def purposes(store: Store) -> list[dict[str, Any]]:
@@ -231,13 +251,13 @@ def purposes(store: Store) -> list[dict[str, Any]]:
 
 
 @require_POST
-def enroll(request: HttpRequest) -> HttpResponse:
+def enroll(request: HttpRequest, kind: Device.Kind) -> HttpResponse:
     """Bind this browser's key to the device whose one-time code was typed."""
     if not allowed(f"enroll:{request.META.get('REMOTE_ADDR')}", limit=10, seconds=600):
         return refusal(429, "slow_down", _("Too many attempts. Please wait ten minutes."))
     try:
         body = json.loads(request.body)
-        device = devices.enroll(code=str(body["code"]), public_key=body["jwk"])
+        device = devices.enroll(code=str(body["code"]), public_key=body["jwk"], kind=kind)
     except (ValueError, KeyError, TypeError, RecursionError, RequestDataTooBig):
         return refusal(400, "form", _("That did not arrive whole. Please try again."))
     except DeviceRefused:
@@ -246,7 +266,7 @@ def enroll(request: HttpRequest) -> HttpResponse:
         )
     response = JsonResponse({"device": str(device.pk), "store": device.store.name})
     response.set_signed_cookie(
-        COOKIE,
+        cookie_of(kind),
         str(device.pk),
         max_age=COOKIE_AGE,
         httponly=True,
@@ -257,9 +277,9 @@ def enroll(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def nonce(request: HttpRequest) -> HttpResponse:
+def nonce(request: HttpRequest, kind: Device.Kind) -> HttpResponse:
     """The first nonce of a page; later ones ride on each reply."""
-    device = device_of(request)
+    device = device_of(request, kind)
     if device is None:
         return refusal(403, "device", _("This tablet is not enrolled. Please ask our staff."))
     try:
@@ -268,14 +288,14 @@ def nonce(request: HttpRequest) -> HttpResponse:
         return _unavailable()
 
 
-@signed_by_device
+@signed_by(Device.Kind.KIOSK)
 def look(request: HttpRequest, device: Device) -> HttpResponse:
     """Judge one camera picture. Nothing is kept."""
     seen = faces.look(request.body)
     return JsonResponse({"ok": seen.crop is not None, "code": seen.code, "text": seen.text})
 
 
-@signed_by_device
+@signed_by(Device.Kind.KIOSK)
 def submit(request: HttpRequest, device: Device) -> HttpResponse:
     """Finish an opt-in: 201 with the receipt, or an error and nothing kept."""
     try:
@@ -306,7 +326,7 @@ def _drawn(text: str, *, error: str) -> str:
     return str(code.svg_inline(scale=6, dark="#1B1F23", omitsize=True))
 
 
-@signed_by_device
+@signed_by(Device.Kind.KIOSK)
 def refuse(request: HttpRequest, device: Device) -> HttpResponse:
     """Count a refusal. Nothing about who refused."""
     try:

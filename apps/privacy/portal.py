@@ -21,6 +21,7 @@ from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
 from apps.stores.access import is_dpo, stores_of
 from apps.stores.models import Camera, Role
+from apps.visits import look_alikes
 from apps.visits import selectors as visits
 from apps.visits.health import answers_nobody, look_at
 
@@ -88,6 +89,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
             .prefetch_related("assessments")
         ],
         "weeks": visits.weeks(stores),
+        "look_alikes": look_alikes.counted(stores),
         "false_greetings": visits.false_greetings(stores)[:SCORES_SHOWN],
     }
 

@@ -179,15 +179,18 @@ class Gallery:
         return self._stores.get(store, {}).values()
 
     def snapshot(self, store: UUID, *, most: int) -> tuple[list[Enrolled], Floats]:
-        """The live templates of `store` as they are now, vectors float32 (N, D) of length about 1.
+        """The live templates of `store` as they are now: plain vectors, float32 (N, D), of length
+        about 1.
 
         Nothing when there are more than `most`. Whoever asked overwrites the copy.
         """
         with self._lock:
-            shelf = self._stores.get(store)
-            if shelf is None or len(shelf.entries) > most:
+            if not 0 < self.size(store) <= most:
                 return [], np.empty((0, self.dim), np.float32)
-            return shelf.live(self._clock())
+            now = self._clock()
+            parts = [shelf.live(now) for shelf in self._shelves(store)]
+        entries = [entry for held, _vectors in parts for entry in held]
+        return entries, np.concatenate([vectors for _held, vectors in parts])
 
     def _evict(self, template: UUID) -> bool:
         home = self._home.pop(template, None)
@@ -300,10 +303,10 @@ class _Shelf:
                 yield entry.visitor, float(score)
 
     def live(self, now: float) -> tuple[list[Enrolled], Floats]:
-        """Entries that are not past, and their vectors, float32 (N, D)."""
+        """Entries that are not past, and their plain vectors, float32 (N, D)."""
         rows = [row for row, entry in enumerate(self.entries) if now < entry.not_after]
         halves = self._codes()[rows].view(np.float16)
-        return [self.entries[row] for row in rows], halves.astype(np.float32)
+        return [self.entries[row] for row in rows], self._space.leave(halves.astype(np.float32))
 
     def _codes(self) -> NDArray[np.uint8]:
         """The index's own bytes, one row a template: a view, to be dropped before it grows."""

@@ -21,7 +21,7 @@ from apps.retention.models import Erasure
 from apps.stores.jurisdictions import Pack
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
 from apps.visitors.models import DataKey, Eviction, FaceTemplate, Rotation, Visitor, overdue
-from apps.visits.models import Disclosure, FalseGreeting, Footfall, Unmatched, Visit
+from apps.visits.models import Disclosure, FalseGreeting, Footfall, LookAlike, Unmatched, Visit
 
 
 class How(StrEnum):
@@ -146,6 +146,7 @@ IMPERSONAL: dict[type[Model], str] = {
     Footfall: "a count a quarter of an hour",
     Disclosure: "a count a day",
     Unmatched: "a count a day",
+    LookAlike: "a count a day, and the time of the latest",
     FalseGreeting: "a score, a camera and a day; the visit that knew of it goes with its shift",
     Organization: "the controller",
     Store: "a shop",

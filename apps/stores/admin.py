@@ -118,6 +118,7 @@ class DeviceAdmin(StoreScopedAdmin):
     writable = True
     list_display = (
         "name",
+        "kind",
         "store",
         "is_live",
         "enrolled_at",
@@ -128,6 +129,15 @@ class DeviceAdmin(StoreScopedAdmin):
     readonly_fields = ("enrolled_at", "last_seen_at", "revoked_at")
     actions = ("give_code", "revoke")
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """What a tablet is, and where it hangs, stays: its receipts and its camera name it."""
+        return self.readonly_fields if obj is None else ("kind", "store", *self.readonly_fields)
+
+    def save_model(self, request: HttpRequest, obj: Device, form: Any, change: bool) -> None:  # type: ignore[override]
+        if not change and obj.kind == Device.Kind.DOOR:
+            devices.add_door(obj, actor=actor(request.user))
+        super().save_model(request, obj, form, change)
+
     @admin.display(description=gettext_lazy("working"), boolean=True)
     def is_live(self, device: Device) -> bool:
         return device.live
@@ -136,8 +146,12 @@ class DeviceAdmin(StoreScopedAdmin):
     def give_code(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
         for device in queryset:
             code = devices.new_code(device=device, actor=actor(request.user))
-            text = _("Type %(code)s at the tablet %(name)s within 24 hours. It is shown only now.")
-            self.message_user(request, text % {"code": code, "name": device.name}, messages.SUCCESS)
+            text = _(
+                "Type %(code)s at the tablet %(name)s, on its page %(page)s, within 24 hours. "
+                "It is shown only now."
+            )
+            told = {"code": code, "name": device.name, "page": f"/{device.kind}/"}
+            self.message_user(request, text % told, messages.SUCCESS)
 
     @admin.action(description=gettext_lazy("Stop these tablets now"))
     def revoke(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:

@@ -1,4 +1,5 @@
-"""Kiosk tablets: enrolled once by a code, then every request signed over a nonce used once.
+"""Tablets, at the kiosk or at the door: enrolled once by a code, then every request signed over a
+nonce that is used once.
 
 The private key is made in the tablet's browser and cannot be exported from it. A stolen tablet can
 submit until it is revoked; it can list nothing.
@@ -23,7 +24,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from apps.audit import services as audit
-from apps.stores.models import Device
+from apps.stores.models import Camera, Device
 
 NONCE_SECONDS = 120
 CODE_HOURS = 24
@@ -63,12 +64,37 @@ def new_code(*, device: Device, actor: str) -> str:
 
 
 @transaction.atomic
-def enroll(*, code: str, public_key: dict[str, Any]) -> Device:
-    """Bind a tablet's public key to the device whose code it knows. The code works once."""
+def add_door(device: Device, *, actor: str) -> Device:
+    """Save a new door tablet together with the camera that it is.
+
+    That camera may not run before the officer has confirmed its sign, like any other.
+    """
+    device.kind = Device.Kind.DOOR
+    device.camera = Camera.objects.create(
+        store=device.store, name=device.name, mode=Camera.Mode.PASS, source=""
+    )
+    device.save()
+    audit.record(actor=actor, action="camera.added", object=str(device.camera_id))
+    return device
+
+
+@transaction.atomic
+def enroll(
+    *, code: str, public_key: dict[str, Any], kind: Device.Kind = Device.Kind.KIOSK
+) -> Device:
+    """Bind a tablet's public key to the device of this kind whose code it knows.
+
+    The code works once.
+    """
     load_key(public_key)
     device = (
         Device.objects.select_for_update()
-        .filter(code_digest=_digest(code), code_expires_at__gt=timezone.now(), revoked_at=None)
+        .filter(
+            kind=kind,
+            code_digest=_digest(code),
+            code_expires_at__gt=timezone.now(),
+            revoked_at=None,
+        )
         .first()
     )
     if device is None:
@@ -110,7 +136,7 @@ def authenticate(request: HttpRequest) -> Device:
     """
     nonce = request.headers.get("Consentry-Nonce", "")
     try:
-        device = Device.objects.select_related("store__organization").get(
+        device = Device.objects.select_related("store__organization", "camera__store").get(
             pk=UUID(request.headers.get("Consentry-Device", ""))
         )
         signature = _unbase64(request.headers.get("Consentry-Signature", ""))

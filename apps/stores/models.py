@@ -104,14 +104,21 @@ class Role(models.Model):
 
 
 class Device(models.Model):
-    """A tablet of one store. Its private key never leaves it; here is the public half."""
+    """A tablet of one store. Its private key never leaves it; here is the public half.
+
+    A door tablet is a camera too: `camera` is where its gate, its counters and its health are.
+    """
 
     class Kind(models.TextChoices):
         KIOSK = "kiosk", _("Kiosk tablet")
+        DOOR = "door", _("Door tablet, reads passes")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     store = models.ForeignKey(Store, models.CASCADE, related_name="devices")
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.KIOSK)
+    camera = models.OneToOneField(
+        "Camera", models.PROTECT, null=True, editable=False, related_name="tablet"
+    )
     name = models.CharField(max_length=60)
     code_digest = models.CharField(max_length=64, blank=True, editable=False)
     code_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -122,6 +129,15 @@ class Device(models.Model):
         null=True, blank=True, help_text=_("The tablet stops working at this time.")
     )
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(kind="door", camera__isnull=False)
+                | models.Q(kind="kiosk", camera=None),
+                name="a_door_tablet_is_a_camera",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.name} · {self.store}"
@@ -146,7 +162,9 @@ class Camera(models.Model):
     name = models.CharField(max_length=60)
     mode = models.CharField(max_length=10, choices=Mode, default=Mode.COUNT)
     source = models.CharField(
-        max_length=400, help_text=_("A file, an RTSP address or a USB device.")
+        max_length=400,
+        blank=True,
+        help_text=_("A file, an RTSP address or a USB device. Empty for a door tablet only."),
     )
     loop = models.BooleanField(default=False, help_text=_("Play a file again and again (demo)."))
     zone = models.JSONField(
@@ -172,6 +190,10 @@ class Camera(models.Model):
             models.CheckConstraint(
                 condition=models.Q(mode__in=["count", "pass", "lane"]), name="camera_mode_is_lawful"
             ),
+            models.CheckConstraint(
+                condition=models.Q(mode="pass") | ~models.Q(source=""),
+                name="a_tablet_reads_passes_only",
+            ),
         )
 
     def __str__(self) -> str:
@@ -186,8 +208,23 @@ class Camera(models.Model):
             problems["line"] = _("Two ends, each [x, y] between 0 and 1, or nothing.")
         if "://" in self.source and not self.source.startswith(("rtsp://", "rtsps://")):
             problems["source"] = _("A file, an rtsp:// address, or a device such as /dev/video0.")
+        tablet = Device.objects.filter(camera=self.pk).first()
+        if tablet is None and not self.source:
+            problems["source"] = _("Where does its picture come from? Only a door tablet has none.")
+        if tablet is not None and (
+            self.source or self.mode != self.Mode.PASS or self.store_id != tablet.store_id
+        ):
+            problems["source"] = _(
+                "A door tablet is this camera: it has no other source, reads passes, "
+                "and stays in its store."
+            )
         if problems:
             raise ValidationError(problems)
+
+    @property
+    def is_tablet(self) -> bool:
+        """Whether a door tablet is this camera, so that no watcher has anything to open."""
+        return not self.source
 
     def assessment(self, at: datetime | None = None) -> Assessment | None:
         """The signed, unexpired assessment of this camera, if there is one."""

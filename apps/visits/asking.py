@@ -1,6 +1,7 @@
 """Asks the recognizer, for a lane or a shown pass. A process that only counts never loads this."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
@@ -9,10 +10,13 @@ from numpy.typing import NDArray
 
 from apps.recognition.client import Decision, MatchRequest, Recognizer, VerifyRequest
 from apps.recognition.passes import Pass
-from apps.visits.pipeline.watcher import CameraSpec
+
+if TYPE_CHECKING:
+    # It brings decoders along, which a tablet's pass needs none of.
+    from apps.visits.pipeline.watcher import CameraSpec
 
 
-def ask_about(spec: CameraSpec, crops: NDArray[np.uint8], seen_at: float) -> Decision:
+def ask_about(spec: "CameraSpec", crops: NDArray[np.uint8], seen_at: float) -> Decision:
     """Who these crops uint8 (N, 112, 112, 3) of one track are, first seen well at Unix `seen_at`.
 
     Raises RecognizerDown, CropsRefused.

@@ -33,7 +33,8 @@ _MODES: dict[Camera.Mode, Mode] = {
 def specs(only: set[UUID]) -> dict[UUID, CameraSpec]:
     """What may run now, by camera; the state of what may not says so in the portal."""
     found = {}
-    for camera in Camera.objects.filter(active=True).select_related("store"):
+    # A door tablet is a camera without a source: it sends what it sees by itself.
+    for camera in Camera.objects.filter(active=True).exclude(source="").select_related("store"):
         if only and camera.pk not in only:
             continue
         if camera.blockers():

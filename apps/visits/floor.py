@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import redis.asyncio
@@ -25,7 +26,7 @@ from apps.audit import services as audit
 from apps.audit.models import Entry
 from apps.stores.access import actor, stores_of
 from apps.stores.models import Role, Store, User
-from apps.visits import selectors
+from apps.visits import look_alikes, selectors
 from apps.visits.mistakes import mark_wrong, take_back
 from apps.visits.models import Visit
 from apps.visits.services import greet as mark_greeted
@@ -76,6 +77,8 @@ def board(request: HttpRequest, slug: str) -> HttpResponse:
                 )
             ],
             "last_arrival": selectors.last_arrival(store),
+            "look_alike_at": look_alikes.lately(store),
+            "look_alike_seconds": int(look_alikes.SHOWN.total_seconds()),
             "fade_minutes": int(selectors.FADES.total_seconds() // 60),
             "events_url": f"events/?since={max((visit.sequence for visit in visits), default=0)}",
             "now": timezone.now(),
@@ -124,6 +127,7 @@ async def events(request: HttpRequest, slug: str) -> HttpResponseBase:
 async def _stream(request: HttpRequest, store: Store, seen: int) -> AsyncIterator[str]:
     yield "retry: 2000\n\n"
     here: set[UUID] | None = None
+    look_alike_at: datetime | None = None
     client = redis.asyncio.Redis.from_url(settings.CONSENTRY.redis_url.get_secret_value())
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(client.aclose)
@@ -141,6 +145,9 @@ async def _stream(request: HttpRequest, store: Store, seen: int) -> AsyncIterato
                 # Whoever is not named may no longer be shown: withdrawn, erased, or long gone.
                 here = news.here
                 yield _event("here", " ".join(str(visit) for visit in here))
+            if news.look_alike_at and news.look_alike_at != look_alike_at:
+                look_alike_at = news.look_alike_at
+                yield _event("look-alike", look_alike_at.isoformat())
             if not await _something_new(pubsub, f"floor:{store.pk}"):
                 yield ": quiet\n\n"
 
@@ -161,10 +168,12 @@ async def _something_new(pubsub: redis.asyncio.client.PubSub, channel: str) -> b
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Cards that a board has not seen, in order, and all visits that it may show."""
+    """Cards that a board has not seen, in order, and all visits that it may show; when a kiosk
+    last offered a pass to somebody who could be mixed up, if that was a moment ago."""
 
     cards: list[tuple[int, str]]
     here: set[UUID]
+    look_alike_at: datetime | None
 
 
 def _news(request: HttpRequest, store: Store, seen: int) -> News | None:
@@ -189,7 +198,7 @@ def _news(request: HttpRequest, store: Store, seen: int) -> News | None:
             )
             for visit in fresh
         ]
-        return News(cards, {visit.pk for visit in visits})
+        return News(cards, {visit.pk for visit in visits}, look_alikes.lately(store))
     finally:
         # A stream lives for hours; it must not hold a database connection while it waits.
         connection.close()

@@ -71,6 +71,12 @@ def _health(camera: Camera, reasons: list[str], uncalibrated: bool, now: datetim
             "bad",
             _("Its source, zone or line cannot be used; the watcher's log says which."),
         )
+    if camera.is_tablet and (camera.reported_at is None or now - camera.reported_at > SILENT):
+        return Health(
+            _("tablet silent"),
+            "bad" if camera.reported_at else "soon",
+            _("See that it is on, in the network, enrolled, and shows its page."),
+        )
     if camera.reported_at is None:
         return Health(_("not started"), "soon", _("No watcher has reported on it yet."))
     # Nothing comes after its end, no report either.
@@ -79,6 +85,10 @@ def _health(camera: Camera, reasons: list[str], uncalibrated: bool, now: datetim
     if now - camera.reported_at > SILENT:
         return Health(
             _("watcher silent"), "bad", _("The watcher does not report. Start it on this machine.")
+        )
+    if camera.is_tablet and (camera.last_frame_at is None or now - camera.last_frame_at > STALE):
+        return Health(
+            _("no picture"), "bad", _("See whether its browser is allowed to use its camera.")
         )
     if camera.last_frame_at is None or now - camera.last_frame_at > STALE:
         return Health(
@@ -115,7 +125,7 @@ def abort_words(reason: str) -> str:
         "cut_off": _("not whole in the zone"),
         "covered": _("face covered"),
         "left_early": _("left early"),
-        "no_face": _("no face in sight"),
+        "no_face": _("no face beside the pass"),
         "two_passes": _("two passes at once"),
         "another_face": _("not the pass's own face"),
         "pass_unknown": _("pass not known here"),
@@ -127,6 +137,7 @@ def abort_words(reason: str) -> str:
         "refused": _("not permitted at that moment"),
         "recognizer_down": _("recognizer did not answer"),
         "crops_refused": _("pictures not accepted"),
+        "no_code": _("no pass could be read"),
         "uncalibrated": _("no recorded calibration"),
     }.get(reason, reason.replace("_", " "))
 

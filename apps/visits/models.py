@@ -69,6 +69,26 @@ class Unmatched(models.Model):
         return f"{self.store} {self.day}: {self.count}"
 
 
+class LookAlike(models.Model):
+    """How often a day a kiosk offered a pass to somebody whom the lane could mix up, and when last.
+
+    Counts and one time, for those who work there; nothing about either of the two.
+    """
+
+    store = models.ForeignKey(Store, models.CASCADE, related_name="look_alikes")
+    day = models.DateField()
+    count = models.PositiveIntegerField(default=0)
+    latest_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("store", "day"), name="one_look_alike_count_a_day"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.store} {self.day}: {self.count}"
+
+
 class VisitQuerySet(models.QuerySet["Visit"]):
     def theirs(self) -> VisitQuerySet:
         """Visits of the person they name: nobody said that it was someone else."""

@@ -22,6 +22,7 @@ VALUES (%(store)s, (clock_timestamp() AT TIME ZONE 'UTC')::date, %(count)s)
 
 if TYPE_CHECKING:
     # The pipeline brings decoders and models along; nobody but the watcher needs them.
+    from apps.visits.pipeline.lane import Counters
     from apps.visits.pipeline.watcher import Report
 
 
@@ -32,22 +33,30 @@ def count(*, camera: uuid.UUID, quarter: datetime, entered: int, left: int) -> N
     Footfall.objects.filter(pk=row.pk).update(entered=F("entered") + entered, left=F("left") + left)
 
 
-@transaction.atomic
 def report(seen: "Report") -> None:
-    """Add what a camera counted since its last report, and how it fares."""
-    camera = Camera.objects.select_for_update().get(pk=seen.camera)
-    aborts = dict(camera.aborts)
-    for reason, number in seen.counters.aborts.items():
+    """Add what a watched camera counted since its last report, and how it fares."""
+    at = None if seen.last_frame_at is None else datetime.fromtimestamp(seen.last_frame_at, UTC)
+    add(camera=seen.camera, counters=seen.counters, state=seen.state, last_frame_at=at)
+
+
+@transaction.atomic
+def add(
+    *, camera: uuid.UUID, counters: "Counters", state: str, last_frame_at: datetime | None
+) -> None:
+    """Add increments to a camera's counters, and how it fares now. `state`: see stream.State."""
+    row = Camera.objects.select_for_update().get(pk=camera)
+    aborts = dict(row.aborts)
+    for reason, number in counters.aborts.items():
         aborts[reason] = aborts.get(reason, 0) + number
-    camera.aborts = aborts
-    camera.triggers += seen.counters.triggers
-    camera.outside_zone += seen.counters.outside_zone
-    camera.embeddings_outside_trigger += seen.counters.embeddings_outside_trigger
-    camera.state = seen.state
-    camera.reported_at = timezone.now()
-    if seen.last_frame_at is not None:
-        camera.last_frame_at = datetime.fromtimestamp(seen.last_frame_at, UTC)
-    camera.save(
+    row.aborts = aborts
+    row.triggers += counters.triggers
+    row.outside_zone += counters.outside_zone
+    row.embeddings_outside_trigger += counters.embeddings_outside_trigger
+    row.state = state
+    row.reported_at = timezone.now()
+    if last_frame_at is not None:
+        row.last_frame_at = last_frame_at
+    row.save(
         update_fields=[
             "aborts",
             "triggers",
@@ -59,8 +68,6 @@ def report(seen: "Report") -> None:
         ]
     )
     # Whoever shows a pass is compared with its one template and never meets the gallery.
-    if seen.counters.unmatched and camera.mode == Camera.Mode.LANE:
+    if counters.unmatched and row.mode == Camera.Mode.LANE:
         with connection.cursor() as cursor:
-            cursor.execute(
-                COUNT_UNMATCHED, {"store": camera.store_id, "count": seen.counters.unmatched}
-            )
+            cursor.execute(COUNT_UNMATCHED, {"store": row.store_id, "count": counters.unmatched})

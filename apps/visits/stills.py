@@ -24,6 +24,8 @@ class NoPicture(Exception):
 
 def take(camera: Camera) -> bytes:
     """What the camera sees now as a JPEG, faces covered. Raises NoPicture."""
+    if camera.is_tablet:
+        raise NoPicture(_("A door tablet sends no picture to look at; stand in front of it."))
     try:
         done = subprocess.run(
             [sys.executable, "-m", MODULE],

@@ -103,6 +103,19 @@ async function comeBack() {
   setTimeout(comeBack, RETRY_MS);
 }
 
+/* A pass was offered at the kiosk, without a word of to whom: said for two minutes, then gone. */
+const lookAlike = document.getElementById("floor-look-alike");
+let lookAlikeOver = 0;
+
+function tellLookAlike(at) {
+  const left = Date.parse(at) + Number(lookAlike.dataset.seconds) * 1000 - Date.now();
+  lookAlike.hidden = false;
+  clearTimeout(lookAlikeOver);
+  /* Where this device's clock is off, the server said all the same that it was just now. */
+  const stays = Math.min(Math.max(left, 10_000), Number(lookAlike.dataset.seconds) * 1000);
+  lookAlikeOver = setTimeout(() => { lookAlike.hidden = true; }, stays);
+}
+
 function listen() {
   const source = new EventSource(board.dataset.eventsUrl);
   source.addEventListener("open", () => say("live"));
@@ -122,6 +135,7 @@ function listen() {
     }
     tidy();
   });
+  source.addEventListener("look-alike", (event) => tellLookAlike(event.data));
   addEventListener("pagehide", () => source.close());
 }
 
@@ -182,6 +196,7 @@ addEventListener("pageshow", (event) => {
 });
 
 localise(document);
+if (lookAlike.dataset.at) tellLookAlike(lookAlike.dataset.at);
 for (const line of list.querySelectorAll("[data-seconds]")) fade(line);
 tidy();
 setInterval(tidy, 30_000);

@@ -17,6 +17,7 @@ PUBLIC = [
     "/login/",
     "/kiosk/",
     "/kiosk/en/",
+    "/door/",
     "/receipt/",
     "/floor/",
     "/public/harbour-street/",
@@ -54,9 +55,9 @@ def test_every_page_runs_our_own_code_only_and_in_no_frame(house: House, path: s
 
 
 @pytest.mark.parametrize("path", PUBLIC)
-def test_the_camera_opens_at_the_kiosk_alone(house: House, path: str) -> None:
+def test_the_camera_opens_at_the_kiosk_and_the_door_alone(house: House, path: str) -> None:
     allowed = browser().get(path)["Permissions-Policy"]
-    assert ("camera=(self)" if path.startswith("/kiosk/") else "camera=()") in allowed
+    assert ("camera=(self)" if path.startswith(("/kiosk/", "/door/")) else "camera=()") in allowed
     assert "microphone=()" in allowed
     assert "geolocation=()" in allowed
 

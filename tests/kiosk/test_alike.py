@@ -1,13 +1,16 @@
 """Enrolling twice, and beside somebody who looks alike: no mix-up, and no word of the other."""
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.utils import timezone
 from numpy.typing import NDArray
 
 from apps.consent.models import Consent
@@ -18,7 +21,7 @@ from apps.retention.services.sweep import sweep
 from apps.stores.models import Camera
 from apps.visitors.models import FaceTemplate, Visitor
 from apps.visitors.services import restrict
-from apps.visits.models import Visit
+from apps.visits.models import LookAlike, Visit
 from ops.tablet import Answer
 from tests import database, faces
 from tests.clients import KioskTablet, browser, enrolled, opt_in_form, rows
@@ -210,6 +213,93 @@ def test_somebody_too_alike_is_told_kindly_and_nothing_is_kept(
     assert not any(sign.isdigit() for sign in error["text"])
     assert "nothing was kept" in error["text"]
     assert lane.greets(photos(PERSON)) == "Ms Chen"
+
+
+@pytest.fixture
+def pass_reader(house: House) -> Camera:
+    """The store reads passes as well."""
+    return Camera.objects.create(
+        store=house.store,
+        name="Pass reader",
+        mode=Camera.Mode.PASS,
+        source="door.mp4",
+        signage_confirmed_at=timezone.now(),
+    )
+
+
+def board_of(house: House) -> str:
+    """What staff see."""
+    return browser(house.staff).get("/floor/harbour-street/").content.decode()
+
+
+def says_it(page: str) -> bool:
+    line = re.search(r'<p id="floor-look-alike"[^>]*>', page)
+    assert line is not None
+    return " hidden" not in line[0]
+
+
+def test_where_passes_are_read_one_is_offered_and_staff_hear_of_it_without_a_name(
+    house: House,
+    tablet: KioskTablet,
+    lane: Lane,
+    photos: Photos,
+    sister: list[bytes],
+    pass_reader: Camera,
+) -> None:
+    lane.joins(photos(PERSON), "Ms Chen")
+    assert not says_it(board_of(house))
+    assert b'data-testid="alike-pass"' in tablet.request("/kiosk/en/").body
+    known = rows()
+    answer = opts_in(tablet, house, sister, "Her sister")
+    assert (answer.status, answer.json()["error"]["step"]) == (422, "alike")
+    # One count, and nothing else: nobody's name, template, consent or camera.
+    kept = {name for name, number in rows().items() if number > known[name]}
+    assert kept <= {"visits.LookAlike", "recognition.Recognizer", "recognition.Acknowledgement"}
+    row = LookAlike.objects.values().get()
+    assert set(row) == {"id", "store_id", "day", "count", "latest_at"}
+    page = board_of(house)
+    assert says_it(page)
+    assert "sister" not in page
+    assert "Chen" not in page
+    opts_in(tablet, house, sister, "Her sister")
+    assert LookAlike.objects.get().count == 2
+    LookAlike.objects.update(latest_at=timezone.now() - timedelta(minutes=3))
+    assert not says_it(board_of(house)), "it is said while they may still stand there"
+    overview = browser(house.dpo).get("/admin/").content.decode()
+    assert "2 today, 2 in seven days" in overview
+
+
+def test_a_pass_instead_is_agreed_to_by_itself_and_the_lane_is_not_in_it(
+    house: House,
+    tablet: KioskTablet,
+    lane: Lane,
+    photos: Photos,
+    sister: list[bytes],
+    pass_reader: Camera,
+) -> None:
+    lane.joins(photos(PERSON), "Ms Chen")
+    opts_in(tablet, house, sister, "Her sister")
+    instead = {"pass": True, "history": True, "contact": False}
+    answer = tablet.opt_in(opt_in_form(house, sister, purposes=instead, name="Mei"))
+    assert answer.status == 201, answer.body
+    assert answer.json()["receipt"]["pass_svg"]
+    consent = Consent.objects.order_by("signed_at").last()
+    assert consent is not None
+    assert (consent.purposes, consent.declined) == (["pass", "history"], ["contact"])
+    assert [one.purpose for one in FaceTemplate.objects.filter(consent=consent)] == ["pass"]
+    # Both are here, and neither is taken for the other.
+    assert Visitor.objects.count() == 2
+    assert lane.greets(photos(PERSON)) == "Ms Chen"
+
+
+def test_where_no_camera_reads_passes_none_is_offered_and_nobody_is_told(
+    house: House, tablet: KioskTablet, lane: Lane, photos: Photos, sister: list[bytes]
+) -> None:
+    lane.joins(photos(PERSON))
+    opts_in(tablet, house, sister, "Her sister")
+    assert b'data-testid="alike-pass"' not in tablet.request("/kiosk/en/").body
+    assert not LookAlike.objects.exists()
+    assert not says_it(board_of(house))
 
 
 def test_a_stranger_beside_a_visitor_enrols(

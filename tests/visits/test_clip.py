@@ -41,7 +41,7 @@ def test_a_clip_plays_once_and_is_shown_as_ended(entrance: Camera, detector: Det
     assert entrance.state == "ended"
     # Nobody reports on it any more, and that is no fault.
     entrance.reported_at = entrance.last_frame_at = timezone.now() - timedelta(hours=1)
-    seen = look_at(entrance)
+    seen = look_at(entrance, uncalibrated=False)
     assert (seen.health.word, seen.health.tone) == ("clip ended", "")
 
 

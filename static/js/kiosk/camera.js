@@ -122,12 +122,13 @@ export class Camera {
   }
 }
 
-async function open() {
+/** The camera towards the person, about this large. Throws CameraError. */
+export async function open(width = WIDTH, height = HEIGHT) {
   if (!navigator.mediaDevices?.getUserMedia) throw new CameraError("camera_refused");
   try {
     return await navigator.mediaDevices.getUserMedia({
       audio: false,
-      video: { width: { ideal: WIDTH }, height: { ideal: HEIGHT }, facingMode: "user" },
+      video: { width: { ideal: width }, height: { ideal: height }, facingMode: "user" },
     });
   } catch (error) {
     throw new CameraError(REASONS[error.name] ?? "camera_busy");

@@ -1,4 +1,4 @@
-/* The tablet's own key and its signed requests. The private key is made here, cannot be exported,
+/* A tablet's own key and its signed requests. The private key is made here, cannot be exported,
    and lies in this browser's IndexedDB; the server knows only the public half.
 
    A request is signed over a nonce that works once. Each reply brings the next one, so requests go
@@ -6,6 +6,10 @@
 
 const DATABASE = "consentry";
 const SHELF = "device";
+/* Which tablet this page belongs to, a kiosk or a door. One browser may be one of each, in a demo;
+   each has its own key and its own addresses. */
+const KIND = document.querySelector('meta[name="tablet"]')?.content ?? "kiosk";
+const PLACE = KIND === "kiosk" ? "self" : KIND;
 const CURVE = { name: "ECDSA", namedCurve: "P-256" };
 /* The server forgets a nonce after 120 s; one that waited longer than this is not worth sending. */
 const NONCE_MS = 90_000;
@@ -31,7 +35,7 @@ export async function enroll(code) {
   if (!globalThis.crypto?.subtle) throw new RequestError("insecure");
   const keys = await crypto.subtle.generateKey(CURVE, false, ["sign", "verify"]);
   const { kty, crv, x, y } = await crypto.subtle.exportKey("jwk", keys.publicKey);
-  const reply = await request("/kiosk/enroll/", JSON.stringify({ code, jwk: { kty, crv, x, y } }), {
+  const reply = await request(`/${KIND}/enroll/`, JSON.stringify({ code, jwk: { kty, crv, x, y } }), {
     "Content-Type": "application/json",
     "X-CSRFToken": csrf(),
   });
@@ -77,7 +81,7 @@ async function takeNonce() {
   const ready = nonce;
   nonce = null;
   if (ready && performance.now() - ready.at < NONCE_MS) return ready.value;
-  const reply = await request("/kiosk/nonce/", "{}", {
+  const reply = await request(`/${KIND}/nonce/`, "{}", {
     "Content-Type": "application/json",
     "X-CSRFToken": csrf(),
   });
@@ -149,9 +153,9 @@ async function shelf(mode, work) {
 }
 
 function keep(self) {
-  return shelf("readwrite", (store) => store.put(self, "self"));
+  return shelf("readwrite", (store) => store.put(self, PLACE));
 }
 
 function kept() {
-  return shelf("readonly", (store) => store.get("self")).catch(() => null);
+  return shelf("readonly", (store) => store.get(PLACE)).catch(() => null);
 }

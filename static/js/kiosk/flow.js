@@ -27,6 +27,9 @@ const noticeDialog = document.getElementById("notice-dialog");
 
 const blank = () => ({ attempt: crypto.randomUUID(), purposes: {}, age: null, photos: [], receipt: null });
 let state = blank();
+/* The lane could mix this person up: they decide on a pass, and the lane is asked for no more. */
+let instead = false;
+let mixedUp = "";
 let refused = false;
 /* The finished form is on its way: whoever leaves now would miss the receipt. */
 let underWay = false;
@@ -47,6 +50,7 @@ function next() {
 
 function back() {
   const name = shown();
+  if (instead && name === "purpose-pass") return go("alike", mixedUp);
   go(name === "young" ? "age" : order[order.indexOf(name) - 1]);
 }
 
@@ -59,6 +63,8 @@ function leave() {
 function forget() {
   camera.close();
   state = blank();
+  instead = false;
+  mixedUp = "";
   nameForm.reset();
   pad.clear();
   for (const node of root.querySelectorAll("[data-qr], [data-pass], [data-code], [data-until], [data-answer-of]")) {
@@ -84,12 +90,32 @@ function answer(button) {
     pad.clear(); /* what was signed were other answers */
     state.photos = [];
   }
+  if (instead && key === "pass") return yes ? go("signature") : decline(["pass"]);
   return key === foundation.at(-1) && !recognised() ? decline(foundation) : next();
+}
+
+/** Whether this question is part of what is signed. */
+function asked(key) {
+  return !instead || key === "pass" || !foundation.includes(key);
 }
 
 /** Whether any kind of recognition was agreed to. */
 function recognised() {
   return foundation.some((key) => state.purposes[key] === true);
+}
+
+/** A decision of its own: nothing about a pass is taken from before, and it is signed anew. */
+function passInstead() {
+  instead = true;
+  state = { ...blank(), purposes: { ...state.purposes }, age: state.age };
+  for (const key of foundation) {
+    delete state.purposes[key];
+    for (const button of screen(`purpose-${key}`).querySelectorAll("[data-answer]")) {
+      button.setAttribute("aria-pressed", "false");
+    }
+  }
+  pad.clear();
+  go("purpose-pass");
 }
 
 /** The kind screen, and one more in the count of refusals. Nothing about who refused. */
@@ -108,6 +134,7 @@ function fillAnswers() {
     const yes = state.purposes[node.dataset.answerOf] === true;
     node.textContent = say(yes ? "yes" : "no");
     node.dataset.yes = String(yes);
+    node.parentElement.hidden = !asked(node.dataset.answerOf);
   }
 }
 
@@ -204,7 +231,9 @@ function setAgain(shownNow) {
 async function submit() {
   show("sending");
   setUnderWay(true);
-  const purposes = Object.fromEntries(purposeKeys.map((key) => [key, state.purposes[key] === true]));
+  const purposes = Object.fromEntries(
+    purposeKeys.filter(asked).map((key) => [key, state.purposes[key] === true]),
+  );
   const body = JSON.stringify({
     attempt: state.attempt,
     notice,
@@ -240,8 +269,10 @@ function sendingFailed(error) {
   }
   state.photos = [];
   if (error.step === "alike") {
-    forget();
-    go("alike", sentence(error));
+    if (screen("alike").querySelector("[data-pass-instead]")) pad.clear();
+    else forget();
+    mixedUp = sentence(error);
+    go("alike", mixedUp);
     return;
   }
   const step = error.step === "purposes" ? first : error.step;
@@ -308,14 +339,15 @@ root.addEventListener("click", (event) => {
   if ("answer" in dataset) answer(button);
   else if ("next" in dataset) next();
   else if ("back" in dataset) back();
-  else if ("refuseAll" in dataset) decline(purposeKeys);
+  else if ("refuseAll" in dataset) decline(purposeKeys.filter(asked));
   else if ("clear" in dataset) pad.clear();
   else if ("sign" in dataset) sign();
   else if ("again" in dataset) look();
-  else if ("stop" in dataset) decline(purposeKeys);
+  else if ("stop" in dataset) decline(purposeKeys.filter(asked));
   else if ("resend" in dataset) submit();
   else if ("print" in dataset) print();
-  else if ("againFromStart" in dataset) go(first);
+  else if ("againFromStart" in dataset) go(instead ? "purpose-pass" : first);
+  else if ("passInstead" in dataset) passInstead();
 });
 nameForm.addEventListener("submit", takeName);
 

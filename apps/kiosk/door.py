@@ -1,0 +1,197 @@
+"""The tablet at the door: a camera that reads passes, with a face of its own towards the customer.
+
+It answers in public, so it never says a name, nor why a pass opens nothing: whoever holds a copy
+learns neither whose it is nor whether it ever worked. The name goes to the floor board alone.
+"""
+
+import base64
+import binascii
+import time
+from typing import Annotated
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_GET
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from apps.kiosk import faces
+from apps.kiosk.views import LANGUAGES, device_of, refusal, signed_by
+from apps.recognition.engine.imagefile import BadImage, decode_jpeg
+from apps.recognition.engine.types import Image
+from apps.stores.limits import allowed
+from apps.stores.models import Camera, Device
+from apps.visits import reports
+from apps.visits.asking import PassDesk
+from apps.visits.pipeline.burst import WELCOME, judge
+from apps.visits.pipeline.lane import Counters
+from apps.visits.pipeline.zone import Zone
+
+MAX_BYTES = 512 * 1024
+MAX_PIXELS = 1920 * 1080
+A_MINUTE = 40
+"""Bursts of one tablet: as many as a queue could need, and few for whoever tries faces."""
+TO_CHANGE = frozenset(
+    {
+        "no_code",
+        "no_face",
+        "too_many_faces",
+        "two_passes",
+        "too_small",
+        "too_dark",
+        "too_bright",
+        "blurred",
+        "turned",
+        "cut_off",
+    }
+)
+"""Reasons that the person can do something about, and that say nothing about any pass."""
+
+Picture = Annotated[str, StringConstraints(max_length=MAX_BYTES * 4 // 3 + 4)]
+
+
+class Burst(BaseModel):
+    """What the tablet sends when somebody shows something: JPEGs in base64, the oldest first."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    pictures: Annotated[list[Picture], Field(min_length=3, max_length=12)]
+
+
+class Here(BaseModel):
+    """A sign of life: whether the tablet's camera gives pictures."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    picture: bool
+
+
+@require_GET
+@ensure_csrf_cookie
+def page(request: HttpRequest) -> HttpResponse:
+    """The door's one screen in both languages at once, or the page that enrols the tablet."""
+    device = device_of(request, Device.Kind.DOOR)
+    if device is None:
+        return render(request, "door/enroll.html")
+    context = {
+        "device": device,
+        "store": device.store,
+        "open": is_open(camera_of(device)),
+        "words": words(),
+    }
+    return render(request, "door/door.html", context)
+
+
+@signed_by(Device.Kind.DOOR)
+def here(request: HttpRequest, device: Device) -> HttpResponse:
+    """Take a sign of life; answer whether this tablet may look at all."""
+    try:
+        seen = Here.model_validate_json(request.body)
+    except ValidationError:
+        return refusal(400, "form", _("That did not arrive whole. Please try again."))
+    camera = camera_of(device)
+    reports.add(
+        camera=camera.pk,
+        counters=Counters(),
+        state="live" if seen.picture else "waiting",
+        last_frame_at=timezone.now() if seen.picture else None,
+    )
+    return JsonResponse({"open": is_open(camera)})
+
+
+@signed_by(Device.Kind.DOOR)
+def show(request: HttpRequest, device: Device) -> HttpResponse:
+    """Look once at a burst: "welcome", what to change, or "staff". No picture is kept."""
+    camera = camera_of(device)
+    if not is_open(camera):
+        return refusal(403, "closed", _("This tablet may not look now. Please ask our staff."))
+    if not allowed(f"door:{device.pk}", limit=A_MINUTE, seconds=60):
+        return refusal(429, "slow_down", _("Too many attempts. Please wait a minute."))
+    try:
+        images = pictures(Burst.model_validate_json(request.body))
+    except ValidationError:
+        return refusal(400, "form", _("That did not arrive whole. Please try again."))
+    except BadImage as error:
+        return refusal(422, error.code, faces.sentence(error.code))
+    outcome, counters = judge(
+        images,
+        zone=Zone([tuple(point) for point in camera.zone]),
+        detector=faces.detector(),
+        desk=PassDesk(camera.pk),
+        at=time.time(),
+    )
+    now = timezone.now()
+    reports.add(camera=camera.pk, counters=counters, state="live", last_frame_at=now)
+    if outcome == "recognizer_down":
+        return refusal(
+            503, "unavailable", _("This is not working right now. Please ask our staff.")
+        )
+    return JsonResponse({"say": outcome if outcome in TO_CHANGE | {WELCOME} else "staff"})
+
+
+def words() -> dict[str, list[tuple[str, str]]]:
+    """Every sentence of the page by its name, in each language with its code."""
+    spoken: dict[str, list[tuple[str, str]]] = {}
+    for language in LANGUAGES:
+        with translation.override(language):
+            for name, text in sentences().items():
+                spoken.setdefault(name, []).append((language, text))
+    return spoken
+
+
+def sentences() -> dict[str, str]:
+    """What the page says, in the language that is active. "staff" is one sentence for all that a
+    pass may be refused for, and "welcome" names nobody."""
+    return {
+        "title": _("Show your pass"),
+        "opening": _("The camera is opening. One moment."),
+        "ready": _("Hold your pass beside your face."),
+        "reading": _("Hold still, one moment."),
+        "welcome": _("Welcome. Please come in."),
+        "staff": _("That did not work. You are welcome all the same: please ask our staff."),
+        "no_code": _("No pass could be read. Hold it still, a little closer."),
+        "no_face": _("Look at the tablet, with your pass beside your face."),
+        "too_many_faces": _("One person at a time, please. Ask the others to step aside."),
+        "two_passes": _("One pass at a time, please."),
+        "too_small": _("A little closer, please."),
+        "too_dark": _("It is too dark here. Turn towards the light."),
+        "too_bright": _("It is very bright here. Turn a little away from the light."),
+        "blurred": _("Hold still for a moment."),
+        "turned": _("Look straight at the tablet."),
+        "cut_off": _("Move so that your whole face is in the picture."),
+        "slow_down": _("Too many attempts. Please wait a minute."),
+        "closed": _("This tablet is resting. Please come in and ask our staff."),
+        "device": _("This tablet is not set up. Please ask our staff."),
+        "unavailable": _("This is not working right now. Please ask our staff."),
+        "offline": _("This is not working right now. Please ask our staff."),
+        "camera_refused": _("The camera is not allowed on this tablet. Please ask our staff."),
+        "camera_missing": _("No camera was found. Please ask our staff."),
+        "camera_busy": _("The camera does not start. Please ask our staff."),
+        "camera_lost": _("The camera stopped by itself. One moment."),
+        "button": _("Read my pass"),
+        "without": _("Without a pass:"),
+        "kept": _("No picture leaves this tablet before a pass is shown, and none is kept."),
+        "script": _("This tablet needs JavaScript to be switched on."),
+    }
+
+
+def camera_of(device: Device) -> Camera:
+    """The camera that a door tablet is; the database lets none be without."""
+    assert device.camera is not None
+    return device.camera
+
+
+def is_open(camera: Camera) -> bool:
+    """Whether this tablet may look: by the same gate as any other camera that reads passes."""
+    return camera.active and camera.mode == Camera.Mode.PASS and not camera.blockers()
+
+
+def pictures(burst: Burst) -> list[Image]:
+    """RGB uint8 (H, W, 3) each. Raises BadImage for the first that is none."""
+    try:
+        files = [base64.b64decode(text, validate=True) for text in burst.pictures]
+    except binascii.Error:
+        raise BadImage("not_an_image") from None
+    return [decode_jpeg(file, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS) for file in files]
