@@ -3,7 +3,7 @@
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -263,8 +263,8 @@ def test_a_choice_rests_on_the_measurement_not_on_a_choice(calibration: Calibrat
 
 
 @pytest.fixture
-def asked(recognizer: Recognizer, crops_of: Crops) -> Iterator[tuple[Recognizer, House]]:
-    """A recognizer with one person enrolled in a house of which no calibration is recorded."""
+def asked(recognizer: Recognizer, crops_of: Crops) -> tuple[Recognizer, House]:
+    """A recognizer, and a house in which person 2 is enrolled."""
     house = build_house()
     enrolled_for_good(house, [recognizer], crops_of(2))
     return recognizer, house
