@@ -58,7 +58,7 @@ class ThresholdForm(forms.Form):
 
 
 class MeasurementForm(forms.Form):
-    file = forms.FileField(label=gettext_lazy("measured.json"))
+    file = forms.FileField(label="measured.json")
     note = forms.CharField(max_length=200, required=False, label=gettext_lazy("Note"))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from apps.recognition.gallery import Gallery
 
-MOST = 20_000
+MOST = 10_000
 """Templates up to which everybody is compared with everybody; the work grows with the square."""
 BLOCK = 512
 """Rows compared at a time: two megabytes of scores for a thousand templates."""

@@ -264,7 +264,7 @@ def test_a_choice_rests_on_the_measurement_not_on_a_choice(calibration: Calibrat
 
 @pytest.fixture
 def asked(recognizer: Recognizer, crops_of: Crops) -> tuple[Recognizer, House]:
-    """A recognizer with one person enrolled in a house of which no calibration is recorded."""
+    """A recognizer, and a house in which person 2 is enrolled."""
     house = build_house()
     enrolled_for_good(house, [recognizer], crops_of(2))
     return recognizer, house

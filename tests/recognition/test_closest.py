@@ -29,6 +29,7 @@ def test_it_is_the_highest_of_all_pairs(people: int) -> None:
     np.fill_diagonal(scores, -1)
     gallery = filled(vectors, [uuid4() for _ in vectors])
     found = Closest().of(gallery, STORE)
+    assert found is not None
     assert found == pytest.approx(float(scores.max()), abs=0.006)
     assert found is not None
     assert found == round(found, 2)

@@ -199,6 +199,14 @@ def test_what_the_law_refuses_is_not_asked_again(detector: Detector) -> None:
     assert counters == Counters(triggers=1, asked=1, unmatched=1)
 
 
+def test_where_nothing_may_be_compared_yet_nobody_is_asked_about_again(detector: Detector) -> None:
+    def ask(crops: Crops, seen_at: float) -> Answer:
+        return Answer("uncalibrated")
+
+    counters = _watch(detector, walk_by([2], seconds_present=6.0), ask)
+    assert counters == Counters(triggers=1, aborts={"uncalibrated": 1}, asked=1)
+
+
 def test_the_best_of_the_frames_are_handed_over(detector: Detector) -> None:
     """Later crops are sharper; a second try must use them, not the first ones."""
     taken: list[Crops] = []

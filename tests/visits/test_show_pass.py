@@ -275,6 +275,16 @@ def test_what_the_law_refuses_is_counted(detector: Detector, door: Doors) -> Non
     assert counters == Counters(triggers=1, aborts={"refused": 1}, asked=1, unmatched=1)
 
 
+def test_where_nothing_may_be_compared_yet_that_is_counted(detector: Detector, door: Doors) -> None:
+    @dataclass
+    class Waiting(Desk):
+        def verify(self, nonce: str, crops: Crops, seen_at: float) -> Answer:
+            return Answer("uncalibrated")
+
+    counters = watch(detector, showing(person(2), MINE.text()), Waiting(door(2)))
+    assert counters == Counters(triggers=1, aborts={"uncalibrated": 1}, asked=1)
+
+
 def test_a_large_picture_is_read_too(detector: Detector, door: Doors) -> None:
     desk = Desk(door(2))
     clip = showing(frames(2, seconds=2.0, size=(1920, 1080)), MINE.text())
