@@ -15,6 +15,7 @@ class Recognizer(models.Model):
     pack_version = models.CharField(max_length=80)
     licence = models.CharField(max_length=120)
     commercial = models.BooleanField()
+    dim = models.PositiveIntegerField(null=True)
     templates = models.PositiveIntegerField(default=0)
     generation = models.PositiveIntegerField()
     started_at = models.DateTimeField()

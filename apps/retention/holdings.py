@@ -20,7 +20,15 @@ from apps.recognition.models import Acknowledgement, Recognizer
 from apps.retention.models import Erasure
 from apps.stores.jurisdictions import Pack
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
-from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor, overdue
+from apps.visitors.models import (
+    DataKey,
+    Eviction,
+    FaceTemplate,
+    FormerPack,
+    Visitor,
+    overdue,
+    retirement,
+)
 from apps.visits.models import Disclosure, FalseGreeting, Footfall, Visit
 
 
@@ -76,7 +84,7 @@ HOLDINGS: tuple[Holding, ...] = (
         lambda visitor: FaceTemplate.objects.filter(visitor=visitor),
         lambda: FaceTemplate.objects.filter(overdue()),
         # Whichever came first; LEAST leaves out a withdrawal that was none.
-        due=Least("delete_after", "consent__withdrawn_at", "consent__expires_at"),
+        due=Least("delete_after", "consent__withdrawn_at", "consent__expires_at", retirement()),
     ),
     Holding(
         DataKey,
@@ -134,6 +142,7 @@ HOLDINGS: tuple[Holding, ...] = (
 IMPERSONAL: dict[type[Model], str] = {
     Entry: "an HMAC whose salt dies with the person; a consent's id, until its proof goes",
     Checkpoint: "hashes",
+    FormerPack: "a model and the day on which it ends",
     Eviction: "random ids of templates and visitors that are gone",
     Acknowledgement: "a recognizer and an eviction",
     Recognizer: "a process",

@@ -43,10 +43,55 @@ class DataKey(models.Model):
         return f"data key of {self.visitor_id}"
 
 
+class FormerPack(models.Model):
+    """A model pack that is being left, and when the templates that it made are over.
+
+    Written by a recognizer that starts with another pack; an officer sets the day. No photo is
+    kept, so nobody's template can be made again without them: see recognition.recapture.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=60)
+    version = models.CharField(max_length=80)
+    licence = models.CharField(max_length=120, blank=True)
+    dim = models.PositiveIntegerField(null=True)
+    left_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("-left_at",)
+        constraints = (
+            models.UniqueConstraint(fields=("name", "version"), name="a_pack_is_left_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+def _its_pack() -> models.QuerySet[FormerPack]:
+    """The former pack that made a template of the query around this one."""
+    return FormerPack.objects.filter(
+        name=models.OuterRef("pack"), version=models.OuterRef("pack_version")
+    )
+
+
+def retired() -> models.Q:
+    """Templates of a pack whose day has come."""
+    return models.Q(models.Exists(_its_pack().filter(ends_at__lte=Now())))
+
+
+def retirement() -> models.Subquery:
+    """When the pack of a template ends; null while nobody has set a day."""
+    return models.Subquery(_its_pack().values("ends_at"))
+
+
 def overdue() -> models.Q:
-    """Templates that must go: past a deadline, withdrawn, or for a purpose no longer agreed to."""
+    """Templates that must go: past a deadline, withdrawn, for a purpose no longer agreed to, or of
+    a pack that is retired."""
     return (
-        models.Q(delete_after__lte=Now())
+        retired()
+        | models.Q(delete_after__lte=Now())
         | models.Q(consent__expires_at__lte=Now())
         | models.Q(consent__withdrawn_at__isnull=False)
         | ~models.Q(consent__purposes__contains=[models.F("purpose")])
@@ -57,6 +102,7 @@ class TemplateQuerySet(models.QuerySet["FaceTemplate"]):
     def live(self) -> TemplateQuerySet:
         """Readable now: not past any deadline, consent live, person not restricted."""
         return self.filter(
+            ~retired(),
             delete_after__gt=Now(),
             consent__withdrawn_at=None,
             consent__expires_at__gt=Now(),
@@ -65,7 +111,13 @@ class TemplateQuerySet(models.QuerySet["FaceTemplate"]):
 
 
 class FaceTemplate(models.Model):
-    """One sealed template. `not_after` is sealed in with it; `delete_after` can only be earlier."""
+    """One sealed template. `not_after` is sealed in with it; `delete_after` can only be earlier.
+
+    A person has one for each purpose and pack. One that was taken anew at a visit names it, to go
+    with it when staff say that it was somebody else; `shown_as` is the template that the person's
+    pass names, when this one stands in for it. `alike_at`: the present pack could not tell this
+    person from another visitor, so that nothing was taken.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     visitor = models.ForeignKey(Visitor, models.CASCADE, related_name="templates")
@@ -78,6 +130,9 @@ class FaceTemplate(models.Model):
     not_after = models.DateTimeField()
     delete_after = models.DateTimeField(db_index=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    visit = models.UUIDField(null=True, db_index=True)
+    shown_as = models.UUIDField(null=True, db_index=True)
+    alike_at = models.DateTimeField(null=True)
 
     objects = TemplateQuerySet.as_manager()
 
@@ -88,9 +143,8 @@ class FaceTemplate(models.Model):
                 name="template_never_outlives_consent",
             ),
             models.UniqueConstraint(
-                fields=("visitor",),
-                condition=models.Q(purpose="pass"),
-                name="one_pass_a_visitor",
+                fields=("visitor", "purpose", "pack", "pack_version"),
+                name="one_template_a_purpose_and_pack",
             ),
         )
 

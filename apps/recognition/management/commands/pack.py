@@ -1,4 +1,4 @@
-"""Build the starter pack, or show which pack would be used."""
+"""Build the starter pack, or show which pack would be used, and which is being left."""
 
 import json
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.recognition.engine.packs import LicenceRefused, PackBroken, load_pack
+from apps.recognition.benches import open_benches
+from apps.recognition.engine.packs import LicenceRefused, Pack, PackBroken
 from apps.recognition.engine.starter import StarterFailed, build_starter, is_current
 
 
 class Command(BaseCommand):
-    help = "build: make the starter pack if it is missing or old. show: name, licence, threshold."
+    help = "build: make the starter pack if it is missing or old. show: what packs are used."
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("verb", choices=["build", "show"])
@@ -24,18 +25,23 @@ class Command(BaseCommand):
                 if env.pack_dir is None and not is_current(env.packs):
                     build_starter(env.packs)
                 return
-            pack = load_pack(env.packs, allow_noncommercial=env.allow_noncommercial)
+            benches = open_benches(
+                env.packs, env.former_pack_dir, allow_noncommercial=env.allow_noncommercial
+            )
         except (StarterFailed, PackBroken, LicenceRefused) as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(
-            json.dumps(
-                {
-                    "name": pack.name,
-                    "version": pack.version,
-                    "licence": pack.licence,
-                    "commercial": pack.commercial,
-                    "dim": pack.dim,
-                    "threshold": pack.threshold,
-                }
-            )
-        )
+        shown = _shown(benches.present.pack)
+        if benches.former:
+            shown["former"] = _shown(benches.former.pack)
+        self.stdout.write(json.dumps(shown))
+
+
+def _shown(pack: Pack) -> dict[str, Any]:
+    return {
+        "name": pack.name,
+        "version": pack.version,
+        "licence": pack.licence,
+        "commercial": pack.commercial,
+        "dim": pack.dim,
+        "threshold": pack.threshold,
+    }
