@@ -123,17 +123,24 @@ def open_benches(
     return Benches(new, old)
 
 
-def agreed(looks: Sequence[Look]) -> Look | None:
+def agreed(looks: Sequence[Look], store: UUID) -> Look | None:
     """The look that is a match, or None. The present pack's comes first.
 
-    A match by either is a match, unless the other is near enough to somebody else: whoever was
-    taken anew must not be greeted in place of a look-alike whom only the former pack knows.
+    A match by either is a match, unless they name two people: whoever was taken anew must not be
+    greeted in place of a look-alike whom the present pack does not know yet. Then the pack that
+    knows both of them decides, and nobody is greeted where neither does.
     """
     named = {
         look.verdict.candidate.visitor
         for look in looks
         if look.verdict.candidate and look.verdict.candidate.score >= look.verdict.threshold
     }
-    if len(named) > 1:
-        return None
-    return next((look for look in looks if look.verdict.outcome == "match"), None)
+    return next(
+        (
+            look
+            for look in looks
+            if look.verdict.outcome == "match"
+            and (len(named) == 1 or look.bench.gallery.knows(store, named))
+        ),
+        None,
+    )

@@ -85,6 +85,12 @@ class Gallery:
             shelf = self._stores.get(store)
             return len(shelf.entries) if shelf else 0
 
+    def knows(self, store: UUID, visitors: set[UUID]) -> bool:
+        """Whether all of `visitors` have a template in `store`."""
+        with self._lock:
+            shelf = self._stores.get(store)
+            return shelf is not None and visitors <= {entry.visitor for entry in shelf.entries}
+
     def templates(self) -> set[UUID]:
         """Every template held, to compare with the database's."""
         with self._lock:

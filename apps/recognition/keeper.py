@@ -173,7 +173,9 @@ class Keeper(threading.Thread):
             [len(self.benches), self._keyring.newest, self.id],
         ).fetchone()
         if row is None:
+            # Another database, as after a restore.
             self._register(work)
+            self._declare()
         elif self._high_water and (self._high_water - row.now).total_seconds() > BACKWARDS:
             if not self._backwards:
                 log.error(

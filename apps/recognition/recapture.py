@@ -18,7 +18,6 @@ import logging
 from uuid import UUID, uuid4
 
 from django.db import DatabaseError, transaction
-from django.db.models.functions import Now
 
 from apps.audit import services as audit
 from apps.consent.models import Purpose
@@ -99,7 +98,7 @@ def _recapture(
     if old.purpose == Purpose.LANE:
         alike = present.alike(old.store_id, vector)
         if alike.same or alike.another:
-            FaceTemplate.objects.filter(pk=old.pk, alike_at=None).update(alike_at=Now())
+            FaceTemplate.objects.filter(pk=old.pk).update(mixed_up=True)
             return False
     new = uuid4()
     organization = old.store.organization_id

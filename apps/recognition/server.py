@@ -226,7 +226,7 @@ class Desk:
     def _match(self, header: dict[str, Any], crops: NDArray[np.uint8]) -> Decision:
         store = UUID(header["store"])
         looks = self.benches.look(store, crops)
-        look = agreed(looks)
+        look = agreed(looks, store)
         if look is None or look.verdict.candidate is None:
             unsure = any(look.verdict.outcome != "unknown" for look in looks)
             return Decision(None, "unsure" if unsure else "unknown")

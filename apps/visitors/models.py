@@ -115,8 +115,8 @@ class FaceTemplate(models.Model):
 
     A person has one for each purpose and pack. One that was taken anew at a visit names it, to go
     with it when staff say that it was somebody else; `shown_as` is the template that the person's
-    pass names, when this one stands in for it. `alike_at`: the present pack could not tell this
-    person from another visitor, so that nothing was taken.
+    pass names, when this one stands in for it. `mixed_up`: the present pack could not tell this
+    person from another visitor, so that nothing was taken anew.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -132,7 +132,7 @@ class FaceTemplate(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     visit = models.UUIDField(null=True, db_index=True)
     shown_as = models.UUIDField(null=True, db_index=True)
-    alike_at = models.DateTimeField(null=True)
+    mixed_up = models.BooleanField(default=False)
 
     objects = TemplateQuerySet.as_manager()
 

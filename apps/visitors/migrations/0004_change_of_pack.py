@@ -33,8 +33,8 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="facetemplate",
-            name="alike_at",
-            field=models.DateTimeField(null=True),
+            name="mixed_up",
+            field=models.BooleanField(default=False),
         ),
         migrations.AddField(
             model_name="facetemplate",
