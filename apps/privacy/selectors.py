@@ -47,7 +47,12 @@ def visitor_of(consent: Consent) -> Visitor | None:
 
 def erasure_of(consent: Consent) -> Erasure | None:
     """The erasure that ended a consent."""
-    return Erasure.objects.filter(consent=consent.pk).first()
+    return Erasure.objects.filter(consent=consent.pk, template=None).first()
+
+
+def retired_of(consent: Consent) -> list[Erasure]:
+    """Templates of retired models that were erased while their person stayed, newest first."""
+    return list(Erasure.objects.filter(consent=consent.pk, template__isnull=False))
 
 
 def answers(consent: Consent) -> list[dict[str, object]]:
@@ -128,6 +133,8 @@ def _what(entry: Entry) -> str:
         "visitor.enrolled": _("sealed the template"),
         "pass.replaced": _("made a new pass; the old one ended"),
         "template.swept": _("erased a template whose time was over"),
+        "template.recaptured": _("took your template anew, for a new model"),
+        "template.retired": _("erased the template of the former model"),
         "visit.disclosed": _("recognised you and told the floor board"),
         "visit.shown": _("saw your name on the floor board"),
         "visit.greeted": _("greeted you"),

@@ -73,12 +73,15 @@ def orphaned_salts() -> QuerySet[Salt]:
     return Salt.objects.exclude(subject__in=Visitor.objects.values("subject"))
 
 
+TEMPLATE = gettext_noop("sealed face template")
+
 HOLDINGS: tuple[Holding, ...] = (
     Holding(
         FaceTemplate,
-        gettext_noop("sealed face template"),
+        TEMPLATE,
         gettext_noop(
-            "%(inactivity_days)s days after the last visit, at the latest the end of consent"
+            "%(inactivity_days)s days after the last visit, at the latest the end of consent; "
+            "earlier when the model that made it is retired"
         ),
         How.ERASED,
         lambda visitor: FaceTemplate.objects.filter(visitor=visitor),
@@ -146,7 +149,8 @@ IMPERSONAL: dict[type[Model], str] = {
     Eviction: "random ids of templates and visitors that are gone",
     Acknowledgement: "a recognizer and an eviction",
     Recognizer: "a process",
-    Erasure: "an HMAC whose salt is gone, counts and times; the consent's id goes with the proof",
+    Erasure: "an HMAC whose salt is gone, or goes with the person where only a retired template "
+    "did; counts and times; the consent's id goes with the proof",
     Notice: "text",
     NoticeText: "text",
     Refusal: "a count a day",

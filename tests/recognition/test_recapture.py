@@ -229,7 +229,8 @@ def test_what_was_taken_from_somebody_else_goes_when_staff_say_so(change: Change
     visitor = change.enrol_before(2)
     decision = change.sees(2)
     assert change.packs(visitor) == BOTH
-    mark_wrong(visit=Visit.objects.get(pk=decision.visit), user=change.house.staff)
+    visit = Visit.objects.get(visitor=visited(decision))
+    mark_wrong(visit=visit, user=change.house.staff)
     assert change.packs(visitor) == BOTH[:1]
     until(lambda: change.holds() == 1, seconds=PATIENCE)
 
@@ -242,7 +243,7 @@ def test_whoever_the_new_model_mixes_up_stays_with_the_former(
     known_anew(alike, present, change.crops_of(2))
     until(lambda: change.holds() == 3, seconds=PATIENCE)
     decision = change.sees(2)
-    assert Visit.objects.get(pk=decision.visit).visitor == visitor
+    assert visited(decision) == visitor
     assert change.packs(visitor) == BOTH[:1]
     assert visitor.templates.get().mixed_up
     assert not alike.templates.filter(mixed_up=True).exists()
@@ -254,7 +255,7 @@ def test_of_two_packs_that_know_both_the_present_one_decides(change: Change, pre
     known_anew(visitor, present, change.crops_of(2))
     known_anew(alike, present, change.crops_of(3))
     until(lambda: change.holds() == 4, seconds=PATIENCE)
-    assert Visit.objects.get(pk=change.sees(2).visit).visitor == visitor
+    assert visited(change.sees(2)) == visitor
 
 
 def test_where_no_pack_knows_both_nobody_is_greeted(change: Change, present: Pack) -> None:
@@ -282,6 +283,12 @@ def test_a_newcomer_is_compared_with_those_whom_only_the_former_pack_knows(chang
     )
     assert sealed.same == visitor.pk
     assert sealed.pack == "consentry-starter"
+
+
+def visited(decision: Decision) -> Visitor:
+    """Who was disclosed."""
+    assert decision.visit is not None, decision.outcome
+    return Visit.objects.get(pk=decision.visit).visitor
 
 
 def test_two_cameras_at_once_take_one_template(change: Change) -> None:
@@ -337,12 +344,13 @@ def test_a_recognizer_that_is_killed_leaves_a_whole_template_or_none(
     change: Change, folder: Path, committed: bool
 ) -> None:
     door = settings.CONSENTRY.socket.with_name("killed.sock")
-    victim = Process(
-        "recognizer", CONSENTRY_FORMER_PACK_DIR=str(folder), CONSENTRY_RECOGNIZER_SOCKET=str(door)
-    )
-    change = Change(before, crops_of)
-    change.recognizer = Recognizer(door, timeout=PATIENCE)
-    visitor = change.enrol_before(2)
+    packs = {
+        "CONSENTRY_FORMER_PACK_DIR": str(folder),
+        "CONSENTRY_RECOGNIZER_SOCKET": str(door),
+    }
+    victim = Process("recognizer", **packs)
+    there = replace(change, recognizer=Recognizer(door, timeout=PATIENCE))
+    visitor = there.enrol_before(2)
     with psycopg.connect(test_database_url(), autocommit=True) as gate:
         # The template's row waits at this lock, in the middle of its transaction.
         run(WAIT)
@@ -364,9 +372,7 @@ def test_a_recognizer_that_is_killed_leaves_a_whole_template_or_none(
     assert (change.packs(visitor), whole) == ((BOTH, 1) if committed else (BOTH[:1], 0))
     # It starts again and nothing is in the way: the next visit makes up for it.
     Visit.objects.all().delete()
-    again = Process(
-        "recognizer", CONSENTRY_FORMER_PACK_DIR=str(folder), CONSENTRY_RECOGNIZER_SOCKET=str(door)
-    )
+    again = Process("recognizer", **packs)
     assert there.sees(2).outcome == "visit"
     assert change.packs(visitor) == BOTH
     assert Entry.objects.filter(action="template.recaptured").count() == 1
