@@ -139,12 +139,12 @@ class Keeper(threading.Thread):
             connection.close()  # this thread needs no other of Django's
 
     def _register(self, work: psycopg.Connection[Any]) -> None:
-        pack = self.benches.present.pack
+        pack, former = self.benches.present.pack, self.benches.former
         work.execute(
             """INSERT INTO recognition_recognizer
-                   (id, pack, pack_version, licence, commercial, dim, templates, generation,
+                   (id, pack, pack_version, licence, commercial, dim, former, templates, generation,
                     started_at, seen_at)
-               VALUES (%s, %s, %s, %s, %s, %s, 0, %s, clock_timestamp(), clock_timestamp())
+               VALUES (%s, %s, %s, %s, %s, %s, %s, 0, %s, clock_timestamp(), clock_timestamp())
                ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()""",
             [
                 self.id,
@@ -153,6 +153,7 @@ class Keeper(threading.Thread):
                 pack.licence[:120],
                 pack.commercial,
                 pack.dim,
+                f"{former.pack.name} {former.pack.version}" if former else "",
                 self._keyring.newest,
             ],
         )

@@ -61,6 +61,8 @@ class FormerPack(models.Model):
 
     class Meta:
         ordering = ("-left_at",)
+        verbose_name = "former model"
+        verbose_name_plural = "models"
         constraints = (
             models.UniqueConstraint(fields=("name", "version"), name="a_pack_is_left_once"),
         )
@@ -68,12 +70,22 @@ class FormerPack(models.Model):
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
 
+    @property
+    def ended(self) -> bool:
+        """Whether its day has come."""
+        return self.ends_at is not None and self.ends_at <= timezone.now()
+
 
 def _its_pack() -> models.QuerySet[FormerPack]:
     """The former pack that made a template of the query around this one."""
     return FormerPack.objects.filter(
         name=models.OuterRef("pack"), version=models.OuterRef("pack_version")
     )
+
+
+def left() -> models.Q:
+    """Templates of any former pack, whether it has ended or not."""
+    return models.Q(models.Exists(_its_pack()))
 
 
 def retired() -> models.Q:

@@ -25,6 +25,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("-left_at",),
+                "verbose_name": "former model",
+                "verbose_name_plural": "models",
             },
         ),
         migrations.RemoveConstraint(
