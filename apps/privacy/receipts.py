@@ -85,6 +85,7 @@ def _letter(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse
                 "has_pass": selectors.has_pass(consent, visitor),
             },
             "retired": selectors.retired_of(consent),
+            "stopped": selectors.stopped(consent, visitor),
             "holds": selectors.holds(consent, visitor),
             "looks": selectors.looks(consent),
             "visits": [

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
-from apps.consent.models import Consent, Purpose, Receipt
+from apps.consent.models import RECOGNITION, Consent, Purpose, Receipt
 from apps.consent.services import secret_digest
 from apps.retention.models import Erasure
 from apps.visitors.models import Visitor
@@ -70,6 +70,18 @@ def has_pass(consent: Consent, visitor: Visitor | None) -> bool:
     if visitor is None or not consent.live:
         return False
     return visitor.templates.filter(purpose=Purpose.PASS).exists()
+
+
+def stopped(consent: Consent, visitor: Visitor | None) -> list[str]:
+    """What was agreed to and recognises nobody any more: its template went with its model."""
+    if visitor is None or not retired_of(consent):
+        return []
+    known = set(visitor.templates.values_list("purpose", flat=True))
+    return [
+        purpose.label
+        for purpose in RECOGNITION
+        if purpose in consent.purposes and purpose.value not in known
+    ]
 
 
 def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:

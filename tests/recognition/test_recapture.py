@@ -25,16 +25,20 @@ from apps.recognition.benches import Bench
 from apps.recognition.client import (
     Decision,
     MatchRequest,
+    PassRefused,
     Recognizer,
     RecognizerDown,
     SealRequest,
+    VerifyRequest,
 )
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.engine.starter import build_starter
 from apps.recognition.matching import mean_of
+from apps.recognition.passes import Pass
 from apps.recognition.recapture import recapture
 from apps.retention.models import Erasure
-from apps.retention.services.erase import erase
+from apps.retention.services.erase import complete, erase
+from apps.stores.models import Camera
 from apps.visitors.models import FaceTemplate, FormerPack, Visitor
 from apps.visitors.services import restrict
 from apps.visitors.vault import FileKeyring
@@ -116,7 +120,6 @@ def change(
 ) -> Iterator[Change]:
     change = Change(before, crops_of)
     until(lambda: change.recognizer.status()["trusted"], seconds=PATIENCE)
-    until(FormerPack.objects.exists, seconds=PATIENCE)
     until(lambda: change.holds() == 0, seconds=PATIENCE)
     yield change
     # Emptying tables tells nobody, deleting does.
@@ -416,6 +419,7 @@ def test_both_packs_are_shown_and_the_one_that_is_left_is_written_down(
     told = json.loads(shown.communicate(timeout=60)[0])
     assert (told["name"], told["dim"]) == ("consentry-starter", 128)
     assert (told["former"]["name"], told["former"]["dim"]) == ("consentry-former", 256)
+    until(FormerPack.objects.exists, seconds=PATIENCE)
     left = FormerPack.objects.get()
     assert (left.name, left.version, left.dim) == ("consentry-former", "before", 256)
     assert left.licence == told["former"]["licence"]
@@ -453,3 +457,112 @@ def test_a_former_pack_that_is_none_is_refused_in_a_sentence(
     _, complaint = refused.communicate(timeout=60)
     assert refused.returncode == 1
     assert sentence in complaint.strip().splitlines()[-1]
+
+
+# By a pass.
+
+
+@dataclass
+class Door:
+    """Somebody with a pass of the former model, and the camera that reads it."""
+
+    change: Change
+    camera: Camera
+    visitor: Visitor
+    shown: Pass
+
+    def shows(self, person: int, shown: Pass | None = None) -> Decision:
+        """Present the pass and compare a face with it."""
+        nonce = self.change.recognizer.present(camera=self.camera.pk, shown=shown or self.shown)
+        request = VerifyRequest(self.camera.pk, nonce, time.time())
+        return self.change.recognizer.verify(request, self.change.crops_of(person))
+
+    def goes_and_comes(self) -> None:
+        """End the stay, so that the next arrival is a visit."""
+        Visit.objects.all().delete()
+
+
+@pytest.fixture
+def door(change: Change) -> Door:
+    visitor, shown = enrolled_before(change.house, change.before, change.crops_of(2), Purpose.PASS)
+    assert shown is not None
+    camera = Camera.objects.create(
+        store=change.house.store,
+        name="Pass reader",
+        mode=Camera.Mode.PASS,
+        source="door.mp4",
+        signage_confirmed_at=timezone.now(),
+    )
+    return Door(change, camera, visitor, shown)
+
+
+def test_a_printed_pass_goes_on_by_the_new_model(door: Door) -> None:
+    old = door.visitor.templates.get()
+    assert door.shows(2).outcome == "visit"
+    assert door.change.packs(door.visitor) == BOTH
+    new = door.visitor.templates.exclude(pk=old.pk).get()
+    assert (new.purpose, new.shown_as, new.consent_id) == ("pass", old.pk, old.consent_id)
+    assert Entry.objects.get(action="template.recaptured").detail["mode"] == "pass"
+    # The same code, now without the former template.
+    door.goes_and_comes()
+    old.delete()
+    assert door.shows(3).outcome == "unknown"
+    assert door.shows(2).outcome == "visit"
+    assert Visit.objects.get().template == new
+    assert door.change.packs(door.visitor) == BOTH[1:]
+
+
+def test_while_both_are_there_the_new_one_is_opened(door: Door) -> None:
+    door.shows(2)
+    new = door.visitor.templates.get(pack=BOTH[1])
+    door.goes_and_comes()
+    assert door.shows(2).outcome == "visit"
+    assert Visit.objects.get().template == new
+    assert Entry.objects.filter(action="template.recaptured").count() == 1
+
+
+def test_a_pass_with_another_face_takes_nothing(door: Door) -> None:
+    assert door.shows(3).outcome == "unknown"
+    assert door.change.packs(door.visitor) == BOTH[:1]
+
+
+def test_another_share_does_not_open_what_was_taken_anew(door: Door) -> None:
+    door.shows(2)
+    door.goes_and_comes()
+    forged = Pass(door.shown.template, bytes(32))
+    with pytest.raises(PassRefused) as refusal:
+        door.shows(2, forged)
+    assert refusal.value.code == "pass_broken"
+
+
+def test_a_withdrawal_ends_the_pass_in_both(door: Door) -> None:
+    door.shows(2)
+    erase(visitor=door.visitor, cause=Erasure.Cause.WITHDRAWAL, actor="self")
+    with pytest.raises(PassRefused) as refusal:
+        door.shows(2)
+    assert refusal.value.code == "pass_unknown"
+
+
+def test_a_window_closes_when_what_it_would_open_ends(door: Door) -> None:
+    """Presented under the new template, which ends before the face is there."""
+    door.shows(2)
+    door.goes_and_comes()
+    nonce = door.change.recognizer.present(camera=door.camera.pk, shown=door.shown)
+    until_acknowledged(erase(visitor=door.visitor, cause=Erasure.Cause.REQUEST, actor="test"))
+    request = VerifyRequest(door.camera.pk, nonce, time.time())
+    with pytest.raises(PassRefused) as refusal:
+        door.change.recognizer.verify(request, door.change.crops_of(2))
+    assert refusal.value.code == "pass_replayed"
+
+
+def until_acknowledged(erasure: Erasure) -> None:
+    until(lambda: complete(erasure).state == Erasure.State.COMPLETE, seconds=PATIENCE)
+
+
+def test_from_the_last_day_a_pass_of_the_former_model_opens_nothing(door: Door) -> None:
+    until(FormerPack.objects.exists, seconds=PATIENCE)
+    FormerPack.objects.update(ends_at=timezone.now())
+    with pytest.raises(PassRefused) as refusal:
+        door.shows(2)
+    assert refusal.value.code == "pass_ended"
+    assert door.change.packs(door.visitor) == BOTH[:1]

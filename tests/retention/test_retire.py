@@ -14,7 +14,7 @@ from django.utils import timezone
 from apps.audit import services as audit
 from apps.audit import signing
 from apps.audit.models import Entry, Salt
-from apps.consent.models import Consent
+from apps.consent.models import Consent, Purpose
 from apps.consent.services import reissue
 from apps.recognition.models import Recognizer
 from apps.retention.models import Erasure
@@ -226,6 +226,17 @@ def test_the_receipt_says_what_became_of_a_person(house: House, known_anew: bool
         assert "pressed the button" not in page
     answer = browser().post("/receipt/certificate/", {"secret": secret})
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/jose")
+
+
+def test_the_receipt_says_which_purpose_has_stopped(house: House) -> None:
+    visitor = both(house)
+    visitor.templates.filter(purpose="pass").update(pack=OLD[0], pack_version=OLD[1])
+    secret = renewed_secret(visitor)
+    ends(-1)
+    sweep()
+    page = browser().post("/receipt/", {"secret": secret}).content.decode()
+    assert page.count('data-testid="receipt-stopped"') == 1
+    assert str(Purpose.PASS.label) in page.split('data-testid="receipt-stopped"')[1]
 
 
 def renewed_secret(visitor: Visitor) -> str:

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from apps.recognition.benches import open_benches
 from apps.recognition.engine.packs import LicenceRefused, Pack, PackBroken
-from apps.recognition.engine.starter import StarterFailed, build_starter, is_current
+from apps.recognition.engine.starter import StarterFailed, build_starter, is_current, keep_former
 
 
 class Command(BaseCommand):
@@ -23,7 +23,13 @@ class Command(BaseCommand):
             if verb == "build":
                 # An operator's own pack is never written to.
                 if env.pack_dir is None and not is_current(env.packs):
+                    kept = keep_former(env.packs)
                     build_starter(env.packs)
+                    if kept:
+                        self.stdout.write(
+                            f"The former pack is kept: set CONSENTRY_FORMER_PACK_DIR={kept} until "
+                            "everybody was taken anew (portal: Models)."
+                        )
                 return
             benches = open_benches(
                 env.packs, env.former_pack_dir, allow_noncommercial=env.allow_noncommercial
