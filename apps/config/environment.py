@@ -22,6 +22,7 @@ class Environment(BaseSettings):
     insecure_http: bool = False
     allow_noncommercial: bool = False
     pack_dir: Path | None = None
+    former_pack_dir: Path | None = None
     recognizer_socket: Path | None = None
     keyring: Path | None = None
     signing_key: Path | None = None
@@ -50,6 +51,15 @@ class Environment(BaseSettings):
             )
         if not self.insecure_http and not self.public_url.startswith("https://"):
             raise ValueError("CONSENTRY_PUBLIC_URL must begin with https://")
+        return self
+
+    @model_validator(mode="after")
+    def _a_pack_is_not_left_for_itself(self) -> "Environment":
+        if self.former_pack_dir and self.former_pack_dir.resolve() == self.packs.resolve():
+            raise ValueError(
+                "CONSENTRY_FORMER_PACK_DIR is the folder of the present pack; "
+                "name the one that is being left, or leave it out"
+            )
         return self
 
     @property

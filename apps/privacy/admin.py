@@ -18,12 +18,13 @@ from django.utils.translation import gettext_lazy
 from apps.audit import services as audit
 from apps.consent.models import Consent
 from apps.privacy.calibration import CalibrationAdmin
+from apps.privacy.packs import FormerPackAdmin
 from apps.recognition.models import Calibration
 from apps.retention.models import Erasure
 from apps.retention.services.erase import await_acknowledgements, erase, plan
 from apps.stores.access import actor
 from apps.stores.admin import StoreScopedAdmin
-from apps.visitors.models import Visitor
+from apps.visitors.models import FormerPack, Visitor
 from apps.visitors.services import restrict
 
 REASONS = {
@@ -36,6 +37,7 @@ REASONS = {
 admin.site.register(Calibration, CalibrationAdmin)
 # What a user may do is said by their roles; Django's groups would be a second truth.
 admin.site.unregister(Group)
+admin.site.register(FormerPack, FormerPackAdmin)
 
 # A reason holds for one piece of work, not for the day.
 REASON_SECONDS = 15 * 60

@@ -84,6 +84,8 @@ def _letter(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse
                 "purposes": selectors.answers(consent),
                 "has_pass": selectors.has_pass(consent, visitor),
             },
+            "retired": selectors.retired_of(consent),
+            "stopped": selectors.stopped(consent, visitor),
             "holds": selectors.holds(consent, visitor),
             "looks": selectors.looks(consent),
             "visits": [
@@ -114,8 +116,11 @@ def withdraw(request: HttpRequest, receipt: Receipt, secret: str) -> HttpRespons
 
 @with_receipt
 def certificate(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
-    """Download the deletion certificate."""
+    """Download the deletion certificate; of those of retired templates, the one that is named."""
     erasure = selectors.erasure_of(receipt.consent)
+    for one in selectors.retired_of(receipt.consent):
+        if erasure is None or str(one.pk) == request.POST.get("number"):
+            erasure = one
     if erasure is None or not erasure.document:
         return _ask(request, _("There is no certificate yet. Please come back in a minute."), 404)
     return _jws(erasure.document, "certificate.jws")
@@ -135,6 +140,7 @@ def _ended(request: HttpRequest, erasure: Erasure, secret: str) -> HttpResponse:
         "issued_at": erasure.completed_at,
         "number": str(erasure.pk)[:8],
         "replaced": erasure.cause == Erasure.Cause.REPLACED,
+        "retired": erasure.cause == Erasure.Cause.RETIRED,
         "contact_email": erasure.store.organization.contact_email,
     }
     return render(request, "receipt/ended.html", {"secret": secret, "certificate": certificate})

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
-from apps.consent.models import Consent, Purpose, Receipt
+from apps.consent.models import RECOGNITION, Consent, Purpose, Receipt
 from apps.consent.services import secret_digest
 from apps.retention.models import Erasure
 from apps.visitors.models import Visitor
@@ -47,7 +47,12 @@ def visitor_of(consent: Consent) -> Visitor | None:
 
 def erasure_of(consent: Consent) -> Erasure | None:
     """The erasure that ended a consent."""
-    return Erasure.objects.filter(consent=consent.pk).first()
+    return Erasure.objects.filter(consent=consent.pk, template=None).first()
+
+
+def retired_of(consent: Consent) -> list[Erasure]:
+    """Templates of retired models that were erased while their person stayed, newest first."""
+    return list(Erasure.objects.filter(consent=consent.pk, template__isnull=False))
 
 
 def answers(consent: Consent) -> list[dict[str, object]]:
@@ -65,6 +70,18 @@ def has_pass(consent: Consent, visitor: Visitor | None) -> bool:
     if visitor is None or not consent.live:
         return False
     return visitor.templates.filter(purpose=Purpose.PASS).exists()
+
+
+def stopped(consent: Consent, visitor: Visitor | None) -> list[str]:
+    """What was agreed to and recognises nobody any more: its template went with its model."""
+    if visitor is None or not retired_of(consent):
+        return []
+    known = set(visitor.templates.values_list("purpose", flat=True))
+    return [
+        str(purpose.label)
+        for purpose in RECOGNITION
+        if purpose in consent.purposes and purpose.value not in known
+    ]
 
 
 def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
@@ -128,6 +145,8 @@ def _what(entry: Entry) -> str:
         "visitor.enrolled": _("sealed the template"),
         "pass.replaced": _("made a new pass; the old one ended"),
         "template.swept": _("erased a template whose time was over"),
+        "template.recaptured": _("took your template anew, for a new model"),
+        "template.retired": _("erased the template of the former model"),
         "visit.disclosed": _("recognised you and told the floor board"),
         "visit.shown": _("saw your name on the floor board"),
         "visit.greeted": _("greeted you"),

@@ -85,6 +85,12 @@ class Gallery:
         with self._lock:
             return sum(len(shelf.entries) for shelf in self._shelves(store))
 
+    def knows(self, store: UUID, visitors: set[UUID]) -> bool:
+        """Whether all of `visitors` have a template in `store`."""
+        with self._lock:
+            held = (entry for shelf in self._shelves(store) for entry in shelf.entries)
+            return visitors <= {entry.visitor for entry in held}
+
     def templates(self) -> set[UUID]:
         """Every template held, to compare with the database's."""
         with self._lock:

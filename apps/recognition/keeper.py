@@ -1,4 +1,4 @@
-"""Keeps the gallery equal to the database, and knows when it may not be trusted any more.
+"""Keeps each pack's gallery equal to the database, and knows when it may not be trusted any more.
 
 Design. Every end of a template is announced by PostgreSQL itself (LISTEN/NOTIFY, in the order of
 commits). Once a second the keeper sends itself a beat through the same channel: a beat that comes
@@ -20,11 +20,14 @@ from typing import Any
 
 import numpy as np
 import psycopg
+from django.db import connection
 from numpy.typing import NDArray
 from psycopg.rows import namedtuple_row
 
+from apps.recognition.benches import Bench, Benches
 from apps.recognition.engine.packs import Pack
-from apps.recognition.gallery import Enrolled, Gallery
+from apps.recognition.gallery import Enrolled
+from apps.recognition.leaving import declare
 from apps.recognition.presentation import Windows
 from apps.recognition.rotations import Rotations
 from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, open_row
@@ -57,19 +60,18 @@ class Keeper(threading.Thread):
         self,
         *,
         database: str,
-        pack: Pack,
+        benches: Benches,
         keyring: FileKeyring,
-        gallery: Gallery,
         windows: Windows,
     ) -> None:
         super().__init__(name="keeper", daemon=True)
         self.id = uuid.uuid4()
-        self.gallery = gallery
+        self.benches = benches
         self.windows = windows
         self.rotations = Rotations(keyring)
         self.loaded = threading.Event()
         self._database = database
-        self._pack = pack
+        self._declared = False
         self._keyring = keyring
         self._stopping = threading.Event()
         self._confirmed = float("-inf")
@@ -116,6 +118,8 @@ class Keeper(threading.Thread):
         listen.execute(f"LISTEN {channel}")
         self._remember_time(work)
         self._register(work)
+        if not self._declared:
+            self._declare()
         self._reconcile(work)
         due = 0.0
         while not self._stopping.is_set():
@@ -133,19 +137,29 @@ class Keeper(threading.Thread):
             [self.id],
         )
 
+    def _declare(self) -> None:
+        try:
+            declare(self.benches)
+            self._declared = True
+        finally:
+            connection.close()  # this thread needs no other of Django's
+
     def _register(self, work: psycopg.Connection[Any]) -> None:
+        pack, former = self.benches.present.pack, self.benches.former
         work.execute(
             """INSERT INTO recognition_recognizer
-                   (id, pack, pack_version, licence, commercial, templates, generation,
+                   (id, pack, pack_version, licence, commercial, dim, former, templates, generation,
                     started_at, seen_at)
-               VALUES (%s, %s, %s, %s, %s, 0, %s, clock_timestamp(), clock_timestamp())
+               VALUES (%s, %s, %s, %s, %s, %s, %s, 0, %s, clock_timestamp(), clock_timestamp())
                ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()""",
             [
                 self.id,
-                self._pack.name,
-                self._pack.version,
-                self._pack.licence[:120],
-                self._pack.commercial,
+                pack.name,
+                pack.version,
+                pack.licence[:120],
+                pack.commercial,
+                pack.dim,
+                f"{former.pack.name} {former.pack.version}" if former else "",
                 self._keyring.newest,
             ],
         )
@@ -163,10 +177,12 @@ class Keeper(threading.Thread):
             """UPDATE recognition_recognizer
                   SET seen_at = clock_timestamp(), templates = %s, generation = %s
                 WHERE id = %s RETURNING seen_at AS now""",
-            [len(self.gallery), self._keyring.newest, self.id],
+            [len(self.benches), self._keyring.newest, self.id],
         ).fetchone()
         if row is None:
+            # Another database, as after a restore.
             self._register(work)
+            self._declare()
         elif self._high_water and (self._high_water - row.now).total_seconds() > BACKWARDS:
             if not self._backwards:
                 log.error(
@@ -181,13 +197,15 @@ class Keeper(threading.Thread):
     def _hear(self, work: psycopg.Connection[Any], payload: str) -> None:
         verb, first, *rest = payload.split()
         if verb == "evict":
-            self.gallery.evict(uuid.UUID(first))
+            self.benches.evict(uuid.UUID(first))
             self.windows.forget(uuid.UUID(first))
             self._acknowledge(work, "e.id = %s", [int(rest[0])])
         elif verb == "enrol":
             which = [uuid.UUID(template) for template in (first, *rest)]
-            for opened in self._open(work, GALLERY + " AND t.id = ANY(%(templates)s)", which):
-                self.gallery.extend(*opened)
+            for bench in self.benches:
+                some = GALLERY + " AND t.id = ANY(%(templates)s)"
+                for opened in self._open(work, bench, some, which):
+                    bench.gallery.extend(*opened)
         elif verb == "retire":
             self.rotations.retire(uuid.UUID(first), int(rest[0]))
 
@@ -196,11 +214,12 @@ class Keeper(threading.Thread):
         # A window that was opened before the database was lost may be of a pass that ended since.
         self.windows.clear()
         self.rotations.clear()
-        for store, entries, vectors, space in self._open(work, GALLERY):
-            self.gallery.extend(store, entries, vectors, space)
-            live.update(entry.template for entry in entries)
-        for template in self.gallery.templates() - live:
-            self.gallery.evict(template)
+        for bench in self.benches:
+            for store, entries, vectors, space in self._open(work, bench, GALLERY):
+                bench.gallery.extend(store, entries, vectors, space)
+                live.update(entry.template for entry in entries)
+            for template in bench.gallery.templates() - live:
+                bench.gallery.evict(template)
         ended = work.execute("SELECT id, template FROM visitors_eviction").fetchall()
         self._acknowledge(
             work, "e.id = ANY(%s)", [[row.id for row in ended if row.template not in live]]
@@ -217,15 +236,20 @@ class Keeper(threading.Thread):
         )
 
     def _open(
-        self, work: psycopg.Connection[Any], query: str, templates: list[uuid.UUID] | None = None
+        self,
+        work: psycopg.Connection[Any],
+        bench: Bench,
+        query: str,
+        templates: list[uuid.UUID] | None = None,
     ) -> Iterator[Opened]:
-        """Unsealed templates by store and space, at most BATCH at a time: PostgreSQL reads the next
-        ones while these are opened, and memory holds few of them twice."""
-        which = {"pack": self._pack.name, "version": self._pack.version, "templates": templates}
+        """A pack's unsealed templates by store and space, at most BATCH at a time: PostgreSQL reads
+        the next ones while these are opened, and memory holds few of them twice."""
+        pack = bench.pack
+        which = {"pack": pack.name, "version": pack.version, "templates": templates}
         shelves: Shelves = {}
         with work.cursor(binary=True) as cursor:
             for number, row in enumerate(cursor.stream(query, which, size=BATCH), 1):
-                opened = self._unsealed(row)
+                opened = self._unsealed(row, pack)
                 if opened is not None:
                     vector, space = opened
                     entries, vectors = shelves.setdefault((row.store_id, space), ([], []))
@@ -235,10 +259,10 @@ class Keeper(threading.Thread):
                     yield from _stacked(shelves)
             yield from _stacked(shelves)
 
-    def _unsealed(self, row: Any) -> tuple[NDArray[np.float32], Space] | None:
+    def _unsealed(self, row: Any, pack: Pack) -> tuple[NDArray[np.float32], Space] | None:
         try:
-            space = self.rotations.of(row, self._pack.dim)
-            return open_row(row, pack=self._pack, keyring=self._keyring), space
+            space = self.rotations.of(row, pack.dim)
+            return open_row(row, pack=pack, keyring=self._keyring), space
         except (SealBroken, UnknownGeneration) as error:
             # Swapped, extended or foreign: it stays closed, and the log says which row.
             log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)

@@ -39,6 +39,9 @@ class Recognizer(models.Model):
     pack_version = models.CharField(max_length=80)
     licence = models.CharField(max_length=120)
     commercial = models.BooleanField()
+    dim = models.PositiveIntegerField(null=True)
+    # The pack that is being left, as FormerPack is written; empty when it reads one only.
+    former = models.CharField(max_length=150, blank=True)
     templates = models.PositiveIntegerField(default=0)
     generation = models.PositiveIntegerField()
     started_at = models.DateTimeField()

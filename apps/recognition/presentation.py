@@ -10,9 +10,9 @@ when the crops are there, and is gone when they are compared. Nothing of this en
 import secrets
 import threading
 import time
-from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
-from apps.recognition.engine.packs import Pack
+from apps.recognition.benches import Bench, Benches
 from apps.recognition.passes import WINDOW_SECONDS
 from apps.recognition.renewal import Carrier
 from apps.recognition.rotations import Rotations
@@ -33,13 +33,13 @@ MOST = 256
 """Windows open at once; a store has a few doors, so more means that somebody tries things."""
 
 SHOWN = f"""
-SELECT {COLUMNS}, ({LIVE}) AS live, t.store_id = d.store_id AS here, n.number, n.wrapped AS newest
+SELECT DISTINCT ON (t.id) {COLUMNS}, ({LIVE}) AS live, t.store_id = d.store_id AS here,
+       n.number, n.wrapped AS newest
 {TEMPLATES}
   LEFT JOIN visitors_rotation n ON n.organization_id = s.organization_id AND n.number > t.rotation
   JOIN stores_camera d ON d.id = %(camera)s AND d.mode = 'pass' AND d.active
- WHERE t.id = %(template)s AND t.purpose = 'pass'
-   AND t.pack = %(pack)s AND t.pack_version = %(version)s
- ORDER BY n.number DESC NULLS LAST LIMIT 1
+ WHERE (t.id = %(template)s OR t.shown_as = %(template)s) AND t.purpose = 'pass'
+ ORDER BY t.id, n.number DESC NULLS LAST
 """
 
 
@@ -118,20 +118,33 @@ class Windows:
         self._open = {nonce: one for nonce, one in self._open.items() if not over(one)}
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The template that a pass opened. vector: float32 (D,) of its bench's pack, plain."""
+
+    template: UUID
+    store: UUID
+    bench: Bench
+    vector: NDArray[np.float32]
+
+
 def open_shown(
     *,
     camera: UUID,
     template: UUID,
     share: Share,
-    pack: Pack,
+    benches: Benches,
     keyring: FileKeyring,
     rotations: Rotations,
-) -> tuple[UUID, NDArray[np.float32]]:
-    """Open the template of a pass for a camera: its store, and float32 (D,), plain.
+) -> Shown:
+    """Open the template of a pass for a camera; the present pack's when there are two.
 
-    Raises PassInvalid.
+    A pass names the template that it was made with. One that was taken anew since opens with the
+    same share, so that what the person holds goes on. Raises PassInvalid.
     """
-    row = _row({"camera": camera, "template": template, "pack": pack.name, "version": pack.version})
+    rows = {(row.pack, row.pack_version): row for row in _rows(camera, template)}
+    mine = [(bench, rows.get((bench.pack.name, bench.pack.version))) for bench in benches]
+    bench, row = next(((bench, row) for bench, row in mine if row), (benches.present, None))
     if row is None:
         raise PassInvalid("pass_unknown")
     if not row.here:
@@ -139,21 +152,19 @@ def open_shown(
     if not row.live:
         raise PassInvalid("pass_ended")
     try:
-        opened = open_row(row, pack=pack, keyring=keyring, share=share)
-        plain = rotations.of(row, pack.dim).leave(opened)
+        opened = open_row(row, pack=bench.pack, keyring=keyring, share=share)
+        plain = rotations.of(row, bench.pack.dim).leave(opened)
         if row.number is not None:
             # Renewed since: only now, with its share, can this template follow.
             wrapped = bytes(row.newest)
             Carrier(row.organization_id, row.number, wrapped, keyring, rotations).shown(row, share)
-        return row.store_id, plain
     except (SealBroken, UnknownGeneration):
         raise PassInvalid("pass_broken") from None
+    return Shown(row.template, row.store_id, bench, plain)
 
 
-def _row(which: dict[str, Any]) -> Any:
+def _rows(camera: UUID, template: UUID) -> list[Any]:
     with connection.cursor() as cursor:
-        cursor.execute(SHOWN, which)
-        found = cursor.fetchone()
-        if found is None:
-            return None
-        return namedtuple("Row", [column.name for column in cursor.description])(*found)
+        cursor.execute(SHOWN, {"camera": camera, "template": template})
+        names = [column.name for column in cursor.description]
+        return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]

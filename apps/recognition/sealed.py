@@ -22,6 +22,8 @@ LIVE = """
        t.delete_after > clock_timestamp() AND c.withdrawn_at IS NULL
    AND c.expires_at > clock_timestamp() AND v.restricted_at IS NULL
    AND t.purpose = ANY (c.purposes)
+   AND NOT EXISTS (SELECT 1 FROM visitors_formerpack f WHERE f.name = t.pack
+                      AND f.version = t.pack_version AND f.ends_at <= clock_timestamp())
 """
 
 TEMPLATES = """

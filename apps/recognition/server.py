@@ -22,16 +22,15 @@ from django.db import DatabaseError, close_old_connections
 from numpy.typing import NDArray
 
 from apps.recognition import protocol
-from apps.recognition.alike import Alike, judge
+from apps.recognition.alike import Alike
+from apps.recognition.benches import Bench, Benches, agreed, open_benches
 from apps.recognition.client import UNCALIBRATED, Decision, Match
 from apps.recognition.closest import Closest
-from apps.recognition.engine.packs import Pack, load_pack
-from apps.recognition.gallery import Gallery
 from apps.recognition.keeper import Keeper
-from apps.recognition.matching import SLACK, decide, mean_of
+from apps.recognition.matching import SLACK, mean_of
 from apps.recognition.presentation import PassInvalid, Windows, open_shown
+from apps.recognition.recapture import recapture, sure
 from apps.recognition.sealed import binding_of
-from apps.recognition.services import calibrated
 from apps.recognition.spaces import Space
 from apps.visitors.models import FaceTemplate
 from apps.visitors.vault import (
@@ -70,9 +69,8 @@ class Refused(Exception):
 class Desk:
     """Answers one request at a time per worker."""
 
-    pack: Pack
+    benches: Benches
     keyring: FileKeyring
-    gallery: Gallery
     keeper: Keeper
     disclose: Disclose
     windows: Windows
@@ -85,9 +83,9 @@ class Desk:
                 case "status":
                     return self._status(), b""
                 case "seal":
-                    return self._seal(header, self._embed(payload))
+                    return self._seal(header, self._crops(payload))
                 case "match":
-                    decision = self._match(header, payload)
+                    decision = self._match(header, self._crops(payload))
                     visit = str(decision.visit) if decision.visit else None
                     return {"visit": visit, "outcome": decision.outcome}, b""
                 case "present":
@@ -107,46 +105,42 @@ class Desk:
         return {"error": "unknown_request"}, b""
 
     def _status(self) -> dict[str, Any]:
+        pack, former = self.benches.present.pack, self.benches.former
         return {
-            "pack": self.pack.name,
-            "licence": self.pack.licence,
-            "commercial": self.pack.commercial,
-            "templates": len(self.gallery),
+            "pack": pack.name,
+            "former": former.pack.name if former else None,
+            "licence": pack.licence,
+            "commercial": pack.commercial,
+            "templates": len(self.benches),
             "trusted": self.keeper.trusted,
         }
-
-    def _answering(self) -> Pack | None:
-        """The pack at its recorded threshold; None when nothing was recorded of it."""
-        if not self.keeper.trusted:
-            raise Refused("silent")
-        return calibrated(self.pack)
 
     def _closest(self, store: UUID) -> float | None:
         if not self.keeper.trusted:
             raise Refused("silent")
-        return self.closest.of(self.gallery, store)
+        return self.closest.of(self.benches.present.gallery, store)
 
-    def _embed(self, payload: bytes) -> NDArray[np.float32]:
+    def _crops(self, payload: bytes) -> NDArray[np.uint8]:
         if not self.keeper.trusted:
             raise Refused("silent")
         try:
-            crops = protocol.unpack_crops(payload)
+            return protocol.unpack_crops(payload)
         except ValueError as error:
             raise Refused("bad_crop") from error
-        return self.pack.embedder.embed(crops)
 
     def _seal(
-        self, header: dict[str, Any], probes: NDArray[np.float32]
+        self, header: dict[str, Any], crops: NDArray[np.uint8]
     ) -> tuple[dict[str, Any], bytes]:
-        # Enrolment discloses nothing, so it waits for no calibration.
-        pack = calibrated(self.pack) or self.pack
-        if float((probes @ probes.T).min()) < pack.threshold:
+        present = self.benches.present
+        probes = present.embed(crops)
+        if not present.agree(probes):
             raise Refused("different_faces")
         templates = {str(key): UUID(value) for key, value in header["templates"].items()}
         if not templates or set(templates) - {"lane", "pass"}:
             raise Refused("unknown_purpose")
-        lane = "lane" in templates
-        alike = self._alike(pack, header, mean_of(probes)) if lane else Alike(None, False)
+        alike = Alike(None, False)
+        if "lane" in templates:
+            alike = self.benches.alike(UUID(header["store"]), crops)
         if alike.another:
             raise Refused("too_alike")
         visitor, organization = UUID(header["visitor"]), UUID(header["organization"])
@@ -169,7 +163,7 @@ class Desk:
                 consent=UUID(header["consent"]),
                 purpose=purpose,
                 not_after=int(header["not_after"]),
-                pack=self.pack,
+                pack=present.pack,
                 rotation=space.number,
             )
             sealed[purpose] = (
@@ -180,8 +174,8 @@ class Desk:
         reply = {
             "wrapped_key": base64.b64encode(wrapped).decode(),
             "generation": generation_of(wrapped),
-            "pack": self.pack.name,
-            "pack_version": self.pack.version,
+            "pack": present.pack.name,
+            "pack_version": present.pack.version,
             "rotation": space.number,
             "same": str(alike.same) if alike.same else None,
             "sealed": {purpose: len(each) for purpose, each in sealed.items()},
@@ -199,91 +193,111 @@ class Desk:
             share = Share(payload)
         except SealBroken:
             raise PassInvalid("pass_broken") from None
-        open_shown(
+        shown = open_shown(
             camera=camera,
             template=template,
             share=share,
-            pack=self.pack,
+            benches=self.benches,
             keyring=self.keyring,
             rotations=self.keeper.rotations,
         )
-        return self.windows.open(camera=camera, template=template, share=share)
+        return self.windows.open(camera=camera, template=shown.template, share=share)
 
     def _verify(self, header: dict[str, Any], payload: bytes) -> Decision:
         """Compare one face with the one template of a window; the window closes either way."""
-        pack = self._answering()
-        if pack is None:
-            return UNCALIBRATED
+        if not self.keeper.trusted:
+            raise Refused("silent")
         camera = UUID(header["camera"])
         # Before anything is embedded: a nonce that is used up must cost nobody a template.
         window = self.windows.take(str(header["nonce"]), camera=camera)
         if len(payload) < MIN_CROPS * protocol.CROP_BYTES:
             raise Refused("bad_crop")
-        store, mine = open_shown(
+        shown = open_shown(
             camera=camera,
             template=window.template,
             share=window.share,
-            pack=self.pack,
+            benches=self.benches,
             keyring=self.keyring,
             rotations=self.keeper.rotations,
         )
-        probes = self._embed(payload)
-        score = float(mean_of(probes) @ mine)
+        if not shown.bench.answers:
+            return UNCALIBRATED
+        crops = self._crops(payload)
+        probes, threshold = shown.bench.embed(crops), shown.bench.threshold()
+        score = float(mean_of(probes) @ shown.vector)
         # Not two people in turn: no picture may be clearly somebody else's.
-        agreed = bool((probes @ mine >= pack.threshold - SLACK).all())
-        if score < pack.threshold or not agreed:
+        alone = bool((probes @ shown.vector >= threshold - SLACK).all())
+        if score < threshold or not alone:
             return Decision(None, "unknown")
-        if not self.keeper.trusted:
-            raise Refused("silent")
-        return self.disclose(
-            Match(
-                template=window.template,
-                camera=camera,
-                store=store,
-                score=score,
-                threshold=pack.threshold,
-                seen_at=float(header["seen_at"]),
-            )
+        match = Match(
+            template=shown.template,
+            camera=camera,
+            store=shown.store,
+            score=score,
+            threshold=threshold,
+            seen_at=float(header["seen_at"]),
         )
+        return self._disclosed(match, crops, shown.bench, probes, share=window.share)
 
     def _newest_space(self, organization: UUID) -> Space:
         try:
-            return self.keeper.rotations.newest(organization, self.pack.dim)
+            return self.keeper.rotations.newest(organization, self.benches.present.pack.dim)
         except (SealBroken, UnknownGeneration):
             raise Refused("unknown_key") from None
 
-    def _alike(self, pack: Pack, header: dict[str, Any], template: NDArray[np.float32]) -> Alike:
-        """Whom a template for the lane would be mixed up with."""
+    def _match(self, header: dict[str, Any], crops: NDArray[np.uint8]) -> Decision:
         store = UUID(header["store"])
-        least = pack.threshold_for(self.gallery.size(store))
-        near = self.gallery.near(store, template, least)
-        return judge(near, threshold=pack.threshold)
-
-    def _match(self, header: dict[str, Any], payload: bytes) -> Decision:
-        # Before anything is embedded: what may not be compared is not computed either.
-        pack = self._answering()
-        if pack is None:
+        looks = self.benches.look(store, crops)
+        if not looks:
             return UNCALIBRATED
-        store = UUID(header["store"])
-        verdict = decide(pack, self.gallery, store, self._embed(payload))
-        if verdict.outcome != "match" or verdict.candidate is None:
-            return Decision(None, verdict.outcome)
+        look = agreed(looks, store)
+        if look is None or look.verdict.candidate is None:
+            unsure = any(look.verdict.outcome != "unknown" for look in looks)
+            return Decision(None, "unsure" if unsure else "unknown")
+        match = Match(
+            template=look.verdict.candidate.template,
+            camera=UUID(header["camera"]),
+            store=store,
+            score=look.verdict.candidate.score,
+            threshold=look.verdict.threshold,
+            seen_at=float(header["seen_at"]),
+        )
+        decision = self._disclosed(match, crops, look.bench, look.probes)
+        if decision.outcome == "refused" and not _live(match.template):
+            # Past its time, which nobody announces. A camera that may not ask ends nobody's.
+            self.benches.evict(match.template)
+        return decision
+
+    def _disclosed(
+        self,
+        match: Match,
+        crops: NDArray[np.uint8],
+        bench: Bench,
+        probes: NDArray[np.float32],
+        *,
+        share: Share | None = None,
+    ) -> Decision:
+        """Disclose a match by a pack; at a visit by the former one, take the template anew."""
         # Asked again here: the time that embedding took must not make a stale gallery speak.
         if not self.keeper.trusted:
             raise Refused("silent")
-        decision = self.disclose(
-            Match(
-                template=verdict.candidate.template,
-                camera=UUID(header["camera"]),
-                store=store,
-                score=verdict.candidate.score,
-                threshold=verdict.threshold,
-                seen_at=float(header["seen_at"]),
+        decision = self.disclose(match)
+        present = self.benches.present
+        if decision.visit is None or bench is present:
+            return decision
+        anew = present.embed(crops)
+        if sure(match.score, match.threshold, (bench, probes), (present, anew)):
+            recapture(
+                former=match.template,
+                visit=decision.visit,
+                camera=match.camera,
+                crops=crops,
+                probes=anew,
+                present=present,
+                keyring=self.keyring,
+                rotations=self.keeper.rotations,
+                share=share,
             )
-        )
-        if decision.outcome == "refused" and not _live(verdict.candidate.template):
-            # Past its time, which nobody announces. A camera that may not ask ends nobody's.
-            self.gallery.evict(verdict.candidate.template)
         return decision
 
 
@@ -327,24 +341,27 @@ class Server(socketserver.UnixStreamServer):
 
 
 def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper]:
-    """Open keyring, pack and socket as the settings name them; the keeper is not started yet.
+    """Open keyring, packs and socket as the settings name them; the keeper is not started yet.
 
     Raises KeyFileError, PackBroken, LicenceRefused, SocketTaken.
     """
     env = settings.CONSENTRY
-    _clear(env.socket)  # rather now than after the pack was loaded
+    _clear(env.socket)  # rather now than after the packs were loaded
     keyring = FileKeyring.load(env.keyring_path)
-    pack = load_pack(env.packs, allow_noncommercial=env.allow_noncommercial, threads=threads)
-    gallery = Gallery(pack.dim)
+    benches = open_benches(
+        env.packs,
+        env.former_pack_dir,
+        allow_noncommercial=env.allow_noncommercial,
+        threads=threads,
+    )
     windows = Windows()
     keeper = Keeper(
         database=env.database_url.get_secret_value(),
-        pack=pack,
+        benches=benches,
         keyring=keyring,
-        gallery=gallery,
         windows=windows,
     )
-    return Server(env.socket, Desk(pack, keyring, gallery, keeper, disclose, windows)), keeper
+    return Server(env.socket, Desk(benches, keyring, keeper, disclose, windows)), keeper
 
 
 def _live(template: UUID) -> bool:

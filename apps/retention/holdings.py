@@ -20,7 +20,16 @@ from apps.recognition.models import Acknowledgement, Calibration, Recognizer
 from apps.retention.models import Erasure
 from apps.stores.jurisdictions import Pack
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
-from apps.visitors.models import DataKey, Eviction, FaceTemplate, Rotation, Visitor, overdue
+from apps.visitors.models import (
+    DataKey,
+    Eviction,
+    FaceTemplate,
+    FormerPack,
+    Rotation,
+    Visitor,
+    overdue,
+    retirement,
+)
 from apps.visits.models import Disclosure, FalseGreeting, Footfall, LookAlike, Unmatched, Visit
 
 
@@ -65,18 +74,21 @@ def orphaned_salts() -> QuerySet[Salt]:
     return Salt.objects.exclude(subject__in=Visitor.objects.values("subject"))
 
 
+TEMPLATE = gettext_noop("sealed face template")
+
 HOLDINGS: tuple[Holding, ...] = (
     Holding(
         FaceTemplate,
-        gettext_noop("sealed face template"),
+        TEMPLATE,
         gettext_noop(
-            "%(inactivity_days)s days after the last visit, at the latest the end of consent"
+            "%(inactivity_days)s days after the last visit, at the latest the end of consent; "
+            "earlier when the model that made it is retired"
         ),
         How.ERASED,
         lambda visitor: FaceTemplate.objects.filter(visitor=visitor),
         lambda: FaceTemplate.objects.filter(overdue()),
         # Whichever came first; LEAST leaves out a withdrawal that was none.
-        due=Least("delete_after", "consent__withdrawn_at", "consent__expires_at"),
+        due=Least("delete_after", "consent__withdrawn_at", "consent__expires_at", retirement()),
     ),
     Holding(
         DataKey,
@@ -134,12 +146,14 @@ HOLDINGS: tuple[Holding, ...] = (
 IMPERSONAL: dict[type[Model], str] = {
     Entry: "an HMAC whose salt dies with the person; a consent's id, until its proof goes",
     Checkpoint: "hashes",
+    FormerPack: "a model and the day on which it ends",
     Eviction: "random ids of templates and visitors that are gone",
     Acknowledgement: "a recognizer and an eviction",
     Recognizer: "a process",
     Rotation: "a secret of the organization, wrapped by the keyring; it says nothing of anybody",
     Calibration: "how many scores fell into which bin, and a threshold",
-    Erasure: "an HMAC whose salt is gone, counts and times; the consent's id goes with the proof",
+    Erasure: "an HMAC whose salt is gone, or goes with the person where only a retired template "
+    "did; counts and times; the consent's id goes with the proof",
     Notice: "text",
     NoticeText: "text",
     Refusal: "a count a day",

@@ -11,6 +11,8 @@ class Erasure(models.Model):
     """One person's data being erased: what, when, and who still has to acknowledge it.
 
     `subject` is the visitor's HMAC in the ledger, never a name; the certificate is `document`.
+    Where a model was retired, `pack` is the one. `template` is set when only that one template
+    went, because its person is known by the model that came after it, or by another purpose.
     """
 
     class Cause(models.TextChoices):
@@ -18,6 +20,7 @@ class Erasure(models.Model):
         REQUEST = "request"
         EXPIRY = "expiry"
         REPLACED = "replaced"
+        RETIRED = "retired"
 
     class State(models.TextChoices):
         PENDING = "pending"
@@ -26,7 +29,9 @@ class Erasure(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     consent = models.UUIDField(null=True, db_index=True)
     store = models.ForeignKey(Store, models.PROTECT, related_name="erasures")
-    subject = models.CharField(max_length=64, unique=True)
+    subject = models.CharField(max_length=64)
+    template = models.UUIDField(null=True, unique=True)
+    pack = models.CharField(max_length=150, blank=True)
     cause = models.CharField(max_length=12, choices=Cause)
     actor = models.CharField(max_length=80)
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
@@ -40,6 +45,13 @@ class Erasure(models.Model):
 
     class Meta:
         ordering = ("-requested_at",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("subject",),
+                condition=models.Q(template=None),
+                name="a_person_is_erased_once",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"erasure {self.id}"

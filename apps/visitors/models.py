@@ -67,10 +67,67 @@ class Rotation(models.Model):
         return f"rotation {self.number} of {self.organization_id}"
 
 
+class FormerPack(models.Model):
+    """A model pack that is being left, and when the templates that it made are over.
+
+    Written by a recognizer that starts with another pack; an officer sets the day. No photo is
+    kept, so nobody's template can be made again without them: see recognition.recapture.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=60)
+    version = models.CharField(max_length=80)
+    licence = models.CharField(max_length=120, blank=True)
+    dim = models.PositiveIntegerField(null=True)
+    left_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("-left_at",)
+        verbose_name = "former model"
+        verbose_name_plural = "models"
+        constraints = (
+            models.UniqueConstraint(fields=("name", "version"), name="a_pack_is_left_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+    @property
+    def ended(self) -> bool:
+        """Whether its day has come."""
+        return self.ends_at is not None and self.ends_at <= timezone.now()
+
+
+def _its_pack() -> models.QuerySet[FormerPack]:
+    """The former pack that made a template of the query around this one."""
+    return FormerPack.objects.filter(
+        name=models.OuterRef("pack"), version=models.OuterRef("pack_version")
+    )
+
+
+def left() -> models.Q:
+    """Templates of any former pack, whether it has ended or not."""
+    return models.Q(models.Exists(_its_pack()))
+
+
+def retired() -> models.Q:
+    """Templates of a pack whose day has come."""
+    return models.Q(models.Exists(_its_pack().filter(ends_at__lte=Now())))
+
+
+def retirement() -> models.Subquery:
+    """When the pack of a template ends; null while nobody has set a day."""
+    return models.Subquery(_its_pack().values("ends_at"))
+
+
 def overdue() -> models.Q:
-    """Templates that must go: past a deadline, withdrawn, or for a purpose no longer agreed to."""
+    """Templates that must go: past a deadline, withdrawn, for a purpose no longer agreed to, or of
+    a pack that is retired."""
     return (
-        models.Q(delete_after__lte=Now())
+        retired()
+        | models.Q(delete_after__lte=Now())
         | models.Q(consent__expires_at__lte=Now())
         | models.Q(consent__withdrawn_at__isnull=False)
         | ~models.Q(consent__purposes__contains=[models.F("purpose")])
@@ -81,6 +138,7 @@ class TemplateQuerySet(models.QuerySet["FaceTemplate"]):
     def live(self) -> TemplateQuerySet:
         """Readable now: not past any deadline, consent live, person not restricted."""
         return self.filter(
+            ~retired(),
             delete_after__gt=Now(),
             consent__withdrawn_at=None,
             consent__expires_at__gt=Now(),
@@ -92,6 +150,11 @@ class FaceTemplate(models.Model):
     """One sealed template. `not_after` is sealed in with it; `delete_after` can only be earlier.
 
     `rotation` is the number of the rotation that turned it, also sealed in; 0 for none.
+
+    A person has one for each purpose and pack. One that was taken anew at a visit names it, to go
+    with it when staff say that it was somebody else; `shown_as` is the template that the person's
+    pass names, when this one stands in for it. `mixed_up`: the present pack could not tell this
+    person from another visitor, so that nothing was taken anew.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -106,6 +169,9 @@ class FaceTemplate(models.Model):
     not_after = models.DateTimeField()
     delete_after = models.DateTimeField(db_index=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    visit = models.UUIDField(null=True, db_index=True)
+    shown_as = models.UUIDField(null=True, db_index=True)
+    mixed_up = models.BooleanField(default=False)
 
     objects = TemplateQuerySet.as_manager()
 
@@ -116,9 +182,8 @@ class FaceTemplate(models.Model):
                 name="template_never_outlives_consent",
             ),
             models.UniqueConstraint(
-                fields=("visitor",),
-                condition=models.Q(purpose="pass"),
-                name="one_pass_a_visitor",
+                fields=("visitor", "purpose", "pack", "pack_version"),
+                name="one_template_a_purpose_and_pack",
             ),
         )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -12,7 +12,14 @@ from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.consent.models import Consent, Purpose
-from apps.visitors.models import DataKey, Eviction, FaceTemplate, Rotation, Visitor
+from apps.visitors.models import (
+    DataKey,
+    Eviction,
+    FaceTemplate,
+    FormerPack,
+    Rotation,
+    Visitor,
+)
 
 REPLACED_FOR = timedelta(minutes=1)
 
@@ -150,6 +157,39 @@ def retire_rotations(*, actor: str) -> int:
         )
         retired += 1
     return retired
+
+
+class DayRefused(ValueError):
+    """This model cannot end on this day; `code` says why: past, or ended."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@transaction.atomic
+def end_pack(*, pack: FormerPack, day: date | None, reason: str, actor: str) -> FormerPack:
+    """Set the day from whose first moment, in UTC, a former pack's templates are over.
+
+    None takes the day back. Raises DayRefused, also when the pack has ended meanwhile: what was
+    erased does not come back.
+    """
+    pack = FormerPack.objects.select_for_update().get(pk=pack.pk)
+    now = timezone.now()
+    if pack.ends_at and pack.ends_at <= now:
+        raise DayRefused("ended")
+    if day is not None and day < now.date():
+        raise DayRefused("past")
+    pack.ends_at = datetime.combine(day, time(), UTC) if day else None
+    pack.reason = reason if day else ""
+    pack.save(update_fields=["ends_at", "reason"])
+    audit.record(
+        actor=actor,
+        action="model.end_set" if day else "model.end_taken_back",
+        pack=str(pack),
+        day=day.isoformat() if day else None,
+    )
+    return pack
 
 
 def forget(visitor: Visitor) -> Forgotten:

@@ -1,10 +1,11 @@
 """“Not this person”: a greeting that was for someone else, marked by one tap and taken back by one.
 
 Design. The visit leaves every board and every count of the person it named. What is learnt for the
-threshold is a `FalseGreeting`, which names nobody; no picture, vector or template is touched, so
-nothing is trained. The wrong visit itself stays for the rest of the shift, and only then is erased:
-it holds the stay, so that staff are not told the same wrong thing again (services.STILL_HERE), and
-it makes undoing possible. It prolongs no template.
+threshold is a `FalseGreeting`, which names nobody; no picture or vector is touched, so nothing is
+trained, and a template that was taken anew at this visit is erased. The wrong visit itself stays
+for the rest of the shift, and only then is erased: it holds the stay, so that staff are not told
+the same wrong thing again (services.STILL_HERE), and it makes undoing possible. It prolongs no
+template.
 """
 
 from datetime import timedelta
@@ -13,6 +14,7 @@ from django.db import connection, transaction
 
 from apps.audit import services as audit
 from apps.stores.models import User
+from apps.visitors.models import FaceTemplate
 from apps.visits.models import FalseGreeting, Visit
 from apps.visits.services import SHIFT, STAY_ALIVE, announce, one_at_a_time
 
@@ -79,6 +81,8 @@ def mark_wrong(*, visit: Visit, user: User) -> Visit:
         marked = cursor.fetchone()
         if marked:
             cursor.execute(PROLONG_NOTHING, {"template": visit.template_id})
+            # Taken anew from somebody else's face (recognition.recapture).
+            FaceTemplate.objects.filter(visit=visit.pk).delete()
         else:
             false_greeting.delete()
     visit.refresh_from_db()

@@ -38,6 +38,8 @@ MAY_DISCLOSE = """
    AND t.delete_after > clock_timestamp() AND t.not_after > clock_timestamp()
    AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
    AND v.restricted_at IS NULL
+   AND NOT EXISTS (SELECT 1 FROM visitors_formerpack f WHERE f.name = t.pack
+                      AND f.version = t.pack_version AND f.ends_at <= clock_timestamp())
    AND k.active AND s.non_face_check_in <> '' AND k.signage_confirmed_at IS NOT NULL
    AND CASE k.mode
        WHEN 'pass' THEN TRUE

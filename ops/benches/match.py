@@ -17,6 +17,7 @@ import faiss
 import numpy as np
 from django.conf import settings
 
+from apps.recognition.benches import Bench, Benches
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.engine.types import Floats
 from apps.recognition.gallery import Enrolled, Gallery
@@ -95,9 +96,8 @@ def new_keeper(pack: Pack, gallery: Gallery) -> Keeper:
     env = settings.CONSENTRY
     return Keeper(
         database=env.database_url.get_secret_value(),
-        pack=pack,
+        benches=Benches(Bench(pack, gallery)),
         keyring=FileKeyring.load(env.keyring_path),
-        gallery=gallery,
         windows=Windows(),
     )
 

@@ -18,7 +18,7 @@ from apps.recognition.models import Recognizer
 from apps.retention.models import Erasure
 from apps.retention.services.erase import CERTIFICATE_TYPE, erase
 from apps.stores.models import Assessment, Camera, Device, Role, Store, User
-from apps.visitors.models import Visitor
+from apps.visitors.models import FormerPack, Visitor
 from apps.visits.mistakes import mark_wrong
 from apps.visits.services import disclose
 from tests.clients import KioskTablet, browser, enrolled
@@ -499,6 +499,7 @@ def pages(house: House) -> list[str]:
     visitor = house.visitor()
     erasure = erase(visitor=house.visitor(), cause=Erasure.Cause.REQUEST, actor="test")
     notice = new_version(house)
+    FormerPack.objects.create(name="consentry-former", version="1", left_at=timezone.now())
     audit.checkpoint()
     found = ["/admin/", "/admin/password_change/", f"/admin/visitors/visitor/{visitor.pk}/erase/"]
     found.append(f"/admin/visitors/visitor/{visitor.pk}/history/")
@@ -605,6 +606,7 @@ QUERIES = {
     "stores/organization/": 6,
     "stores/store/": 6,
     "stores/user/": 6,
+    "visitors/formerpack/": 7,
     "visitors/visitor/": 7,
 }
 

@@ -240,3 +240,19 @@ def test_a_supplied_pack_without_one_of_the_two_is_refused(supplied: Path, lacki
     (supplied / lacking).unlink()
     with pytest.raises(PackBroken, match="holds no network"):
         load_pack(supplied, allow_noncommercial=True)
+
+
+def test_an_older_starter_pack_is_kept_for_whoever_is_known_by_it_alone(
+    starter_dir: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pack"
+    shutil.copytree(starter_dir, folder)
+    assert building.keep_former(folder) is None, "the present one needs no copy"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "version": "0"}))
+    kept = building.keep_former(folder)
+    assert kept == tmp_path / "pack-0"
+    building.build_starter(folder)
+    assert load_pack(folder).version == building.VERSION
+    assert load_pack(kept).version == "0"
+    assert building.keep_former(tmp_path / "nowhere") is None

@@ -370,7 +370,10 @@ def test_the_database_takes_no_pass_that_the_server_could_open(holder: Holder) -
         FaceTemplate.objects.update(sealed=b"CFT1 sealed once")
     twin = FaceTemplate.objects.get()
     twin.pk = uuid.uuid4()
-    with pytest.raises(IntegrityError, match="one_pass_a_visitor"), transaction.atomic():
+    with (
+        pytest.raises(IntegrityError, match="one_template_a_purpose_and_pack"),
+        transaction.atomic(),
+    ):
         twin.save(force_insert=True)
 
 

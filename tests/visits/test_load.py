@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from apps.recognition.benches import Bench, Benches
 from apps.recognition.engine.packs import Pack
 from apps.recognition.gallery import Gallery
 from apps.recognition.keeper import BATCH, Keeper
@@ -35,9 +36,8 @@ def loaded(pack: Pack) -> Iterator[Gallery]:
     gallery = Gallery(pack.dim)
     keeper = Keeper(
         database=test_database_url(),
-        pack=pack,
+        benches=Benches(Bench(pack, gallery)),
         keyring=FileKeyring.load(settings.CONSENTRY.keyring_path),
-        gallery=gallery,
         windows=Windows(),
     )
     keeper.start()

@@ -136,6 +136,16 @@ _RIGHT_OF_LIPS = (slice(82, 102), slice(78, 90))
 """Rows and columns of these parts in the aligned crop, around the points of align.TEMPLATE."""
 
 
+def clear(crop: Image) -> bool:
+    """Whether an aligned crop, RGB uint8 (112, 112, 3), is lit and sharp enough.
+
+    What `assess` asks of a face that was found, as far as its crop alone can tell.
+    """
+    grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), dtype=np.float32)
+    lit = MIN_BRIGHTNESS <= float(grey[_INNER].mean()) <= MAX_BRIGHTNESS
+    return lit and sharpness(grey) >= MIN_SHARPNESS
+
+
 def turn(landmarks: Floats) -> float:
     """Yaw in degrees from five points: how far the nose lies from the middle of the eyes.
 

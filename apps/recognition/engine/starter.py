@@ -126,6 +126,20 @@ def build_starter(directory: Path) -> Path:
     return directory
 
 
+def keep_former(directory: Path) -> Path | None:
+    """Copies a starter pack of another version out of the way of the one that is to be built, for
+    no other pack can read its templates; the copy, or None when there is nothing to keep."""
+    version = _read(directory).get("version")
+    if not is_starter(directory) or version == VERSION:
+        return None
+    kept = directory.with_name(f"{directory.name}-{version}")
+    if not kept.exists():
+        made = Path(tempfile.mkdtemp(prefix=f".{kept.name}-", dir=kept.parent))
+        shutil.copytree(directory, made, dirs_exist_ok=True)
+        made.replace(kept)
+    return kept
+
+
 def is_starter(directory: Path) -> bool:
     """Whether `directory` holds a starter pack of any version, whole or not."""
     return _read(directory).get("consentry_pack") == FORMAT

@@ -7,6 +7,9 @@ was removed. The certificate is issued only when each recognizer that could stil
 acknowledged: one that runs and is silent for `SILENCE` seconds refuses to answer by itself, so it
 needs no word. Until then the erasure is *pending*, visible, and the sweep tries again. It is never
 reported as done before.
+
+When a model is retired, whoever is known by another template loses just the one that it made: the
+same deletion, acknowledgement and certificate, while their consent and their key go on.
 """
 
 import time
@@ -23,13 +26,15 @@ from apps.audit import signing
 from apps.consent import services as consents
 from apps.consent.models import Consent
 from apps.recognition.models import SILENCE, Acknowledgement, Recognizer
-from apps.retention.holdings import HOLDINGS
+from apps.retention.holdings import HOLDINGS, TEMPLATE, How
 from apps.retention.models import Erasure
 from apps.visitors import services as visitors
-from apps.visitors.models import Visitor
+from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
 from apps.visits.services import announce
 
 CERTIFICATE_TYPE = "consentry-certificate+jws"
+# What the house does by itself, when a time is over.
+UNPROMPTED = (Erasure.Cause.EXPIRY, Erasure.Cause.RETIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +54,45 @@ def plan(visitor: Visitor) -> list[Planned]:
     ]
 
 
-def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
+def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str = "") -> Erasure:
     """Withdraw and erase one person now. The certificate follows from `complete`.
 
-    Raises Visitor.DoesNotExist when somebody else was faster.
+    pack: the retired model, for that cause. Raises Visitor.DoesNotExist when somebody else was
+    faster.
     """
     _end(visitor, cause, actor)
-    return _erase(visitor, cause, actor)
+    return _erase(visitor, cause, actor, pack)
+
+
+@transaction.atomic
+def erase_template(*, template: FaceTemplate, actor: str) -> Erasure:
+    """Erase one template of a retired model, of a person who has another and is locked."""
+    visitor = template.visitor
+    key = DataKey.objects.filter(visitor=visitor).first()
+    pack = f"{template.pack} {template.pack_version}"
+    now, pk = _now(), template.pk
+    template.delete()
+    audit.record(
+        actor=actor,
+        action="template.retired",
+        subject=visitor.subject,
+        purpose=template.purpose,
+        pack=pack,
+    )
+    return Erasure.objects.create(
+        consent=template.consent_id,
+        store=template.store,
+        subject=audit.reference(visitor.subject),
+        template=pk,
+        pack=pack,
+        cause=Erasure.Cause.RETIRED,
+        actor=actor,
+        scope=[{"what": TEMPLATE, "count": 1, "how": How.ERASED.value}],
+        evictions=[Eviction.objects.filter(template=pk).latest("pk").pk],
+        generation=key.generation if key else None,
+        requested_at=now,
+        erased_at=now,
+    )
 
 
 def lock(visitor: UUID) -> Visitor:
@@ -73,20 +110,18 @@ def lock(visitor: UUID) -> Visitor:
 def _end(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Visitor:
     visitor = lock(visitor.pk)
     # Whoever's time is over has withdrawn nothing, and the proof must not say so.
-    if cause != Erasure.Cause.EXPIRY:
+    if cause not in UNPROMPTED:
         for consent in Consent.objects.filter(subject=visitor.subject):
             consents.withdraw(consent=consent, actor=actor)
     return visitor
 
 
 @transaction.atomic
-def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
+def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str) -> Erasure:
     visitor = _end(visitor, cause, actor)
     planned = plan(visitor)
     consent = Consent.objects.filter(subject=visitor.subject).order_by("signed_at").last()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (now,) = cursor.fetchone()
+    now = _now()
     reference = audit.reference(visitor.subject)
     store = visitor.store
     audit.record(actor=actor, action="visitor.erased", subject=visitor.subject, cause=cause.value)
@@ -99,6 +134,7 @@ def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Erasure:
         consent=consent.pk if consent else None,
         store=store,
         subject=reference,
+        pack=pack,
         cause=cause,
         actor=actor,
         scope=[
@@ -192,6 +228,7 @@ def _facts(erasure: Erasure) -> dict[str, Any]:
         "store": erasure.store.name,
         "subject": erasure.subject,
         "cause": erasure.cause,
+        **({"pack": erasure.pack} if erasure.pack else {}),
         "scope": erasure.scope,
         "requested_at": _iso(erasure.requested_at),
         "unmatchable_at": _iso(max((at for _id, at in acknowledged), default=erasure.erased_at)),
@@ -201,16 +238,27 @@ def _facts(erasure: Erasure) -> dict[str, Any]:
         ],
         "key": {
             "generation": erasure.generation,
-            "row": "deleted",
+            "row": "deleted" if erasure.template is None else "kept",
             "generation_destroyed": None,
         },
         "backup_horizon": (
             "Backups made before erased_at hold ciphertext and its wrapped key until key "
             f"generation {erasure.generation} is destroyed; they open with no other key."
+            if erasure.template is None
+            else "Backups made before erased_at hold this template's ciphertext. The person's own "
+            "key is kept, for the template by which they are recognised now: with it and with key "
+            f"generation {erasure.generation} such a backup opens until one of them is destroyed."
         ),
         "partial": False,
         "pending": [],
     }
+
+
+def _now() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    return now
 
 
 def _iso(at: datetime) -> str:

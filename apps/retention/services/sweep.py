@@ -4,7 +4,10 @@ Design. Reads refuse an expired row already; the sweep only makes it gone, so it
 at once, or be killed anywhere. Each row is its own small transaction under SKIP LOCKED, and each
 part is on its own: what fails is counted, logged and left for the next run. A person may have
 several templates, say for a lane and for a pass: one that is over goes by itself, and the person
-goes with the last. Celery beat and `manage.py sweep` call this same function and do not meet.
+goes with the last. So does a template whose model was retired, with a certificate: whoever came by
+since is known by the model that followed. Whoever did not goes with it, as if their time were over:
+what would be left of them could recognise nobody. Celery beat and `manage.py sweep` call this same
+function and do not meet.
 """
 
 import logging
@@ -21,9 +24,9 @@ from apps.audit import services as audit
 from apps.consent.models import Consent
 from apps.retention.holdings import orphaned_salts
 from apps.retention.models import Erasure
-from apps.retention.services.erase import complete, erase
+from apps.retention.services.erase import complete, erase, erase_template, lock
 from apps.visitors import services as visitors
-from apps.visitors.models import Eviction, FaceTemplate, Visitor, overdue
+from apps.visitors.models import Eviction, FaceTemplate, Visitor, overdue, retired
 from apps.visits.models import Visit
 
 log = logging.getLogger(__name__)
@@ -114,8 +117,13 @@ def _erase_one(visitor: UUID) -> bool:
         return False
     # Somebody ended it and the erasure that belongs to that did not go through.
     ended = Consent.objects.filter(subject=person.subject, withdrawn_at__isnull=False).exists()
-    cause = Erasure.Cause.WITHDRAWAL if ended else Erasure.Cause.EXPIRY
-    erase(visitor=person, cause=cause, actor=ACTOR)
+    last = person.templates.filter(retired()).order_by("-created_at").first()
+    cause, pack = Erasure.Cause.EXPIRY, ""
+    if ended:
+        cause = Erasure.Cause.WITHDRAWAL
+    elif last:
+        cause, pack = Erasure.Cause.RETIRED, f"{last.pack} {last.pack_version}"
+    erase(visitor=person, cause=cause, actor=ACTOR, pack=pack)
     return True
 
 
@@ -133,21 +141,29 @@ def _delete_templates(swept: Swept) -> None:
 
 @transaction.atomic
 def _delete_template(pk: UUID) -> bool:
+    owner = FaceTemplate.objects.filter(pk=pk).values("visitor")
+    person = Visitor.objects.select_for_update(skip_locked=True).filter(pk__in=owner).first()
+    if person is None:
+        return False
+    lock(person.pk)
     template = (
-        FaceTemplate.objects.select_for_update(skip_locked=True, of=("self",))
-        .select_related("visitor")
+        FaceTemplate.objects.select_for_update(of=("self",))
+        .select_related("visitor", "store")
         .filter(overdue(), pk=pk)
         .first()
     )
     if template is None:
         return False
+    if FaceTemplate.objects.filter(retired(), pk=pk).exists():
+        erase_template(template=template, actor=ACTOR)
+        return True
+    template.delete()
     audit.record(
         actor=ACTOR,
         action="template.swept",
         subject=template.visitor.subject,
         purpose=template.purpose,
     )
-    template.delete()
     return True
 
 

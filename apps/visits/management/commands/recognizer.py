@@ -33,8 +33,10 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: Thread(target=server.shutdown).start())
         keeper.start()
         if keeper.loaded.wait(timeout=10):
-            pack = server.desk.pack
-            self.stdout.write(f"ready: {pack.name} {pack.version}, {pack.licence}")
+            benches = server.desk.benches
+            pack = benches.present.pack
+            left = f"; leaving {benches.former.pack.name}" if benches.former else ""
+            self.stdout.write(f"ready: {pack.name} {pack.version}, {pack.licence}{left}")
             self.stdout.flush()
         try:
             server.serve_forever(poll_interval=0.2)
