@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
@@ -139,14 +139,24 @@ class Preview:
 class CalibrationAdmin(PortalAdmin):
     """One page instead of a list: rows are added by what it asks for, and changed by nobody."""
 
+    fields = (
+        "pack",
+        "pack_version",
+        "threshold",
+        "slope",
+        "source",
+        "basis",
+        "note",
+        "recorded_by",
+        "recorded_at",
+    )
+
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
 
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.page)
-        return [path("", view, name="recognition_calibration_changelist")]
-
-    def page(self, request: HttpRequest) -> HttpResponse:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
         """Show what is recorded of a pack; take another threshold or another measurement."""
         pack, version = _asked_for(request)
         last = Calibration.objects.of(pack, version).select_related("basis").first()

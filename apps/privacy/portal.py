@@ -16,14 +16,14 @@ from django.utils.translation import gettext_lazy
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
-from apps.recognition.models import SILENCE, Calibration, Recognizer
+from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
 from apps.stores.access import is_dpo, stores_of
 from apps.stores.models import Camera, Role
 from apps.visits import look_alikes
 from apps.visits import selectors as visits
-from apps.visits.health import answers_nobody, look_at
+from apps.visits.health import look_at
 
 # How long an erasure may wait for its certificate before it counts as late (mission: 15 minutes).
 LATE = timedelta(minutes=15)
@@ -65,7 +65,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
     """Return the first page: this officer's erasures and cameras, and how the whole house is."""
     stores = stores_of(request.user, Role.Kind.DPO)
     pending = Erasure.objects.filter(store__in=stores, state=Erasure.State.PENDING)
-    silent = answers_nobody()
+    silent = set(Recognizer.objects.running().uncalibrated().values_list("pk", flat=True))
     late = pending.filter(requested_at__lte=Now() - LATE)
     return {
         "numbers": {
@@ -77,13 +77,13 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         "watchdog": watchdog(),
         "ledger": _ledger(),
         "recognizers": [
-            _recognizer(row)
+            _recognizer(row, calibrated=row.pk not in silent)
             for row in Recognizer.objects.filter(
                 stopped_at=None, seen_at__gt=Now() - timedelta(days=1)
             )
         ],
         "cameras": [
-            look_at(camera, uncalibrated=silent)
+            look_at(camera, uncalibrated=bool(silent))
             for camera in Camera.objects.filter(store__in=stores)
             .select_related("store")
             .prefetch_related("assessments")
@@ -139,7 +139,7 @@ def _ledger() -> dict[str, Any] | None:
     }
 
 
-def _recognizer(row: Recognizer) -> dict[str, Any]:
+def _recognizer(row: Recognizer, *, calibrated: bool) -> dict[str, Any]:
     return {
         "name": str(row),
         "pack": f"{row.pack} {row.pack_version}",
@@ -147,5 +147,5 @@ def _recognizer(row: Recognizer) -> dict[str, Any]:
         "commercial": row.commercial,
         "seen_at": row.seen_at,
         "fresh": timezone.now() - row.seen_at < SILENCE,
-        "calibrated": Calibration.objects.of(row.pack, row.pack_version).exists(),
+        "calibrated": calibrated,
     }

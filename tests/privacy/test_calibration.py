@@ -226,8 +226,12 @@ def test_it_is_the_officers_page_alone_and_of_their_stores(house: House, officer
         assert client.get(PAGE).status_code == 302
         answer = client.post(PAGE, {"act": "preview", "threshold": "0.5", "reason": "x"})
         assert answer.status_code == 302
-    assert officer.get(f"{PAGE}{row().pk}/change/").status_code == 404
-    assert officer.get(f"{PAGE}add/").status_code == 404
+    change = f"{PAGE}{row().pk}/change/"
+    assert officer.get(change).status_code == 200
+    assert officer.post(change, {"threshold": "0.9"}).status_code == 403
+    assert officer.post(f"{PAGE}{row().pk}/delete/", {"post": "yes"}).status_code == 403
+    assert officer.get(f"{PAGE}add/").status_code == 403
+    assert row().threshold == 0.4
 
 
 def test_a_word_in_the_address_that_is_no_pack_shows_the_pack_that_counts(officer: Client) -> None:

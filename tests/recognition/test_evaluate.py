@@ -20,6 +20,8 @@ from apps.recognition.engine.evaluation import (
     trade_off,
 )
 from apps.recognition.engine.packs import Pack
+from apps.recognition.engine.rates import Rate
+from apps.recognition.measured import read_measurement
 from tests import faces
 
 FACING = (0, 1, 2, 3, 5)
@@ -68,6 +70,12 @@ def test_people_are_told_apart_and_the_charts_are_drawn(people: Path, tmp_path: 
     assert measured["fnir"] == 0
     # Six rounds: two enrolled with two photos left, three strangers with five.
     assert (measured["fnir_of"], measured["fpir_of"]) == (24, 90)
+    kept = read_measurement((tmp_path / "charts/measured.json").read_bytes())
+    assert (kept.people, kept.photos, kept.enrolled, kept.rounds) == (5, 25, 2, 6)
+    assert kept.misses(0.4) == Rate(0, 24)
+    assert kept.false_greetings(0.4) == Rate(0, 90)
+    assert kept.misses(1.0).share == 1.0
+    assert kept.false_greetings(-1.0).share > 0.5, "the rest is too near to two people at once"
     for name in ("scores.png", "det.png"):
         with Pillow.open(tmp_path / "charts" / name) as chart:
             assert chart.format == "PNG"
@@ -98,10 +106,15 @@ def test_what_cannot_be_used_is_counted_by_reason_and_as_not_found(
     Pillow.fromarray(blurred).save(tmp_path / "3/6.png")
     with pytest.raises(CommandError, match="reach is missed"):
         run(tmp_path)
-    measured = run(tmp_path, "--max-fnir", "1")
+    measured = run(tmp_path, "--max-fnir", "1", "--out", str(tmp_path / "out"))
     assert measured["refused"] == {"blurred": 1, "no_face": 1, "not_an_image": 1}
     assert measured["fnir_by_refusal"] != 0
     assert measured["fnir"] != 0
+    kept = read_measurement((tmp_path / "out/measured.json").read_bytes())
+    assert kept.lost >= measured["fnir_by_refusal"]  # type: ignore[operator]
+    for said, rate in (("fnir", kept.misses(0.4)), ("fpir", kept.false_greetings(0.4))):
+        assert round(rate.share, 5) == measured[said]
+        assert rate.of == measured[f"{said}_of"]
 
 
 @pytest.mark.parametrize(("folders", "say"), [(0, "four people"), (3, "four people")])
