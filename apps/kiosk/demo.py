@@ -1,4 +1,5 @@
-"""A demo house: two stores, a kiosk, a lane and a pass camera, a sales person, an officer.
+"""A demo house: two stores, a kiosk, a door tablet, a lane and a pass camera, a sales person, an
+officer.
 
 Everything goes through the same services as in a real house. Passwords derive from the secret key
 of this one installation, so that they survive a restart and are the same nowhere else.
@@ -18,7 +19,7 @@ from django.utils import timezone
 from apps.audit import services as audit
 from apps.consent.models import Notice, NoticeText
 from apps.consent.services import publish
-from apps.stores.devices import new_code
+from apps.stores.devices import add_door, new_code
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
 
 ACTOR = "system:demo"
@@ -28,10 +29,11 @@ ZONE = [[0.08, 0.03], [0.92, 0.03], [0.92, 0.97], [0.08, 0.97]]
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What a person needs to try it; `code` is empty once the kiosk is enrolled."""
+    """What a person needs to try it; a code is empty once its tablet is enrolled."""
 
     store: Store
     code: str
+    door_code: str
     logins: dict[str, str]
 
 
@@ -96,7 +98,20 @@ def seed(clip: Path) -> Demo:
         },
     )
     kiosk, _ = Device.objects.get_or_create(store=store, name="Tablet at the entrance")
-    return Demo(store, "" if kiosk.live else new_code(device=kiosk, actor=ACTOR), logins)
+    return Demo(store, _code(kiosk), _code(_door(store)), logins)
+
+
+def _door(store: Store) -> Device:
+    """The tablet that reads passes; its sign hangs."""
+    door = Device.objects.filter(store=store, kind=Device.Kind.DOOR).first()
+    if door is None:
+        door = add_door(Device(store=store, name="Tablet at the door"), actor=ACTOR)
+        Camera.objects.filter(tablet=door).update(signage_confirmed_at=timezone.now())
+    return door
+
+
+def _code(device: Device) -> str:
+    return "" if device.live else new_code(device=device, actor=ACTOR)
 
 
 def _person(username: str, name: str, kind: Role.Kind) -> str:

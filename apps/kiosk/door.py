@@ -171,7 +171,7 @@ def sentences() -> dict[str, str]:
         "camera_busy": _("The camera does not start. Please ask our staff."),
         "camera_lost": _("The camera stopped by itself. One moment."),
         "button": _("Read my pass"),
-        "without": _("Without a pass:"),
+        "without": _("Without a pass"),
         "kept": _("No picture leaves this tablet before a pass is shown, and none is kept."),
         "script": _("This tablet needs JavaScript to be switched on."),
     }

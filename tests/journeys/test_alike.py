@@ -1,6 +1,7 @@
 """Whom the lane could mix up is offered a pass: a decision of its own, signed anew."""
 
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,9 @@ def sister(
     pass_reader(town)
     enrolled_for_good(town.house, [Recognizer(settings.CONSENTRY.socket)], crops_of(PERSON))
     clip = tmp_path / "sister.y4m"
-    faces.write_y4m(clip, faces.relative(PERSON, SISTERS_OTHER_HALF, 0.42, seconds=2.0))
+    # One pose, at 0.46 of person 3 whichever frames are taken; swaying, it is 0.30 to 0.55.
+    pose = next(faces.relative(PERSON, SISTERS_OTHER_HALF, 0.48, seconds=0.1))
+    faces.write_y4m(clip, repeat(pose, 10))
     return enrolled(town, open_browser(clip))
 
 
@@ -77,7 +80,8 @@ def test_a_sister_takes_a_pass_instead_and_staff_hear_of_it_without_a_name(
         expect(sister.get_by_test_id(answer)).to_have_attribute("aria-pressed", "false")
     sister.get_by_test_id("pass-yes").click()
     expect(sister.get_by_test_id("answers")).to_contain_text("show your pass")
-    expect(sister.get_by_test_id("answers")).not_to_contain_text("when you come back")
+    lane = sister.get_by_test_id("answers").get_by_text("when you come back")
+    expect(lane).to_be_hidden()
     sister.get_by_test_id("signature-go").click()
     expect(sister.get_by_text("Please sign in the box")).to_be_visible()
     draw(sister)

@@ -22,10 +22,10 @@ class Command(BaseCommand):
         call_command("pack", "build")
         demo = seed(clip.resolve())
         slug = demo.store.slug
-        code = f"code {demo.code}" if demo.code else "enrolled; a new code: portal, Devices"
         pages = [
             {"name": "Front door", "path": "/", "opens": ""},
-            {"name": "Kiosk", "path": "/kiosk/", "opens": code},
+            {"name": "Kiosk", "path": "/kiosk/", "opens": _opens(demo.code)},
+            {"name": "Door tablet", "path": "/door/", "opens": _opens(demo.door_code)},
             {
                 "name": "Floor board",
                 "path": f"/floor/{slug}/",
@@ -35,3 +35,7 @@ class Command(BaseCommand):
             {"name": "Public page", "path": f"/public/{slug}/", "opens": ""},
         ]
         self.stdout.write(json.dumps({"pages": pages, "store": slug, "logins": demo.logins}))
+
+
+def _opens(code: str) -> str:
+    return f"code {code}" if code else "enrolled; a new code: portal, Devices"
