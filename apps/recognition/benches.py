@@ -121,14 +121,14 @@ def open_benches(
     Raises PackBroken, LicenceRefused; a former pack that cannot be opened is said at the start,
     not when the first person who is known by it alone is not recognised.
     """
-    new = Bench.of(load_pack(present, allow_noncommercial=allow_noncommercial, threads=threads))
-    if former is None:
-        return Benches(new)
-    if not former.is_dir():
+    if former is not None and not former.is_dir():
         raise PackBroken(
             f"CONSENTRY_FORMER_PACK_DIR names {former}, which is no folder; name the pack that is "
             "being left, or leave the setting out and set the day on which that pack ends"
         )
+    new = Bench.of(load_pack(present, allow_noncommercial=allow_noncommercial, threads=threads))
+    if former is None:
+        return Benches(new)
     old = Bench.of(load_pack(former, allow_noncommercial=allow_noncommercial, threads=threads))
     if (old.pack.name, old.pack.version) == (new.pack.name, new.pack.version):
         raise PackBroken(
