@@ -49,6 +49,8 @@ CODE = 0.4
 """Share of the frame's height that a shown pass fills: about what a phone does at arm's length."""
 WALK = 0.8
 """Seconds to come in, and to leave."""
+STROLL = 0.18
+"""Share of the frame's width that somebody walks in a second, so that a busy machine sees them."""
 
 
 @cache
@@ -137,6 +139,21 @@ def walk_by(
         yield frame
     for _ in range(round(0.5 * fps)):
         yield _scene(size)
+
+
+def procession(
+    indices: Sequence[int], *, gap: float = 0.34, size: Size = (960, 540), fps: int = FPS
+) -> Iterator[Image]:
+    """What an entrance's camera sees: the people walk through the picture from left to right, one
+    behind the other, `gap` of its width apart. RGB uint8 frames of `size` (width, height)."""
+    pace = STROLL / fps
+    for step in range(math.ceil((1.3 + gap * (len(indices) - 1)) / pace)):
+        frame = _scene(size)
+        for place, index in enumerate(indices):
+            across = step * pace - 0.15 - place * gap
+            if -0.15 < across < 1.15:
+                _place(frame, portrait(index), step / fps, TWO_WALKING, across=across)
+        yield frame
 
 
 def showing(

@@ -27,6 +27,7 @@ from ops.clips import (
     jpeg,
     meet,
     portrait,
+    procession,
     showing,
     walk_by,
     write_mp4,
@@ -73,8 +74,8 @@ def covered(frame: NDArray[np.uint8], cover: Cover) -> NDArray[np.uint8]:
     else:
         skin = tuple(int(value) for value in frame[*at((35, 73))[0][::-1]])
         for finger in (42, 51, 60, 69):
-            tip, root = (tuple(map(int, end)) for end in at((finger, 76), (finger, 114)))
-            cv2.line(paint, tip, root, skin, round(10 * scale))
+            knuckle, tip = at((finger, 76), (finger, 114)).tolist()
+            cv2.line(paint, knuckle, tip, skin, round(10 * scale))
     return np.asarray(cv2.GaussianBlur(paint, (0, 0), 1.0), np.uint8)
 
 
@@ -90,6 +91,7 @@ __all__ = [
     "jpeg",
     "meet",
     "portrait",
+    "procession",
     "relative",
     "showing",
     "walk_by",

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from apps.audit.models import Entry
 from apps.consent import services as consents
 from apps.consent.models import Consent, Purpose
 from apps.recognition.client import Decision, Match
-from apps.stores.models import Assessment, Camera, Store
+from apps.stores.models import Assessment, Camera, Device, Role, Store
 from apps.visitors.models import FaceTemplate, Visitor
 from apps.visitors.services import restrict
 from apps.visits.models import Visit
@@ -74,6 +75,44 @@ def test_a_return_after_the_absence_is_the_second_visit(house: House) -> None:
     away = timedelta(minutes=house.store.absence_minutes + 1)
     Visit.objects.update(last_seen_at=timezone.now() - away)
     assert visit_of(disclose(match)).number == 2
+
+
+def old_town(house: House) -> House:
+    """Another store of the same house, which is slower to greet again."""
+    store = Store.objects.create(
+        organization=house.organization,
+        name="Old Town",
+        slug="old-town",
+        jurisdiction="eu",
+        non_face_check_in="Show your card.",
+        absence_minutes=60,
+    )
+    now = timezone.now()
+    camera = Camera.objects.create(store=store, name="Lane", mode="lane", signage_confirmed_at=now)
+    Role.objects.create(user=house.dpo, store=store, kind=Role.Kind.DPO)
+    Assessment.objects.create(
+        camera=camera,
+        necessity="x",
+        signed_by=house.dpo,
+        signed_at=now,
+        expires_at=now + timedelta(days=1),
+    )
+    kiosk = Device.objects.create(store=store, name="Tablet")
+    return replace(house, store=store, camera=camera, kiosk=kiosk)
+
+
+def test_each_store_has_its_own_absence_and_cool_down(house: House) -> None:
+    Store.objects.update(absence_minutes=5)
+    there = old_town(house)
+    for store, again in ((house, "visit"), (there, "still_here")):
+        match = match_of(store.visitor(), store)
+        assert disclose(match).outcome == "visit"
+        ago = timezone.now() - timedelta(minutes=10)
+        Visit.objects.filter(store=store.store).update(arrived_at=ago, last_seen_at=ago)
+        assert disclose(match).outcome == again
+    Store.objects.filter(pk=there.store.pk).update(absence_minutes=5)
+    Visit.objects.filter(store=there.store).update(last_seen_at=ago)
+    assert disclose(match).outcome == "visit", "it is the store's own setting that counts"
 
 
 def test_without_an_agreed_history_there_is_no_number(house: House) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from apps.recognition.engine.types import Detector, Face
+from apps.visits.pipeline.count import Counting, Footfall
 from apps.visits.pipeline.track import Tracker
-from tests.faces import walk_by
+from apps.visits.pipeline.zone import Line, Zone
+from tests.faces import procession, walk_by
 
 
 def _face(x: float, y: float = 200.0, size: float = 80.0) -> Face:
@@ -60,6 +63,28 @@ def test_somebody_hidden_for_half_a_second_is_the_same_person() -> None:
         live = tracker.update([] if hidden else [_face(100 + 10 * i)], i / 10).live
         assert [track.id for track in live] == [0]
         assert live[0].seen is not hidden
+
+
+@pytest.mark.parametrize("person", [2, 3, 5])
+def test_who_walks_behind_a_pillar_is_one_track_and_counted_once(
+    detector: Detector, person: int
+) -> None:
+    tracker, counting = Tracker(), Counting(Zone(None), Line((0.5, 1.0), (0.5, 0.0)))
+    confirmed: set[int] = set()
+    hidden = 0
+    for i, image in enumerate(procession([person])):
+        behind = image.copy()
+        behind[:, 450:510] = (120, 100, 80)
+        tracks = tracker.update(detector.detect(behind), i / 10)
+        counting.step(Zone(None).view(behind), tracks.live, tracks.lost, i / 10)
+        confirmed |= {track.id for track in tracks.live if track.confirmed}
+        in_the_middle = [t for t in tracks.live if t.confirmed and 380 < t.centre[0] < 580]
+        hidden += any(not track.seen for track in in_the_middle)
+    told: list[Footfall] = []
+    counting.flush(told.append)
+    assert hidden >= 3
+    assert len(confirmed) == 1
+    assert [(footfall.entered, footfall.left) for footfall in told] == [(1, 0)]
 
 
 def test_somebody_who_comes_back_after_a_while_is_somebody_new() -> None:
