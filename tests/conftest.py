@@ -28,6 +28,7 @@ from apps.audit import signing
 from apps.consent import services as consents
 from apps.consent.models import Consent, Notice, NoticeText, Purpose
 from apps.recognition.client import Recognizer
+from apps.recognition.engine import starter
 from apps.recognition.engine.align import align
 from apps.recognition.engine.detection import load_detector
 from apps.recognition.engine.starter import build_starter
@@ -102,7 +103,9 @@ class House:
     def visitor(self, name: str = "Ms Chen", **changes: object) -> Visitor:
         """An enrolled visitor whose template is sealed bytes that nobody opens in this test."""
         signed = consents.sign(self.draft(**changes))
-        sealed = SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", "consentry-starter", "1")
+        sealed = SealedTemplate(
+            uuid.uuid4(), b"wrapped", 1, b"sealed", starter.NAME, starter.VERSION
+        )
         return enroll(
             visitor=uuid.uuid4(),
             consent=signed.consent,
