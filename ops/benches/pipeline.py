@@ -11,7 +11,8 @@ import argparse
 import math
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import mean, median
@@ -88,18 +89,18 @@ def measure(given: argparse.Namespace) -> Outcome:
                 theirs[name].append(taken)
                 faces[name].append(found)
     whole = [sum(stages.values()) for stages in ours]
-    took = median(whole)
-    floor = median([detect + embed for detect, embed in calls])
+    took = calm(whole)
+    floor = calm([detect + embed for detect, embed in calls])
     stages = {name: round(median([each[name] for each in ours]), 2) for name in ours[0]}
     outcome = Outcome(
         {
             "frames": len(ours),
             "faces": {name: round(mean(found), 2) for name, found in faces.items()},
             "frames_per_s": round(1000 / mean(whole), 1),
-            "ms_per_image": round(took, 2),
-            "bare_ms": round(floor, 2),
+            "ms_per_image": round(median(whole), 2),
+            "bare_ms": round(median([detect + embed for detect, embed in calls]), 2),
             "floor_ratio": round(took / floor, 3),
-            "peers": {name: round(median(taken) / took, 2) for name, taken in theirs.items()},
+            "peers": {name: round(calm(taken) / took, 2) for name, taken in theirs.items()},
             "peers_ms": {name: round(median(taken), 1) for name, taken in theirs.items()},
             "stages_ms": stages,
             "threads": given.threads,
@@ -119,6 +120,12 @@ def measure(given: argparse.Namespace) -> Outcome:
         }
         given.profile.write_bytes(stages_picture(stages, networks, mean(faces["ours"])))
     return outcome
+
+
+def calm(taken: Sequence[float]) -> float:
+    """What it takes when nothing else is done on the machine, which only ever adds: the tenth
+    percentile, for ratios of what ran in turns."""
+    return float(np.percentile(taken, 10))
 
 
 class Line:
@@ -167,24 +174,32 @@ class Line:
 
 
 class Bare:
-    """The same two networks in sessions of their own, called with inputs that are ready."""
+    """The same two networks in sessions of their own, called with inputs that are ready, on as
+    many threads: the detector's inside the picture, the embedder's one share of the crops each."""
 
     def __init__(self, folder: Path, threads: int) -> None:
         self._detection = session(folder / "detection.onnx", threads)
-        self._recognition = session(folder / "recognition.onnx", threads)
+        self._recognition = session(folder / "recognition.onnx", 1)
+        self._pool = ThreadPoolExecutor(threads)
+        self._threads = threads
 
     def run(self, image: Image, crops: Crops) -> tuple[float, float]:
         """Milliseconds of detecting in one picture, and of embedding its crops."""
-        batch = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), dtype=np.float32)
-        return self._call(self._detection, picture_blob(image)), self._call(
-            self._recognition, batch
-        )
-
-    def _call(self, network: Any, blob: Floats) -> float:
-        inputs = {network.get_inputs()[0].name: blob}
+        blob = picture_blob(image)
+        shares = [
+            np.ascontiguousarray(share.transpose(0, 3, 1, 2), dtype=np.float32)
+            for share in np.array_split(crops, self._threads)
+        ]
         begun = perf_counter()
-        network.run(None, inputs)
-        return (perf_counter() - begun) * 1000
+        _call(self._detection, blob)
+        between = perf_counter()
+        for _ in self._pool.map(_call, [self._recognition] * len(shares), shares):
+            pass
+        return (between - begun) * 1000, (perf_counter() - between) * 1000
+
+
+def _call(network: Any, blob: Floats) -> None:
+    network.run(None, {network.get_inputs()[0].name: blob})
 
 
 class _Watch:
