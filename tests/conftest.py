@@ -104,7 +104,9 @@ class House:
     def visitor(self, name: str = "Ms Chen", **changes: object) -> Visitor:
         """An enrolled visitor whose template is sealed bytes that nobody opens in this test."""
         signed = consents.sign(self.draft(**changes))
-        sealed = SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", "consentry-starter", "1")
+        sealed = SealedTemplate(
+            uuid.uuid4(), b"wrapped", 1, b"sealed", starter.NAME, starter.VERSION
+        )
         return enroll(
             visitor=uuid.uuid4(),
             consent=signed.consent,

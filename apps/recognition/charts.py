@@ -27,7 +27,7 @@ DPI = 120
 
 def histogram(genuine: Scores, impostor: Scores, threshold: float) -> bytes:
     """How scores of the same person and of two people are spread; each area is one."""
-    figure, axes = _begin("Scores of single photos against templates")
+    figure, axes = canvas("Scores of single photos against templates")
     edges = np.linspace(-0.4, 1.0, 71)
     for scores, colour, name in ((impostor, OTHERS, "two people"), (genuine, SAME, "one person")):
         axes.hist(scores, edges, density=True, color=colour, alpha=0.65, label=name)
@@ -43,7 +43,7 @@ def histogram(genuine: Scores, impostor: Scores, threshold: float) -> bytes:
     axes.set_xlabel("cosine")
     axes.set_ylabel("density")
     axes.legend(frameon=False, loc="upper left")
-    return _png(figure)
+    return png(figure)
 
 
 def det(genuine: Scores, impostor: Scores, threshold: float) -> bytes:
@@ -51,7 +51,7 @@ def det(genuine: Scores, impostor: Scores, threshold: float) -> bytes:
 
     Nothing is drawn below one error in all pairs: such rates were not measured.
     """
-    figure, axes = _begin("Detection error trade-off")
+    figure, axes = canvas("Detection error trade-off")
     curve = trade_off(genuine, impostor, points=4001)
     shown = (curve.fmr > 0) & (curve.fnmr > 0)
     axes.plot(curve.fmr[shown], curve.fnmr[shown], color=SAME, linewidth=2)
@@ -73,10 +73,11 @@ def det(genuine: Scores, impostor: Scores, threshold: float) -> bytes:
     axes.set_xlabel("false match rate: two people taken for one")
     axes.set_ylabel("false non-match rate: one person taken for two")
     axes.grid(which="major", color="#d9dee3", linewidth=0.6)
-    return _png(figure)
+    return png(figure)
 
 
-def _begin(title: str) -> tuple[Figure, Any]:
+def canvas(title: str) -> tuple[Figure, Any]:
+    """A figure in the house's manner, and its axes."""
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", color=INK, fontsize=12)
@@ -88,7 +89,8 @@ def _begin(title: str) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
     out = io.BytesIO()
     FigureCanvasAgg(figure).print_png(out)
     return out.getvalue()

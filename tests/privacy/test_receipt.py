@@ -21,6 +21,7 @@ from apps.consent.document import RECEIPT_TYPE
 from apps.consent.models import Consent, Purpose
 from apps.privacy.receipts import TRIES
 from apps.recognition.client import Recognizer
+from apps.recognition.engine import starter
 from apps.retention.models import Erasure
 from apps.retention.services.erase import CERTIFICATE_TYPE, erase
 from apps.visitors.models import FaceTemplate, Visitor
@@ -61,7 +62,7 @@ def customer(house: House) -> Customer:
         greeting_name="Ms Chen",
         contact="chen@example.org",
         templates=[
-            SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", "consentry-starter", "1")
+            SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", starter.NAME, starter.VERSION)
         ],
         actor=f"device:{house.kiosk.pk}",
     )

