@@ -23,6 +23,7 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg.rows import namedtuple_row
 
+from apps.recognition.briefly import briefly
 from apps.recognition.engine.packs import Pack
 from apps.recognition.gallery import Enrolled, Gallery
 from apps.recognition.presentation import Windows
@@ -248,5 +249,8 @@ class Keeper(threading.Thread):
 def _stacked(shelves: Shelves) -> Iterator[Opened]:
     """What was collected, and the collection emptied."""
     for (store, space), (entries, vectors) in shelves.items():
-        yield store, entries, np.stack(vectors), space
+        with briefly(np.stack(vectors)) as rows:
+            for vector in vectors:
+                vector.fill(0)
+            yield store, entries, rows, space
     shelves.clear()

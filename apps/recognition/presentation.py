@@ -20,6 +20,7 @@ import numpy as np
 from django.db import connection
 from numpy.typing import NDArray
 
+from apps.recognition.briefly import briefly
 from apps.recognition.engine.packs import Pack
 from apps.recognition.passes import WINDOW_SECONDS
 from apps.recognition.renewal import Carrier
@@ -127,7 +128,8 @@ def open_shown(
     keyring: FileKeyring,
     rotations: Rotations,
 ) -> tuple[UUID, NDArray[np.float32]]:
-    """Open the template of a pass for a camera: its store, and float32 (D,), plain.
+    """Open the template of a pass for a camera: its store, and float32 (D,), plain, which the
+    caller overwrites when it is done.
 
     Raises PassInvalid.
     """
@@ -139,8 +141,9 @@ def open_shown(
     if not row.live:
         raise PassInvalid("pass_ended")
     try:
-        opened = open_row(row, pack=pack, keyring=keyring, share=share)
-        plain = rotations.of(row, pack.dim).leave(opened)
+        space = rotations.of(row, pack.dim)
+        with briefly(open_row(row, pack=pack, keyring=keyring, share=share)) as opened:
+            plain = space.leave(opened)
         if row.number is not None:
             # Renewed since: only now, with its share, can this template follow.
             wrapped = bytes(row.newest)

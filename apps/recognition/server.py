@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from apps.recognition import protocol
 from apps.recognition.alike import Alike, judge
+from apps.recognition.briefly import briefly, cosines
 from apps.recognition.client import Decision, Match
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.gallery import Gallery
@@ -75,31 +76,35 @@ class Desk:
     disclose: Disclose
     windows: Windows
 
-    def answer(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-        """Return reply header and payload for one request."""
+    def answer(
+        self, header: dict[str, Any], payload: bytearray
+    ) -> tuple[dict[str, Any], bytearray]:
+        """Return reply header and payload for one request; the caller overwrites both payloads."""
         try:
             match header.get("op"):
                 case "status":
-                    return self._status(), b""
+                    return self._status(), bytearray()
                 case "seal":
-                    return self._seal(header, self._embed(payload))
+                    with briefly(self._embed(payload)) as probes:
+                        return self._seal(header, probes)
                 case "match":
-                    decision = self._match(header, self._embed(payload))
+                    with briefly(self._embed(payload)) as probes:
+                        decision = self._match(header, probes)
                     visit = str(decision.visit) if decision.visit else None
-                    return {"visit": visit, "outcome": decision.outcome}, b""
+                    return {"visit": visit, "outcome": decision.outcome}, bytearray()
                 case "present":
-                    return {"nonce": self._present(header, payload)}, b""
+                    return {"nonce": self._present(header, payload)}, bytearray()
                 case "verify":
                     decision = self._verify(header, payload)
                     visit = str(decision.visit) if decision.visit else None
-                    return {"visit": visit, "outcome": decision.outcome}, b""
+                    return {"visit": visit, "outcome": decision.outcome}, bytearray()
         except Refused as refusal:
-            return {"error": str(refusal)}, b""
+            return {"error": str(refusal)}, bytearray()
         except PassInvalid as invalid:
-            return {"error": invalid.code}, b""
+            return {"error": invalid.code}, bytearray()
         except DatabaseError:
-            return {"error": "silent"}, b""
-        return {"error": "unknown_request"}, b""
+            return {"error": "silent"}, bytearray()
+        return {"error": "unknown_request"}, bytearray()
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -111,7 +116,7 @@ class Desk:
             "trusted": self.keeper.trusted,
         }
 
-    def _embed(self, payload: bytes) -> NDArray[np.float32]:
+    def _embed(self, payload: bytearray) -> NDArray[np.float32]:
         if not self.keeper.trusted:
             raise Refused("silent")
         try:
@@ -122,13 +127,19 @@ class Desk:
 
     def _seal(
         self, header: dict[str, Any], probes: NDArray[np.float32]
-    ) -> tuple[dict[str, Any], bytes]:
-        if float((probes @ probes.T).min()) < self.pack.threshold:
+    ) -> tuple[dict[str, Any], bytearray]:
+        if float(cosines(probes, probes).min()) < self.pack.threshold:
             raise Refused("different_faces")
+        with briefly(mean_of(probes)) as template:
+            return self._sealed(header, template)
+
+    def _sealed(
+        self, header: dict[str, Any], mean: NDArray[np.float32]
+    ) -> tuple[dict[str, Any], bytearray]:
         templates = {str(key): UUID(value) for key, value in header["templates"].items()}
         if not templates or set(templates) - {"lane", "pass"}:
             raise Refused("unknown_purpose")
-        alike = self._alike(header, mean_of(probes)) if "lane" in templates else Alike(None, False)
+        alike = self._alike(header, mean) if "lane" in templates else Alike(None, False)
         if alike.another:
             raise Refused("too_alike")
         visitor, organization = UUID(header["visitor"]), UUID(header["organization"])
@@ -141,7 +152,6 @@ class Desk:
         wrapped = wrapped or wrap(data_key, **who)
         share = new_share() if "pass" in templates else None
         space, sealed = self._newest_space(organization), {}
-        vector = space.enter(mean_of(probes))
         for purpose, template in templates.items():
             binding = binding_of(
                 organization=organization,
@@ -154,11 +164,12 @@ class Desk:
                 pack=self.pack,
                 rotation=space.number,
             )
-            sealed[purpose] = (
-                seal_for_pass(vector, data_key, share, binding)
-                if purpose == "pass" and share is not None
-                else seal(vector, data_key, binding)
-            )
+            with briefly(space.enter(mean)) as vector:
+                sealed[purpose] = (
+                    seal_for_pass(vector, data_key, share, binding)
+                    if purpose == "pass" and share is not None
+                    else seal(vector, data_key, binding)
+                )
         reply = {
             "wrapped_key": base64.b64encode(wrapped).decode(),
             "generation": generation_of(wrapped),
@@ -170,18 +181,18 @@ class Desk:
         }
         # The share goes out here, once, for the pass; nothing in this process remembers it.
         parts = [*sealed.values(), *([share.reveal()] if share is not None else [])]
-        return reply, b"".join(parts)
+        return reply, bytearray().join(parts)
 
-    def _present(self, header: dict[str, Any], payload: bytes) -> str:
+    def _present(self, header: dict[str, Any], payload: bytearray) -> str:
         """Open a window for a pass that is good here and now."""
         if not self.keeper.trusted:
             raise Refused("silent")
         camera, template = UUID(header["camera"]), UUID(header["template"])
         try:
-            share = Share(payload)
+            share = Share(bytearray(payload))
         except SealBroken:
             raise PassInvalid("pass_broken") from None
-        open_shown(
+        _store, opened = open_shown(
             camera=camera,
             template=template,
             share=share,
@@ -189,9 +200,10 @@ class Desk:
             keyring=self.keyring,
             rotations=self.keeper.rotations,
         )
+        opened.fill(0)
         return self.windows.open(camera=camera, template=template, share=share)
 
-    def _verify(self, header: dict[str, Any], payload: bytes) -> Decision:
+    def _verify(self, header: dict[str, Any], payload: bytearray) -> Decision:
         """Compare one face with the one template of a window; the window closes either way."""
         if not self.keeper.trusted:
             raise Refused("silent")
@@ -200,7 +212,7 @@ class Desk:
         window = self.windows.take(str(header["nonce"]), camera=camera)
         if len(payload) < MIN_CROPS * protocol.CROP_BYTES:
             raise Refused("bad_crop")
-        store, mine = open_shown(
+        store, opened = open_shown(
             camera=camera,
             template=window.template,
             share=window.share,
@@ -208,10 +220,11 @@ class Desk:
             keyring=self.keyring,
             rotations=self.keeper.rotations,
         )
-        probes = self._embed(payload)
-        score = float(mean_of(probes) @ mine)
-        # Not two people in turn: no picture may be clearly somebody else's.
-        agreed = bool((probes @ mine >= self.pack.threshold - SLACK).all())
+        with briefly(opened) as mine, briefly(self._embed(payload)) as probes:
+            with briefly(mean_of(probes)) as mean:
+                score = float(cosines(mean[None], mine)[0])
+            # Not two people in turn: no picture may be clearly somebody else's.
+            agreed = bool((cosines(probes, mine) >= self.pack.threshold - SLACK).all())
         if score < self.pack.threshold or not agreed:
             return Decision(None, "unknown")
         if not self.keeper.trusted:
@@ -293,14 +306,23 @@ class Server(socketserver.UnixStreamServer):
         with request:
             request.settimeout(5)
             try:
-                frame = protocol.receive(request)
-                if frame:
-                    protocol.send(request, *self.desk.answer(*frame))
+                if frame := protocol.receive(request):
+                    self._reply(request, *frame)
             except OSError:
                 log.info("an asking process hung up")
             except Exception as error:
                 # The message of an exception may quote what was sent; its type may not.
                 log.error("a request failed (%s)", type(error).__name__)
+
+    def _reply(self, request: socket.socket, header: dict[str, Any], payload: bytearray) -> None:
+        """Answer, and leave neither the face that came nor the share that goes in memory."""
+        body = bytearray()
+        try:
+            reply, body = self.desk.answer(header, payload)
+            protocol.send(request, reply, body)
+        finally:
+            payload[:] = bytes(len(payload))
+            body[:] = bytes(len(body))
 
 
 def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper]:
