@@ -28,7 +28,8 @@ def send(
     """Write one frame; the payload goes out as it lies, without a copy."""
     head = json.dumps({**header, "bytes": len(payload)}).encode()
     connection.sendall(struct.pack(">I", len(head)) + head)
-    connection.sendall(payload)
+    if payload:  # else the other side may have answered and gone already
+        connection.sendall(payload)
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], bytearray] | None:
