@@ -122,6 +122,7 @@ class Keeper(threading.Thread):
         while not self._stopping.is_set():
             if time.monotonic() >= due:
                 self._beat(work, channel)
+                self.windows.expire()
                 due = time.monotonic() + BEAT
             for notice in listen.notifies(timeout=max(0.0, due - time.monotonic()), stop_after=1):
                 if notice.channel == channel:

@@ -101,6 +101,11 @@ class Windows:
             raise PassInvalid("pass_replayed")
         return window
 
+    def expire(self) -> None:
+        """Close the windows whose time is over, shares and all."""
+        with self._lock:
+            self._purge()
+
     def forget(self, template: UUID) -> None:
         """Close the windows of a template that ended."""
         with self._lock:

@@ -180,7 +180,9 @@ class Desk:
             "sealed": {purpose: len(each) for purpose, each in sealed.items()},
         }
         # The share goes out here, once, for the pass; nothing in this process remembers it.
-        parts = [*sealed.values(), *([share.reveal()] if share is not None else [])]
+        parts: list[bytes | memoryview] = [*sealed.values()]
+        if share is not None:
+            parts.append(share.reveal())
         return reply, bytearray().join(parts)
 
     def _present(self, header: dict[str, Any], payload: bytearray) -> str:

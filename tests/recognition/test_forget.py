@@ -5,6 +5,7 @@ the template as the network gave it and as it was turned, in single and in half 
 the pictures that were sent, the data key, the share of a pass.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from apps.recognition.rotations import Rotations
 from apps.visitors.models import Eviction, Rotation
 from apps.visitors.vault import FileKeyring, unwrap
 from tests.conftest import ROOT, Process, build_house
-from tests.memory import found
+from tests.memory import PIECE, found
 from tests.recognition.test_present import Holder, holder_of, verify
 from tests.waiting import until
 
@@ -60,6 +61,20 @@ def secrets_of(holder: Holder, crops: NDArray[np.uint8]) -> dict[str, bytes]:
     }
 
 
+def held_by(process: Process, secrets: dict[str, bytes]) -> dict[str, int]:
+    """What of these a process holds in this moment, however long it takes to look."""
+    process.send(signal.SIGSTOP)
+    try:
+        return found(process.pid, secrets)
+    finally:
+        process.send(signal.SIGCONT)
+
+
+def held_once(count: int, secret: bytes) -> bool:
+    """Whether so many pieces are one copy; faiss rounds a few numbers to half another way."""
+    return 0.7 < count * PIECE / len(secret) <= 1.0
+
+
 @pytest.fixture
 def process(transactional_db: None) -> Iterator[Process]:
     process = Process("recognizer")
@@ -76,18 +91,19 @@ def test_nothing_of_a_forgotten_person_is_in_the_recognizers_memory(
     )
     until(lambda: recognizer.status()["templates"] == 1)
     secrets = secrets_of(holder, crops_of(2))
-    nonce = recognizer.present(camera=holder.camera.pk, shown=holder.shown)
+    recognizer.present(camera=holder.camera.pk, shown=holder.shown)
     # Held now: the gallery's one row, and the share of the open window. It opened the templates,
     # and the pictures came in three times, but of that nothing is there any more.
-    before = found(process.pid, secrets)
+    before = held_by(process, secrets)
     assert set(before) == {"turned, half", "share"}
-    assert before["turned, half"] == len(secrets["turned, half"]) // 16, "once"
+    assert held_once(before["turned, half"], secrets["turned, half"])
+    until(lambda: recognizer.status()["trusted"])
     asked = MatchRequest(house.camera.pk, house.store.pk, time.time())
     assert recognizer.match(asked, crops_of(2)).outcome == "visit"
-    assert verify(recognizer, holder, crops_of(2), nonce) in {"visit", "still_here"}
+    assert verify(recognizer, holder, crops_of(2)) == "still_here"
     consents.withdraw(consent=holder.consent, actor="self")
     until(lambda: not Eviction.objects.filter(acknowledgements=None).exists())
-    assert found(process.pid, secrets) == {}
+    assert held_by(process, secrets) == {}
 
 
 GALLERY = """
@@ -122,7 +138,6 @@ def test_a_gallery_that_grew_and_shrank_left_no_copy_behind() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     first, last = vectors[:300], vectors[300:]
     secrets = {**in_all_forms("first", first), **in_all_forms("last", last)}
-    pieces = first.size * 2 // 16
     with subprocess.Popen(
         [sys.executable, "-c", GALLERY],
         cwd=ROOT,
@@ -133,11 +148,13 @@ def test_a_gallery_that_grew_and_shrank_left_no_copy_behind() -> None:
         assert child.stdin is not None
         assert child.stdout is not None
         for state, expected in (
-            ("full", {"first, half": pieces, "last, half": pieces}),
-            ("half", {"last, half": pieces}),
-            ("empty", {}),
+            ("full", {"first, half", "last, half"}),
+            ("half", {"last, half"}),
+            ("empty", set()),
         ):
             assert child.stdout.readline().strip() == state
-            assert found(child.pid, secrets) == expected
+            held = found(child.pid, secrets)
+            assert set(held) == expected
+            assert all(held_once(count, secrets[name]) for name, count in held.items())
             child.stdin.write("\n")
             child.stdin.flush()

@@ -24,7 +24,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
-from apps.visitors.vault.keyring import KEY_BYTES, NONCE_BYTES, TAG_BYTES, Keyring, SealBroken
+from apps.visitors.vault.keyring import (
+    KEY_BYTES,
+    NONCE_BYTES,
+    TAG_BYTES,
+    Keyring,
+    SealBroken,
+    Secret,
+)
 
 KEY_SCHEMA = b"CDK1"
 TEMPLATE_SCHEMA = b"CFT1"
@@ -43,7 +50,7 @@ class Hidden:
 
     __slots__ = ("_secret",)
 
-    def __init__(self, secret: bytes | bytearray) -> None:
+    def __init__(self, secret: Secret) -> None:
         # A bytearray is taken over, not copied: there is one place to overwrite.
         self._secret = secret if isinstance(secret, bytearray) else bytearray(secret)
         if len(secret) != KEY_BYTES:

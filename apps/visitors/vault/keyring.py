@@ -24,6 +24,8 @@ KEY_BYTES = 32
 NONCE_BYTES = 12  # NIST SP 800-38D, 8.2.2: random, so at most 2^32 wraps in one generation
 TAG_BYTES = 16
 
+Secret = bytes | bytearray | memoryview
+
 
 class SealBroken(Exception):
     """What is sealed differs from what was sealed, or is used for another row, purpose or time.
@@ -53,7 +55,7 @@ class Keyring(Protocol):
     def refresh(self) -> None:
         """Forget at once what was destroyed elsewhere."""
 
-    def wrap(self, generation: int, secret: bytes | bytearray, associated: bytes) -> bytes:
+    def wrap(self, generation: int, secret: Secret, associated: bytes) -> bytes:
         """Seal `secret` (32 bytes) together with `associated`. Raises UnknownGeneration."""
 
     def unwrap(self, generation: int, wrapped: bytes, associated: bytes) -> bytearray:
@@ -124,7 +126,7 @@ class FileKeyring:
         self.refresh()
         return self._ring.generations
 
-    def wrap(self, generation: int, secret: bytes | bytearray, associated: bytes) -> bytes:
+    def wrap(self, generation: int, secret: Secret, associated: bytes) -> bytes:
         """Return nonce ‖ ciphertext ‖ tag: 28 bytes longer than the secret."""
         self.refresh()
         nonce = os.urandom(NONCE_BYTES)
