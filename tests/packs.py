@@ -102,7 +102,7 @@ def enrolled_before(
             actor="test",
         )
     ids = {template.purpose: template.template for template in templates}
-    return person, Pass(ids["pass"], share.reveal()) if "pass" in ids else None
+    return person, Pass(ids["pass"], bytes(share.reveal())) if "pass" in ids else None
 
 
 def known_anew(visitor: Visitor, pack: Pack, crops: NDArray[np.uint8]) -> None:

@@ -8,11 +8,13 @@ by both. The former is asked only where somebody is still known by it alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from apps.recognition.alike import Alike, judge
+from apps.recognition.briefly import briefly, cosines
 from apps.recognition.engine.packs import Pack, PackBroken, load_pack
 from apps.recognition.engine.types import Crops, Floats
 from apps.recognition.gallery import Gallery
@@ -51,7 +53,7 @@ class Bench:
 
     def agree(self, probes: Floats) -> bool:
         """Whether probes float32 (N, D) are all of one person."""
-        return float((probes @ probes.T).min()) >= self.threshold()
+        return float(cosines(probes, probes).min()) >= self.threshold()
 
     def alike(self, store: UUID, template: Floats) -> Alike:
         """Whom a template for the lane, float32 (D,), would be mixed up with."""
@@ -91,22 +93,34 @@ class Benches:
         for bench in self:
             bench.gallery.evict(template)
 
-    def look(self, store: UUID, crops: Crops) -> list[Look]:
+    @contextmanager
+    def looking(self, store: UUID, crops: Crops) -> Iterator[list[Look]]:
         """What each pack says of one person's crops (N, 112, 112, 3); the present one first.
 
-        A pack without a recorded calibration says nothing, and embeds nothing.
+        A pack without a recorded calibration says nothing, and embeds nothing. The probes are
+        overwritten at the end.
         """
-        looks = []
-        for bench in self.at(store):
-            pack = calibrated(bench.pack)
-            if pack is not None:
-                probes = bench.embed(crops)
-                looks.append(Look(bench, probes, decide(pack, bench.gallery, store, probes)))
-        return looks
+        looks: list[Look] = []
+        with ExitStack() as stack:
+            for bench in self.at(store):
+                pack = calibrated(bench.pack)
+                if pack is not None:
+                    probes = stack.enter_context(briefly(bench.embed(crops)))
+                    looks.append(Look(bench, probes, decide(pack, bench.gallery, store, probes)))
+            yield looks
 
-    def alike(self, store: UUID, crops: Crops) -> Alike:
-        """Whom crops that are being enrolled for the lane resemble, in either gallery."""
-        found = [bench.alike(store, mean_of(bench.embed(crops))) for bench in self.at(store)]
+    def alike(self, store: UUID, crops: Crops, template: Floats) -> Alike:
+        """Whom crops that are being enrolled for the lane resemble, in either gallery.
+
+        template: float32 (D,), what the present pack made of them.
+        """
+        found = [self.present.alike(store, template)]
+        if self.former and self.former.gallery.size(store):
+            with (
+                briefly(self.former.embed(crops)) as probes,
+                briefly(mean_of(probes)) as mean,
+            ):
+                found.append(self.former.alike(store, mean))
         same = {alike.same for alike in found if alike.same}
         if len(same) > 1 or any(alike.another for alike in found):
             return Alike(None, True)

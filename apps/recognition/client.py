@@ -140,7 +140,7 @@ class Recognizer:
         reply, body = self._ask(header, protocol.pack_crops(crops))
         sealed, start = {}, 0
         for purpose, size in reply["sealed"].items():
-            sealed[purpose] = body[start : start + size]
+            sealed[purpose] = bytes(body[start : start + size])
             start += size
         return Sealed(
             wrapped_key=base64.b64decode(reply["wrapped_key"]),
@@ -150,7 +150,9 @@ class Recognizer:
             pack_version=reply["pack_version"],
             rotation=reply["rotation"],
             same=UUID(reply["same"]) if reply["same"] else None,
-            key_share=Pass(request.templates["pass"], body[start:]) if body[start:] else None,
+            key_share=Pass(request.templates["pass"], bytes(body[start:]))
+            if body[start:]
+            else None,
         )
 
     def match(self, request: MatchRequest, crops: NDArray[np.uint8]) -> Decision:
@@ -187,7 +189,9 @@ class Recognizer:
         """Return pack, licence, number of templates and whether it answers."""
         return self._ask({"op": "status"})[0]
 
-    def _ask(self, header: dict[str, Any], payload: bytes = b"") -> tuple[dict[str, Any], bytes]:
+    def _ask(
+        self, header: dict[str, Any], payload: bytes = b""
+    ) -> tuple[dict[str, Any], bytearray]:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(self.timeout)

@@ -3,8 +3,8 @@
 Exact search, one index per store and space, never across stores: while a rotation is renewed, a
 store's templates are in two spaces, and a probe is taken into both. It answers with identifiers,
 holds no name, is never written anywhere, and refuses an entry past its hour even when nobody came
-to evict it. An evicted vector's bytes are overwritten before its place is given up; copies that a
-growing index left in memory it gave back are out of reach, so the process must write no core dump.
+to evict it. An evicted vector's bytes are overwritten before its place is given up, and so is a
+whole index that is replaced by a larger one: no copy stays in memory that was given back.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ logging.getLogger("faiss.loader").setLevel(logging.WARNING)
 
 import faiss  # noqa: E402
 
+from apps.recognition.briefly import briefly  # noqa: E402
 from apps.recognition.spaces import Floats, Space, plain  # noqa: E402
 
 FIRST_LOOK = 8
@@ -117,7 +118,7 @@ class Gallery:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
         if rows.shape != (len(entries), self.dim):
             raise WrongVector(f"one vector of {self.dim} numbers is needed for each template")
-        if not np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-3):
+        if not np.allclose(np.einsum("nd,nd->n", rows, rows), 1.0, atol=2e-3):
             raise WrongVector("vectors must have length 1")
         if len({entry.template for entry in entries}) != len(entries):
             raise WrongVector("a template is named twice")
@@ -196,7 +197,10 @@ class Gallery:
             now = self._clock()
             parts = [shelf.live(now) for shelf in self._shelves(store)]
         entries = [entry for held, _vectors in parts for entry in held]
-        return entries, np.concatenate([vectors for _held, vectors in parts])
+        whole = np.concatenate([vectors for _held, vectors in parts])
+        for _held, vectors in parts:
+            vectors.fill(0)
+        return entries, whole
 
     def _evict(self, template: UUID) -> bool:
         home = self._home.pop(template, None)
@@ -238,16 +242,18 @@ class _Shelf:
         self.entries: list[Enrolled] = []
         self._space = space
         self._row: dict[UUID, int] = {}
-        self._index = faiss.IndexScalarQuantizer(
-            space.dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-        )
+        self._index = _index(space.dim)
 
-    def extend(self, entries: Iterable[Enrolled], vectors: Floats) -> None:
+    def extend(self, entries: Sequence[Enrolled], vectors: Floats) -> None:
         _alone()
-        self._index.add(vectors)
-        for entry in entries:
-            self._row[entry.template] = len(self.entries)
+        first = len(self.entries)
+        self._make_room(first + len(entries))
+        with briefly(self._index.sa_encode(vectors)) as codes:
+            self._codes()[first : first + len(entries)] = codes
+        for row, entry in enumerate(entries, first):
+            self._row[entry.template] = row
             self.entries.append(entry)
+        self._index.ntotal = len(self.entries)
 
     def remove(self, template: UUID) -> None:
         row = self._row.pop(template)
@@ -259,22 +265,40 @@ class _Shelf:
             self.entries[row] = moved
             self._row[moved.template] = row
         codes[last] = 0
-        del codes  # a view of memory that the next line may move
         self.entries.pop()
-        self._index.codes.resize(last * self._index.code_size)
         self._index.ntotal = last
 
     def clear(self) -> None:
-        if self.entries:
-            self._codes()[:] = 0
-        self._index.reset()
+        self._codes()[:] = 0
+        self._index.ntotal = 0
         self.entries.clear()
         self._row.clear()
+
+    def _make_room(self, wanted: int) -> None:
+        """A larger index, half as large again at least, in place of one that is too small.
+
+        faiss would move to larger memory by itself and give the smaller back as it was.
+        """
+        old = self._codes()
+        if wanted <= len(old):
+            return
+        larger = _index(self._space.dim)
+        larger.codes.resize(max(wanted, len(old) * 3 // 2, 64) * larger.code_size)
+        _codes(larger)[: len(old)] = old
+        old[:] = 0
+        del old  # a view of memory that goes with the next line
+        self._index = larger
+
+    def _codes(self) -> NDArray[np.uint8]:
+        return _codes(self._index)
 
     def nearest(self, probe: Floats, now: float) -> Candidate | None:
         """Asks for more and more neighbours until a live one and a rival visitor are among them."""
         _alone()
-        query = self._space.enter(probe)[None]
+        with briefly(self._space.enter(probe)) as query:
+            return self._nearest(query[None], now)
+
+    def _nearest(self, query: Floats, now: float) -> Candidate | None:
         wanted = FIRST_LOOK
         while True:
             wanted = min(wanted, len(self.entries))
@@ -301,8 +325,8 @@ class _Shelf:
 
     def near(self, probe: Floats, least: float, now: float) -> Iterator[tuple[UUID, float]]:
         """The visitor and the score of each live template above `least`."""
-        query = self._space.enter(probe)[None]
-        _limits, scores, rows = self._index.range_search(query, least)
+        with briefly(self._space.enter(probe)) as query:
+            _limits, scores, rows = self._index.range_search(query[None], least)
         for score, row in zip(scores, rows, strict=True):
             entry = self.entries[row]
             if now < entry.not_after:
@@ -311,14 +335,25 @@ class _Shelf:
     def live(self, now: float) -> tuple[list[Enrolled], Floats]:
         """Entries that are not past, and their plain vectors, float32 (N, D)."""
         rows = [row for row, entry in enumerate(self.entries) if now < entry.not_after]
-        halves = self._codes()[rows].view(np.float16)
-        return [self.entries[row] for row in rows], self._space.leave(halves.astype(np.float32))
+        with (
+            briefly(self._codes()[rows]) as codes,
+            briefly(codes.view(np.float16).astype(np.float32)) as turned,
+        ):
+            return [self.entries[row] for row in rows], self._space.leave(turned)
 
-    def _codes(self) -> NDArray[np.uint8]:
-        """The index's own bytes, one row a template: a view, to be dropped before it grows."""
-        size = self._index.code_size
-        raw = faiss.rev_swig_ptr(self._index.codes.data(), self._index.ntotal * size)
-        return np.asarray(raw).reshape(-1, size)
+
+def _index(dim: int) -> faiss.IndexScalarQuantizer:
+    return faiss.IndexScalarQuantizer(
+        dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )
+
+
+def _codes(index: faiss.IndexScalarQuantizer) -> NDArray[np.uint8]:
+    """The index's own bytes, one row a template and rows to spare: a view, dropped before the index
+    is. Only the first `ntotal` rows are searched.
+    """
+    raw = faiss.rev_swig_ptr(index.codes.data(), index.codes.size())
+    return np.asarray(raw).reshape(-1, index.code_size)
 
 
 def _alone() -> None:

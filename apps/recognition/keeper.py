@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from psycopg.rows import namedtuple_row
 
 from apps.recognition.benches import Bench, Benches
+from apps.recognition.briefly import briefly
 from apps.recognition.engine.packs import Pack
 from apps.recognition.gallery import Enrolled
 from apps.recognition.leaving import declare
@@ -125,6 +126,7 @@ class Keeper(threading.Thread):
         while not self._stopping.is_set():
             if time.monotonic() >= due:
                 self._beat(work, channel)
+                self.windows.expire()
                 due = time.monotonic() + BEAT
             for notice in listen.notifies(timeout=max(0.0, due - time.monotonic()), stop_after=1):
                 if notice.channel == channel:
@@ -272,5 +274,8 @@ class Keeper(threading.Thread):
 def _stacked(shelves: Shelves) -> Iterator[Opened]:
     """What was collected, and the collection emptied."""
     for (store, space), (entries, vectors) in shelves.items():
-        yield store, entries, np.stack(vectors), space
+        with briefly(np.stack(vectors)) as rows:
+            for vector in vectors:
+                vector.fill(0)
+            yield store, entries, rows, space
     shelves.clear()

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import numpy as np
 
+from apps.recognition.briefly import briefly
 from apps.recognition.engine.packs import Pack
 from apps.recognition.engine.types import Floats
 from apps.recognition.gallery import Candidate, Gallery
@@ -37,7 +38,8 @@ class Verdict:
 def decide(pack: Pack, gallery: Gallery, store: UUID, probes: Floats) -> Verdict:
     """Whose crops these are: probes float32 (N, D), N ≥ 1, one person's, each of length 1."""
     threshold = pack.threshold_for(gallery.size(store))
-    candidate = gallery.search(store, mean_of(probes))
+    with briefly(mean_of(probes)) as mean:
+        candidate = gallery.search(store, mean)
     if candidate is None or candidate.score < threshold:
         return Verdict("unknown", candidate, threshold)
     each = [gallery.search(store, probe) for probe in probes] if len(probes) > 1 else []
@@ -51,5 +53,6 @@ def decide(pack: Pack, gallery: Gallery, store: UUID, probes: Floats) -> Verdict
 
 def mean_of(vectors: Floats) -> Floats:
     """The mean of float32 (N, D), scaled to length 1: how crops become one template or probe."""
-    mean = vectors.mean(axis=0)
-    return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
+    mean = np.asarray(vectors.mean(axis=0), dtype=np.float32)
+    mean /= np.linalg.norm(mean)
+    return mean

@@ -21,6 +21,7 @@ from django.db import connection
 from numpy.typing import NDArray
 
 from apps.recognition.benches import Bench, Benches
+from apps.recognition.briefly import briefly
 from apps.recognition.passes import WINDOW_SECONDS
 from apps.recognition.renewal import Carrier
 from apps.recognition.rotations import Rotations
@@ -100,6 +101,11 @@ class Windows:
             raise PassInvalid("pass_replayed")
         return window
 
+    def expire(self) -> None:
+        """Close the windows whose time is over, shares and all."""
+        with self._lock:
+            self._purge()
+
     def forget(self, template: UUID) -> None:
         """Close the windows of a template that ended."""
         with self._lock:
@@ -137,7 +143,8 @@ def open_shown(
     keyring: FileKeyring,
     rotations: Rotations,
 ) -> Shown:
-    """Open the template of a pass for a camera; the present pack's when there are two.
+    """Open the template of a pass for a camera; the present pack's when there are two. The caller
+    overwrites its vector when it is done.
 
     A pass names the template that it was made with. One that was taken anew since opens with the
     same share, so that what the person holds goes on. Raises PassInvalid.
@@ -152,8 +159,9 @@ def open_shown(
     if not row.live:
         raise PassInvalid("pass_ended")
     try:
-        opened = open_row(row, pack=bench.pack, keyring=keyring, share=share)
-        plain = rotations.of(row, bench.pack.dim).leave(opened)
+        space = rotations.of(row, bench.pack.dim)
+        with briefly(open_row(row, pack=bench.pack, keyring=keyring, share=share)) as opened:
+            plain = space.leave(opened)
         if row.number is not None:
             # Renewed since: only now, with its share, can this template follow.
             wrapped = bytes(row.newest)

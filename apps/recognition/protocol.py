@@ -22,14 +22,21 @@ class ProtocolError(ConnectionError):
     """The other side hung up or said something that is no frame."""
 
 
-def send(connection: socket.socket, header: dict[str, Any], payload: bytes = b"") -> None:
-    """Write one frame."""
+def send(
+    connection: socket.socket, header: dict[str, Any], payload: bytes | bytearray = b""
+) -> None:
+    """Write one frame; the payload goes out as it lies, without a copy."""
     head = json.dumps({**header, "bytes": len(payload)}).encode()
-    connection.sendall(struct.pack(">I", len(head)) + head + payload)
+    connection.sendall(struct.pack(">I", len(head)) + head)
+    if payload:  # else the other side may have answered and gone already
+        connection.sendall(payload)
 
 
-def receive(connection: socket.socket) -> tuple[dict[str, Any], bytes] | None:
-    """Read one frame; None when the other side closed between frames. Raises ProtocolError."""
+def receive(connection: socket.socket) -> tuple[dict[str, Any], bytearray] | None:
+    """Read one frame; None when the other side closed between frames. Raises ProtocolError.
+
+    The payload may be a face: whoever asked for it overwrites it when it is done.
+    """
     start = _exactly(connection, 4, at_start=True)
     if start is None:
         return None
@@ -43,7 +50,7 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], bytes] | None:
         raise ProtocolError("no header") from error
     if not 0 <= size <= MAX_PAYLOAD:
         raise ProtocolError("payload too long")
-    return header, _exactly(connection, size) or b""
+    return header, _exactly(connection, size) or bytearray()
 
 
 def pack_crops(crops: NDArray[np.uint8]) -> bytes:
@@ -53,20 +60,22 @@ def pack_crops(crops: NDArray[np.uint8]) -> bytes:
     return np.ascontiguousarray(crops).tobytes()
 
 
-def unpack_crops(payload: bytes) -> NDArray[np.uint8]:
+def unpack_crops(payload: bytes | bytearray) -> NDArray[np.uint8]:
     """Read crops back. Raises ValueError unless there is at least one whole crop."""
     if not payload or len(payload) % CROP_BYTES:
         raise ValueError("not whole crops")
     return np.frombuffer(payload, np.uint8).reshape(-1, *CROP_SHAPE)
 
 
-def _exactly(connection: socket.socket, size: int, at_start: bool = False) -> bytes | None:
-    parts = bytearray()
-    while len(parts) < size:
-        part = connection.recv(min(size - len(parts), 1 << 16))
-        if not part:
-            if at_start and not parts:
+def _exactly(connection: socket.socket, size: int, at_start: bool = False) -> bytearray | None:
+    whole = bytearray(size)
+    left = memoryview(whole)
+    while left:
+        count = connection.recv_into(left)
+        if not count:
+            if at_start and len(left) == size:
                 return None
+            whole[:] = bytes(size)
             raise ProtocolError("hung up")
-        parts += part
-    return bytes(parts)
+        left = left[count:]
+    return whole

@@ -23,6 +23,7 @@ from apps.audit import services as audit
 from apps.consent.models import Purpose
 from apps.recognition.alike import SURELY
 from apps.recognition.benches import Bench
+from apps.recognition.briefly import briefly
 from apps.recognition.engine.quality import clear
 from apps.recognition.engine.types import Crops, Floats
 from apps.recognition.matching import mean_of
@@ -97,7 +98,20 @@ def _recapture(
     old = _locked(former)
     if old is None or _is_taken(old, present):
         return False
-    vector = mean_of(probes)
+    with briefly(mean_of(probes)) as vector:
+        return _sealed_anew(old, visit, camera, vector, present, keyring, rotations, share)
+
+
+def _sealed_anew(
+    old: FaceTemplate,
+    visit: UUID,
+    camera: UUID,
+    vector: Floats,
+    present: Bench,
+    keyring: FileKeyring,
+    rotations: Rotations,
+    share: Share | None,
+) -> bool:
     if old.purpose == Purpose.LANE:
         alike = present.alike(old.store_id, vector)
         if alike.same or alike.another:
@@ -123,7 +137,12 @@ def _recapture(
         organization=organization,
         keyring=keyring,
     )
-    turned = space.enter(vector)
+    with briefly(space.enter(vector)) as turned:
+        sealed = (
+            seal(turned, data_key, binding)
+            if share is None
+            else seal_for_pass(turned, data_key, share, binding)
+        )
     FaceTemplate.objects.create(
         id=new,
         visitor=old.visitor,
@@ -132,11 +151,7 @@ def _recapture(
         purpose=old.purpose,
         pack=present.pack.name,
         pack_version=present.pack.version,
-        sealed=(
-            seal(turned, data_key, binding)
-            if share is None
-            else seal_for_pass(turned, data_key, share, binding)
-        ),
+        sealed=sealed,
         rotation=space.number,
         not_after=old.not_after,
         delete_after=old.delete_after,

@@ -25,6 +25,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apps.audit import services as audit
+from apps.recognition.briefly import briefly
 from apps.recognition.rotations import Rotations, begin
 from apps.recognition.sealed import (
     COLUMNS,
@@ -145,13 +146,15 @@ class Carrier:
     def _carried(self, row: Any, share: Share | None) -> bytes:
         """A row's template, sealed anew for the same use in the other space."""
         pack = PackName(row.pack, row.pack_version)
-        opened = open_row(row, pack=pack, keyring=self.keyring, share=share)
-        vector = self._passage(row, len(opened)).carry(opened)
         binding = binding_of_row(row, pack=pack, rotation=self.number)
         data_key = key_of_row(row, keyring=self.keyring)
-        if share is None:
-            return seal(vector, data_key, binding)
-        return seal_for_pass(vector, data_key, share, binding)
+        with (
+            briefly(open_row(row, pack=pack, keyring=self.keyring, share=share)) as opened,
+            briefly(self._passage(row, len(opened)).carry(opened)) as vector,
+        ):
+            if share is None:
+                return seal(vector, data_key, binding)
+            return seal_for_pass(vector, data_key, share, binding)
 
     def _passage(self, row: Any, dim: int) -> Passage:
         here = self.rotations.of(row, dim)

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import socketserver
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from apps.recognition import protocol
 from apps.recognition.alike import Alike
-from apps.recognition.benches import Bench, Benches, agreed, open_benches
+from apps.recognition.benches import Bench, Benches, Look, agreed, open_benches
+from apps.recognition.briefly import briefly, cosines
 from apps.recognition.client import UNCALIBRATED, Decision, Match
 from apps.recognition.closest import Closest
 from apps.recognition.keeper import Keeper
@@ -76,33 +77,35 @@ class Desk:
     windows: Windows
     closest: Closest = field(default_factory=Closest)
 
-    def answer(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
-        """Return reply header and payload for one request."""
+    def answer(
+        self, header: dict[str, Any], payload: bytearray
+    ) -> tuple[dict[str, Any], bytearray]:
+        """Return reply header and payload for one request; the caller overwrites both payloads."""
         try:
             match header.get("op"):
                 case "status":
-                    return self._status(), b""
+                    return self._status(), bytearray()
                 case "seal":
                     return self._seal(header, self._crops(payload))
                 case "match":
                     decision = self._match(header, self._crops(payload))
                     visit = str(decision.visit) if decision.visit else None
-                    return {"visit": visit, "outcome": decision.outcome}, b""
+                    return {"visit": visit, "outcome": decision.outcome}, bytearray()
                 case "present":
-                    return {"nonce": self._present(header, payload)}, b""
+                    return {"nonce": self._present(header, payload)}, bytearray()
                 case "closest":
-                    return {"closest": self._closest(UUID(header["store"]))}, b""
+                    return {"closest": self._closest(UUID(header["store"]))}, bytearray()
                 case "verify":
                     decision = self._verify(header, payload)
                     visit = str(decision.visit) if decision.visit else None
-                    return {"visit": visit, "outcome": decision.outcome}, b""
+                    return {"visit": visit, "outcome": decision.outcome}, bytearray()
         except Refused as refusal:
-            return {"error": str(refusal)}, b""
+            return {"error": str(refusal)}, bytearray()
         except PassInvalid as invalid:
-            return {"error": invalid.code}, b""
+            return {"error": invalid.code}, bytearray()
         except DatabaseError:
-            return {"error": "silent"}, b""
-        return {"error": "unknown_request"}, b""
+            return {"error": "silent"}, bytearray()
+        return {"error": "unknown_request"}, bytearray()
 
     def _status(self) -> dict[str, Any]:
         pack, former = self.benches.present.pack, self.benches.former
@@ -120,7 +123,7 @@ class Desk:
             raise Refused("silent")
         return self.closest.of(self.benches.present.gallery, store)
 
-    def _crops(self, payload: bytes) -> NDArray[np.uint8]:
+    def _crops(self, payload: bytearray) -> NDArray[np.uint8]:
         if not self.keeper.trusted:
             raise Refused("silent")
         try:
@@ -130,17 +133,24 @@ class Desk:
 
     def _seal(
         self, header: dict[str, Any], crops: NDArray[np.uint8]
-    ) -> tuple[dict[str, Any], bytes]:
+    ) -> tuple[dict[str, Any], bytearray]:
         present = self.benches.present
-        probes = present.embed(crops)
-        if not present.agree(probes):
-            raise Refused("different_faces")
+        with briefly(present.embed(crops)) as probes:
+            if not present.agree(probes):
+                raise Refused("different_faces")
+            with briefly(mean_of(probes)) as template:
+                return self._sealed(header, crops, template)
+
+    def _sealed(
+        self, header: dict[str, Any], crops: NDArray[np.uint8], mean: NDArray[np.float32]
+    ) -> tuple[dict[str, Any], bytearray]:
+        present = self.benches.present
         templates = {str(key): UUID(value) for key, value in header["templates"].items()}
         if not templates or set(templates) - {"lane", "pass"}:
             raise Refused("unknown_purpose")
         alike = Alike(None, False)
         if "lane" in templates:
-            alike = self.benches.alike(UUID(header["store"]), crops)
+            alike = self.benches.alike(UUID(header["store"]), crops, mean)
         if alike.another:
             raise Refused("too_alike")
         visitor, organization = UUID(header["visitor"]), UUID(header["organization"])
@@ -153,7 +163,6 @@ class Desk:
         wrapped = wrapped or wrap(data_key, **who)
         share = new_share() if "pass" in templates else None
         space, sealed = self._newest_space(organization), {}
-        vector = space.enter(mean_of(probes))
         for purpose, template in templates.items():
             binding = binding_of(
                 organization=organization,
@@ -166,11 +175,12 @@ class Desk:
                 pack=present.pack,
                 rotation=space.number,
             )
-            sealed[purpose] = (
-                seal_for_pass(vector, data_key, share, binding)
-                if purpose == "pass" and share is not None
-                else seal(vector, data_key, binding)
-            )
+            with briefly(space.enter(mean)) as vector:
+                sealed[purpose] = (
+                    seal_for_pass(vector, data_key, share, binding)
+                    if purpose == "pass" and share is not None
+                    else seal(vector, data_key, binding)
+                )
         reply = {
             "wrapped_key": base64.b64encode(wrapped).decode(),
             "generation": generation_of(wrapped),
@@ -181,16 +191,18 @@ class Desk:
             "sealed": {purpose: len(each) for purpose, each in sealed.items()},
         }
         # The share goes out here, once, for the pass; nothing in this process remembers it.
-        parts = [*sealed.values(), *([share.reveal()] if share is not None else [])]
-        return reply, b"".join(parts)
+        parts: list[bytes | memoryview] = [*sealed.values()]
+        if share is not None:
+            parts.append(share.reveal())
+        return reply, bytearray().join(parts)
 
-    def _present(self, header: dict[str, Any], payload: bytes) -> str:
+    def _present(self, header: dict[str, Any], payload: bytearray) -> str:
         """Open a window for a pass that is good here and now."""
         if not self.keeper.trusted:
             raise Refused("silent")
         camera, template = UUID(header["camera"]), UUID(header["template"])
         try:
-            share = Share(payload)
+            share = Share(bytearray(payload))
         except SealBroken:
             raise PassInvalid("pass_broken") from None
         shown = open_shown(
@@ -201,9 +213,10 @@ class Desk:
             keyring=self.keyring,
             rotations=self.keeper.rotations,
         )
+        shown.vector.fill(0)
         return self.windows.open(camera=camera, template=shown.template, share=share)
 
-    def _verify(self, header: dict[str, Any], payload: bytes) -> Decision:
+    def _verify(self, header: dict[str, Any], payload: bytearray) -> Decision:
         """Compare one face with the one template of a window; the window closes either way."""
         if not self.keeper.trusted:
             raise Refused("silent")
@@ -220,24 +233,26 @@ class Desk:
             keyring=self.keyring,
             rotations=self.keeper.rotations,
         )
-        if not shown.bench.answers:
-            return UNCALIBRATED
-        crops = self._crops(payload)
-        probes, threshold = shown.bench.embed(crops), shown.bench.threshold()
-        score = float(mean_of(probes) @ shown.vector)
-        # Not two people in turn: no picture may be clearly somebody else's.
-        alone = bool((probes @ shown.vector >= threshold - SLACK).all())
-        if score < threshold or not alone:
-            return Decision(None, "unknown")
-        match = Match(
-            template=shown.template,
-            camera=camera,
-            store=shown.store,
-            score=score,
-            threshold=threshold,
-            seen_at=float(header["seen_at"]),
-        )
-        return self._disclosed(match, crops, shown.bench, probes, share=window.share)
+        with briefly(shown.vector) as mine:
+            if not shown.bench.answers:
+                return UNCALIBRATED
+            crops, threshold = self._crops(payload), shown.bench.threshold()
+            with briefly(shown.bench.embed(crops)) as probes:
+                with briefly(mean_of(probes)) as mean:
+                    score = float(cosines(mean[None], mine)[0])
+                # Not two people in turn: no picture may be clearly somebody else's.
+                alone = bool((cosines(probes, mine) >= threshold - SLACK).all())
+                if score < threshold or not alone:
+                    return Decision(None, "unknown")
+                match = Match(
+                    template=shown.template,
+                    camera=camera,
+                    store=shown.store,
+                    score=score,
+                    threshold=threshold,
+                    seen_at=float(header["seen_at"]),
+                )
+                return self._disclosed(match, crops, shown.bench, probes, share=window.share)
 
     def _newest_space(self, organization: UUID) -> Space:
         try:
@@ -246,10 +261,15 @@ class Desk:
             raise Refused("unknown_key") from None
 
     def _match(self, header: dict[str, Any], crops: NDArray[np.uint8]) -> Decision:
-        store = UUID(header["store"])
-        looks = self.benches.look(store, crops)
+        with self.benches.looking(UUID(header["store"]), crops) as looks:
+            return self._decided(header, crops, looks)
+
+    def _decided(
+        self, header: dict[str, Any], crops: NDArray[np.uint8], looks: Sequence[Look]
+    ) -> Decision:
         if not looks:
             return UNCALIBRATED
+        store = UUID(header["store"])
         look = agreed(looks, store)
         if look is None or look.verdict.candidate is None:
             unsure = any(look.verdict.outcome != "unknown" for look in looks)
@@ -285,19 +305,19 @@ class Desk:
         present = self.benches.present
         if decision.visit is None or bench is present:
             return decision
-        anew = present.embed(crops)
-        if sure(match.score, match.threshold, (bench, probes), (present, anew)):
-            recapture(
-                former=match.template,
-                visit=decision.visit,
-                camera=match.camera,
-                crops=crops,
-                probes=anew,
-                present=present,
-                keyring=self.keyring,
-                rotations=self.keeper.rotations,
-                share=share,
-            )
+        with briefly(present.embed(crops)) as anew:
+            if sure(match.score, match.threshold, (bench, probes), (present, anew)):
+                recapture(
+                    former=match.template,
+                    visit=decision.visit,
+                    camera=match.camera,
+                    crops=crops,
+                    probes=anew,
+                    present=present,
+                    keyring=self.keyring,
+                    rotations=self.keeper.rotations,
+                    share=share,
+                )
         return decision
 
 
@@ -330,14 +350,23 @@ class Server(socketserver.UnixStreamServer):
         with request:
             request.settimeout(5)
             try:
-                frame = protocol.receive(request)
-                if frame:
-                    protocol.send(request, *self.desk.answer(*frame))
+                if frame := protocol.receive(request):
+                    self._reply(request, *frame)
             except OSError:
                 log.info("an asking process hung up")
             except Exception as error:
                 # The message of an exception may quote what was sent; its type may not.
                 log.error("a request failed (%s)", type(error).__name__)
+
+    def _reply(self, request: socket.socket, header: dict[str, Any], payload: bytearray) -> None:
+        """Answer, and leave neither the face that came nor the share that goes in memory."""
+        body = bytearray()
+        try:
+            reply, body = self.desk.answer(header, payload)
+            protocol.send(request, reply, body)
+        finally:
+            payload[:] = bytes(len(payload))
+            body[:] = bytes(len(body))
 
 
 def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper]:

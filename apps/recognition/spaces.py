@@ -36,11 +36,12 @@ Floats = NDArray[np.float32]
 LABEL = b"consentry/rotation/1"
 
 
-def matrix_of(secret: bytes, dim: int) -> Floats:
+def matrix_of(secret: bytes | memoryview, dim: int) -> Floats:
     """The orthogonal matrix of a secret: float32 (D, D), 1 ≤ D ≤ 65535. About 0.1 s for 512."""
     count = dim * (dim + 1) // 2
-    seed = LABEL + dim.to_bytes(2, "big") + secret
-    words = np.frombuffer(hashlib.shake_256(seed).digest(16 * count), "<u8")
+    stream = hashlib.shake_256(LABEL + dim.to_bytes(2, "big"))
+    stream.update(secret)
+    words = np.frombuffer(stream.digest(16 * count), "<u8")
     even = ((words >> np.uint64(11)) + np.uint64(1)).astype(np.float64) * 2.0**-53
     normal = np.sqrt(-2.0 * np.log(even[:count])) * np.cos(2.0 * np.pi * even[count:])
     matrix, start = np.eye(dim), 0
@@ -93,7 +94,8 @@ class Passage:
     def carry(self, vector: Floats) -> Floats:
         """A vector float32 (D,) of the one space as it is in the other, of length 1."""
         moved = _turned(self._matrix, vector)
-        return np.asarray(moved / np.linalg.norm(moved), np.float32)
+        moved /= np.linalg.norm(moved)
+        return moved
 
 
 @lru_cache(maxsize=8)

@@ -8,6 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.audit.models import Entry
+from apps.recognition.engine.starter import VERSION
 from apps.recognition.models import Recognizer
 from apps.retention.services.sweep import sweep
 from apps.stores.models import Device, Role, Store, User
@@ -40,7 +41,7 @@ def pack(house: House) -> FormerPack:
 def recognizer(house: House) -> Recognizer:
     return Recognizer.objects.create(
         pack="consentry-starter",
-        pack_version="1",
+        pack_version=VERSION,
         licence="Apache-2.0 and MIT",
         commercial=True,
         dim=128,

@@ -32,7 +32,7 @@ from apps.recognition.client import (
     VerifyRequest,
 )
 from apps.recognition.engine.packs import Pack, PackBroken, load_pack
-from apps.recognition.engine.starter import build_starter
+from apps.recognition.engine.starter import VERSION, build_starter
 from apps.recognition.matching import mean_of
 from apps.recognition.passes import Pass
 from apps.recognition.recapture import recapture
@@ -432,12 +432,15 @@ def test_a_pack_that_is_the_present_one_again_is_left_no_more(
 ) -> None:
     """An operator goes back: nobody is lost to a day that was set before."""
     FormerPack.objects.create(
-        name="consentry-starter", version="1", left_at=timezone.now(), ends_at=timezone.now()
+        name="consentry-starter", version=VERSION, left_at=timezone.now(), ends_at=timezone.now()
     )
     door = settings.CONSENTRY.socket.with_name("back.sock")
     process = Process("recognizer", CONSENTRY_RECOGNIZER_SOCKET=str(door))
     assert not FormerPack.objects.filter(name="consentry-starter").exists()
-    assert Entry.objects.get(action="model.taken_back").detail["pack"] == "consentry-starter 1"
+    assert (
+        Entry.objects.get(action="model.taken_back").detail["pack"]
+        == f"consentry-starter {VERSION}"
+    )
     assert process.stop() == 0
 
 
@@ -460,7 +463,7 @@ def test_a_former_pack_that_is_none_is_refused_in_a_sentence(
 
 def test_the_same_pack_in_two_folders_is_refused(tmp_path: Path, keys_and_pack: None) -> None:
     packs, copy = settings.CONSENTRY.packs, build_starter(tmp_path / "another")
-    with pytest.raises(PackBroken, match="hold the same pack, consentry-starter 1"):
+    with pytest.raises(PackBroken, match=f"hold the same pack, consentry-starter {VERSION}"):
         open_benches(packs, copy, allow_noncommercial=False)
 
 

@@ -68,12 +68,14 @@ class Town:
 
     def secrets(self) -> list[bytes]:
         return [
-            unwrap_rotation(
-                bytes(one.wrapped),
-                organization=one.organization_id,
-                number=one.number,
-                keyring=self.keyring,
-            ).reveal()
+            bytes(
+                unwrap_rotation(
+                    bytes(one.wrapped),
+                    organization=one.organization_id,
+                    number=one.number,
+                    keyring=self.keyring,
+                ).reveal()
+            )
             for one in Rotation.objects.order_by("number")
         ]
 

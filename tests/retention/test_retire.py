@@ -16,6 +16,7 @@ from apps.audit import signing
 from apps.audit.models import Entry, Salt
 from apps.consent.models import Consent, Purpose
 from apps.consent.services import reissue
+from apps.recognition.engine.starter import VERSION
 from apps.recognition.models import Recognizer
 from apps.retention.models import Erasure
 from apps.retention.services.erase import CERTIFICATE_TYPE, erase
@@ -54,7 +55,7 @@ def taken_anew(house: House) -> tuple[Visitor, FaceTemplate]:
     """Somebody who is known by both, and the template by which they are in future."""
     visitor = of_the_former(house)
     new = visitor.templates.get()
-    new.pk, new.pack, new.pack_version = uuid.uuid4(), "consentry-starter", "1"
+    new.pk, new.pack, new.pack_version = uuid.uuid4(), "consentry-starter", VERSION
     new.save(force_insert=True)
     return visitor, new
 
@@ -133,7 +134,7 @@ def test_each_recognizer_acknowledges_before_there_is_a_certificate(house: House
     taken_anew(house)
     row = Recognizer.objects.create(
         pack="consentry-starter",
-        pack_version="1",
+        pack_version=VERSION,
         licence="",
         commercial=True,
         generation=1,

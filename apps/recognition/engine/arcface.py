@@ -58,12 +58,21 @@ class ArcFace:
         shares = [crops[start : start + size] for start in range(0, len(crops), size)]
         parts = list((self._pool.map if self._pool else map)(self._raw, shares))
         vectors = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if len(parts) > 1:
+            for part in parts:
+                part.fill(0)
+        lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
         if not np.isfinite(lengths).all() or (lengths < 1e-6).any():
             raise BadCrops("a crop embeds to nothing")
-        return np.asarray(vectors / lengths, dtype=np.float32)
+        vectors /= (
+            lengths  # in place: the caller overwrites what it was given, and there is no more
+        )
+        return vectors
 
     def _raw(self, crops: Crops) -> Floats:
         # `get_feat` would take BGR and swap it back; `forward` takes what the network sees, RGB.
         blob = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), dtype=np.float32)
-        return np.asarray(self._model.forward(blob), dtype=np.float32)
+        try:
+            return np.asarray(self._model.forward(blob), dtype=np.float32)
+        finally:
+            blob.fill(0)

@@ -24,7 +24,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
-from apps.visitors.vault.keyring import KEY_BYTES, NONCE_BYTES, TAG_BYTES, Keyring, SealBroken
+from apps.visitors.vault.keyring import (
+    KEY_BYTES,
+    NONCE_BYTES,
+    TAG_BYTES,
+    Keyring,
+    SealBroken,
+    Secret,
+)
 
 KEY_SCHEMA = b"CDK1"
 TEMPLATE_SCHEMA = b"CFT1"
@@ -39,14 +46,18 @@ Vector = NDArray[np.float32]
 
 
 class Hidden:
-    """32 secret bytes in memory only: never shown, copied or pickled."""
+    """32 secret bytes in memory only: never shown, copied or pickled, overwritten at their end."""
 
     __slots__ = ("_secret",)
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: Secret) -> None:
+        # A bytearray is taken over, not copied: there is one place to overwrite.
+        self._secret = secret if isinstance(secret, bytearray) else bytearray(secret)
         if len(secret) != KEY_BYTES:
             raise SealBroken
-        self._secret = secret
+
+    def __del__(self) -> None:
+        wipe(self._secret)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -79,9 +90,9 @@ class Share(Hidden):
 
     __slots__ = ()
 
-    def reveal(self) -> bytes:
+    def reveal(self) -> memoryview:
         """The 32 bytes, once, for the pass. Whoever calls this keeps nothing of it."""
-        return self._secret
+        return memoryview(self._secret).toreadonly()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +135,26 @@ class Binding:
 
 def new_data_key() -> OpenKey:
     """Make a random 32-byte data key for one visitor."""
-    return OpenKey(os.urandom(KEY_BYTES))
+    return OpenKey(random_bytes())
 
 
 def new_share() -> Share:
     """Make the random 32-byte share of one pass."""
-    return Share(os.urandom(KEY_BYTES))
+    return Share(random_bytes())
+
+
+def random_bytes() -> bytearray:
+    """32 random bytes of the kernel, in memory that can be overwritten."""
+    secret = bytearray(KEY_BYTES)
+    with open("/dev/urandom", "rb", buffering=0) as kernel:  # noqa: PTH123 - unbuffered
+        if kernel.readinto(secret) != KEY_BYTES:
+            raise OSError("the kernel gave too few random bytes")
+    return secret
+
+
+def wipe(secret: bytearray) -> None:
+    """Overwrite with zeros."""
+    secret[:] = bytes(len(secret))
 
 
 def wrap(data_key: OpenKey, *, visitor: UUID, organization: UUID, keyring: Keyring) -> bytes:
@@ -180,14 +205,19 @@ def seal(vector: Vector, data_key: OpenKey, binding: Binding) -> bytes:
     cipher, commitment = _derive(data_key, binding)
     nonce = os.urandom(NONCE_BYTES)
     header = _TEMPLATE_HEADER.pack(TEMPLATE_SCHEMA, vector.size, commitment, nonce)
-    plain = vector.astype(_FLOAT, copy=False).tobytes()
-    return header + cipher.encrypt(nonce, plain, binding._associated(header))
+    plain = np.ascontiguousarray(vector, _FLOAT)
+    try:
+        return header + cipher.encrypt(nonce, plain.data.cast("B"), binding._associated(header))
+    finally:
+        if not np.shares_memory(plain, vector):
+            plain.fill(0)
 
 
 def unseal(sealed: bytes, data_key: OpenKey, binding: Binding) -> Vector:
-    """Open one template: float32 (D,), read-only. SealBroken when one bit or one field differs.
+    """Open one template: float32 (D,). SealBroken when one bit or one field differs.
 
-    The caller has already asked the database whether `binding.not_after` is past.
+    The caller has already asked the database whether `binding.not_after` is past, and overwrites
+    the vector when it is done.
     """
     if len(sealed) < _TEMPLATE_HEADER.size + TAG_BYTES:
         raise SealBroken
@@ -199,11 +229,12 @@ def unseal(sealed: bytes, data_key: OpenKey, binding: Binding) -> Vector:
     if not hmac.compare_digest(commitment, committed):
         raise SealBroken
     associated = binding._associated(sealed[: _TEMPLATE_HEADER.size])
+    plain = np.zeros(size, _FLOAT)
     try:
-        plain = cipher.decrypt(nonce, body, associated)
+        cipher.decrypt_into(nonce, body, associated, plain.data.cast("B"))
     except InvalidTag:
         raise SealBroken from None
-    return np.frombuffer(plain, _FLOAT).astype(np.float32, copy=False)
+    return plain.astype(np.float32, copy=False)
 
 
 def seal_for_pass(vector: Vector, data_key: OpenKey, share: Share, binding: Binding) -> bytes:
@@ -216,7 +247,7 @@ def seal_for_pass(vector: Vector, data_key: OpenKey, share: Share, binding: Bind
 
 
 def unseal_with_pass(sealed: bytes, data_key: OpenKey, share: Share, binding: Binding) -> Vector:
-    """Open what `seal_for_pass` made: float32 (D,), read-only. SealBroken as in `unseal`.
+    """Open what `seal_for_pass` made: float32 (D,). SealBroken as in `unseal`.
 
     Neither key opens it alone, and a wrong share is refused before anything is decrypted.
     """
@@ -256,10 +287,13 @@ def _derive_for_pass(share: Share, binding: Binding) -> tuple[AESGCM, bytes]:
 
 
 def _expand(secret: Hidden, *about: bytes) -> tuple[AESGCM, bytes]:
-    derived = HKDF(SHA256(), KEY_BYTES + COMMITMENT_BYTES, salt=None, info=joined(*about)).derive(
-        secret._secret
-    )
-    return AESGCM(derived[:KEY_BYTES]), derived[KEY_BYTES:]
+    derived = bytearray(KEY_BYTES + COMMITMENT_BYTES)
+    key_of = HKDF(SHA256(), len(derived), salt=None, info=joined(*about))
+    key_of.derive_into(secret._secret, derived)
+    try:
+        return AESGCM(memoryview(derived)[:KEY_BYTES]), bytes(derived[KEY_BYTES:])
+    finally:
+        wipe(derived)
 
 
 def _key_associated(header: bytes, organization: UUID, visitor: UUID) -> bytes:

@@ -24,6 +24,8 @@ KEY_BYTES = 32
 NONCE_BYTES = 12  # NIST SP 800-38D, 8.2.2: random, so at most 2^32 wraps in one generation
 TAG_BYTES = 16
 
+Secret = bytes | bytearray | memoryview
+
 
 class SealBroken(Exception):
     """What is sealed differs from what was sealed, or is used for another row, purpose or time.
@@ -53,11 +55,14 @@ class Keyring(Protocol):
     def refresh(self) -> None:
         """Forget at once what was destroyed elsewhere."""
 
-    def wrap(self, generation: int, secret: bytes, associated: bytes) -> bytes:
+    def wrap(self, generation: int, secret: Secret, associated: bytes) -> bytes:
         """Seal `secret` (32 bytes) together with `associated`. Raises UnknownGeneration."""
 
-    def unwrap(self, generation: int, wrapped: bytes, associated: bytes) -> bytes:
-        """Return what was wrapped. Raises UnknownGeneration, SealBroken when anything differs."""
+    def unwrap(self, generation: int, wrapped: bytes, associated: bytes) -> bytearray:
+        """Return what was wrapped, in memory that the caller overwrites when it is done.
+
+        Raises UnknownGeneration, SealBroken when anything differs.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +126,23 @@ class FileKeyring:
         self.refresh()
         return self._ring.generations
 
-    def wrap(self, generation: int, secret: bytes, associated: bytes) -> bytes:
+    def wrap(self, generation: int, secret: Secret, associated: bytes) -> bytes:
         """Return nonce ‖ ciphertext ‖ tag: 28 bytes longer than the secret."""
         self.refresh()
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._cipher(generation).encrypt(nonce, secret, associated)
 
-    def unwrap(self, generation: int, wrapped: bytes, associated: bytes) -> bytes:
+    def unwrap(self, generation: int, wrapped: bytes, associated: bytes) -> bytearray:
         """Return the secret. Raises UnknownGeneration or SealBroken."""
         cipher = self._cipher(generation)
         if len(wrapped) < NONCE_BYTES + TAG_BYTES:
             raise SealBroken
+        secret = bytearray(len(wrapped) - NONCE_BYTES - TAG_BYTES)
         try:
-            return cipher.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], associated)
+            cipher.decrypt_into(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], associated, secret)
         except InvalidTag:
             raise SealBroken from None
+        return secret
 
     def rotate(self) -> int:
         """Add a generation and return its number; from now on every process wraps with it."""

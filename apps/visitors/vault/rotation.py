@@ -6,11 +6,10 @@ another organization, or given another number, does not open. The form (big-endi
 wrapped rotation  `CRO1` ‖ generation u32 ‖ what the keyring's provider made (60 bytes for a file)
 """
 
-import os
 from uuid import UUID
 
-from apps.visitors.vault.envelope import KEY_HEADER, Hidden, generation_of, joined
-from apps.visitors.vault.keyring import KEY_BYTES, Keyring
+from apps.visitors.vault.envelope import KEY_HEADER, Hidden, generation_of, joined, random_bytes
+from apps.visitors.vault.keyring import Keyring
 
 SCHEMA = b"CRO1"
 
@@ -20,14 +19,14 @@ class Rotation(Hidden):
 
     __slots__ = ()
 
-    def reveal(self) -> bytes:
+    def reveal(self) -> memoryview:
         """The 32 bytes, for `apps.recognition.spaces`, which makes a matrix of them."""
-        return self._secret
+        return memoryview(self._secret).toreadonly()
 
 
 def new_rotation() -> Rotation:
     """Make the random secret of one rotation."""
-    return Rotation(os.urandom(KEY_BYTES))
+    return Rotation(random_bytes())
 
 
 def wrap_rotation(
