@@ -174,6 +174,8 @@ def draw(page: Page) -> None:
 def agree(page: Page, language: str = "en", name: str = "Ms Rivera", history: bool = True) -> None:
     """Go from the choice of language to the camera, agreeing to recognition."""
     page.get_by_test_id(f"language-{language}").click()
+    # Its buttons answer once its scripts have run, which a busy machine puts off.
+    page.wait_for_load_state()
     page.get_by_test_id("notice-go").click()
     page.get_by_test_id("lane-yes").click()
     page.get_by_test_id("history-yes" if history else "history-no").click()

@@ -42,6 +42,7 @@ def sister(
 
 def agree_to_the_lane(page: Page) -> None:
     page.get_by_test_id("language-en").click()
+    page.wait_for_load_state()
     page.get_by_test_id("notice-go").click()
     page.get_by_test_id("lane-yes").click()
     page.get_by_test_id("pass-no").click()

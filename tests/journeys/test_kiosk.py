@@ -61,6 +61,7 @@ def test_a_child_is_refused_kindly_before_any_camera_opens(tablet: Page) -> None
 def test_a_minute_without_touch_clears_everything(tablet: Page) -> None:
     tablet.clock.install()
     tablet.get_by_test_id("language-en").click()
+    tablet.wait_for_load_state()
     tablet.get_by_test_id("notice-go").click()
     for answer in ("lane-yes", "history-no", "contact-no", "age-yes"):
         tablet.get_by_test_id(answer).click()
