@@ -78,7 +78,7 @@ def stopped(consent: Consent, visitor: Visitor | None) -> list[str]:
         return []
     known = set(visitor.templates.values_list("purpose", flat=True))
     return [
-        purpose.label
+        str(purpose.label)
         for purpose in RECOGNITION
         if purpose in consent.purposes and purpose.value not in known
     ]

@@ -23,7 +23,7 @@ def looked_at(page: Page, name: str) -> list[str]:
     """Faults and overflow at each width, in light and dark; pictures if the run asks for them."""
     found = []
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             found += [f"{name} {scheme} {width} {fault}" for fault in faults(page)]
