@@ -106,8 +106,8 @@ def test_three_cameras_do_each_what_was_agreed_and_no_more(
         cards = floor.get_by_test_id("visit-name")
         expect(cards).to_have_text(["Mr Rivera", "Ms Chen"], timeout=60_000)
         assert Visit.objects.latest("sequence").camera == reader
-        shows = Camera.objects.filter(pk=reader.pk, triggers__gte=4)
-        walks = Camera.objects.filter(pk=lane.pk, triggers__gte=4)
+        shows = Camera.objects.filter(pk=reader.pk, triggers__gte=3)
+        walks = Camera.objects.filter(pk=lane.pk, triggers__gte=3)
         ended = Camera.objects.filter(pk=entrance.pk, state="ended")
         expect_soon(floor, lambda: shows.exists() and walks.exists() and ended.exists(), 120)
     finally:
