@@ -60,6 +60,11 @@ def answers(consent: Consent) -> list[dict[str, object]]:
     ]
 
 
+def sign_anew(consent: Consent) -> bool:
+    """Whether the notice was materially changed since, so that this consent ends with its term."""
+    return consent.live and Consent.objects.asked_again().filter(pk=consent.pk).exists()
+
+
 def has_pass(consent: Consent, visitor: Visitor | None) -> bool:
     """Whether there is a template that only this person's pass opens."""
     if visitor is None or not consent.live:

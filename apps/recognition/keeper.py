@@ -173,14 +173,18 @@ class Keeper(threading.Thread):
         work.execute("SELECT pg_notify(%s, %s)", [channel, repr(sent)])
 
     def _hear(self, work: psycopg.Connection[Any], payload: str) -> None:
-        verb, template, *rest = payload.split()
+        verb, *rest = payload.split()
         if verb == "evict":
-            self.gallery.evict(uuid.UUID(template))
-            self.windows.forget(uuid.UUID(template))
-            self._acknowledge(work, "e.id = %s", [int(rest[0])])
+            template = uuid.UUID(rest[0])
+            self.gallery.evict(template)
+            self.windows.forget(template)
+            self._acknowledge(work, "e.id = %s", [int(rest[1])])
         elif verb == "enrol":
-            for opened in self._open(work, GALLERY + " AND t.id = %(template)s", template):
+            for opened in self._open(work, GALLERY + " AND t.id = %(template)s", rest[0]):
                 self.gallery.extend(*opened)
+        elif verb == "reload":
+            # Many deadlines moved at once.
+            self._reconcile(work)
 
     def _reconcile(self, work: psycopg.Connection[Any]) -> None:
         live: set[uuid.UUID] = set()
