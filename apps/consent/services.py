@@ -129,7 +129,7 @@ def sign(consent: Consent) -> Signed:
     """Store a drafted consent as proof, with its receipt. Raises ConsentRefused.
 
     The text is checked once more: a new version may have been published since the draft. The row
-    comes first: it locks its text, so that a publication either waits and finds it, or is seen here.
+    comes first, and locks its text: a publication either waits and finds it, or is seen here.
     """
     consent.save(force_insert=True)
     text = current_text(store=consent.store, locale=consent.locale)

@@ -97,6 +97,11 @@ class Registers:
         with override(locale):
             return PLACEHOLDER.sub(lambda found: self._said(found[1]) or found[0], text)
 
+    def says(self, locale: str) -> dict[str, str]:
+        """What each placeholder is replaced by in this language."""
+        with override(locale):
+            return {name: say(self) for name, say in SAYS.items()}
+
     def fill_line(self, text: str, locale: str) -> str:
         """`fill` for the first layer, where one line is one line."""
         return " ".join(self.fill(text, locale).split("\n"))

@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.audit import services as audit
-from apps.consent.models import Consent
+from apps.consent.models import Consent, Notice
+from apps.privacy.notices import NoticeAdmin
 from apps.retention.models import Erasure
 from apps.retention.services.erase import await_acknowledgements, erase, plan
 from apps.stores.access import actor
@@ -33,6 +34,7 @@ REASONS = {
 }
 # What a user may do is said by their roles; Django's groups would be a second truth.
 admin.site.unregister(Group)
+admin.site.register(Notice, NoticeAdmin)
 
 # A reason holds for one piece of work, not for the day.
 REASON_SECONDS = 15 * 60

@@ -56,9 +56,7 @@ class ThirdParty(models.Model):
     role = models.CharField(max_length=12, choices=Role)
     purpose = models.CharField(
         max_length=240,
-        help_text=_(
-            "What it gets and what for. Shown word for word in every language of the notice."
-        ),
+        help_text=_("What it gets and what for, in words for every language of the notice."),
     )
     country = models.CharField(max_length=80)
     contact = models.CharField(max_length=240)

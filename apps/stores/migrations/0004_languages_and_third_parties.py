@@ -1,10 +1,12 @@
 """The languages that a store's kiosk offers, and who else gets any data."""
 
-import apps.stores.models
+import uuid
+
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import uuid
 from django.db import migrations, models
+
+import apps.stores.models
 
 
 class Migration(migrations.Migration):
@@ -38,7 +40,8 @@ class Migration(migrations.Migration):
                 (
                     "purpose",
                     models.CharField(
-                        help_text="What it gets and what for. Shown word for word in every language of the notice.",
+                        help_text="What it gets and what for, in words for every language "
+                        "of the notice.",
                         max_length=240,
                     ),
                 ),
