@@ -380,6 +380,11 @@ def _missing_section(text: NoticeText, section: Section, registers: Registers) -
 
 
 def _unknown(text: NoticeText, written: str, place: str) -> Iterable[Missing]:
+    where = Section(place).label if place in Section.values else _("In short")
     for each in unknown(written):
-        words = _("Line %(line)s: nothing fills in {%(name)s}.")
-        yield Missing(words % {"line": each.line, "name": each.name}, text.locale, place)
+        words = _("“%(section)s”, line %(line)s: nothing fills in {%(name)s}.") % {
+            "section": where,
+            "line": each.line,
+            "name": each.name,
+        }
+        yield Missing(words, text.locale, place)

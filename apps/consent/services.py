@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -128,13 +128,15 @@ def draft(
 def sign(consent: Consent) -> Signed:
     """Store a drafted consent as proof, with its receipt. Raises ConsentRefused.
 
-    The text is checked once more: a new version may have been published since the draft. The row
-    comes first, and locks its text: a publication either waits and finds it, or is seen here.
+    The text is checked once more: a new version may have been published since the draft. It is
+    locked first: a publication of this moment either waits and finds this consent, or is seen here.
     """
-    consent.save(force_insert=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM consent_noticetext WHERE id = %s FOR SHARE", [consent.text_id])
     text = current_text(store=consent.store, locale=consent.locale)
     if text is None or text.pk != consent.text_id:
         raise _notice_changed()
+    consent.save(force_insert=True)
     secret = new_secret()
     receipt = Receipt(
         consent=consent, secret_digest=secret_digest(secret), created_at=consent.signed_at

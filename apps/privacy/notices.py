@@ -35,6 +35,9 @@ from apps.stores.models import Organization, Role
 
 # A Chinese sign is a word of its own.
 WORDS = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|\s+|.", re.DOTALL)
+PARAGRAPHS = re.compile(r"[^\n]+\n*|\n+")
+# Share of words in common from which two paragraphs are the same one, changed.
+ALIKE = 0.5
 # What a publication suggests for the end of older consents, within what the pack allows.
 USUAL_DAYS = timedelta(days=30)
 LONGEST = 20_000
@@ -117,16 +120,31 @@ def _layers(text: NoticeText | None) -> dict[str, str]:
 
 
 def _runs(old: str, new: str) -> Iterable[Run]:
-    one, other = WORDS.findall(old), WORDS.findall(new)
+    """Paragraphs that are alike word by word, others as a whole: few words in common are noise."""
+    one, other = PARAGRAPHS.findall(old), PARAGRAPHS.findall(new)
     for _tag, start, end, first, last in SequenceMatcher(None, one, other, False).get_opcodes():
         gone, come = "".join(one[start:end]), "".join(other[first:last])
-        if gone == come:
-            yield Run("same", gone)
-            continue
-        if gone:
-            yield Run("gone", gone)
-        if come:
-            yield Run("new", come)
+        words = SequenceMatcher(None, WORDS.findall(gone), WORDS.findall(come), False)
+        if gone != come and _alike(gone, come):
+            for _tag, start, end, first, last in words.get_opcodes():
+                yield from _run("".join(words.a[start:end]), "".join(words.b[first:last]))
+        else:
+            yield from _run(gone, come)
+
+
+def _alike(one: str, other: str) -> bool:
+    words = ([word for word in WORDS.findall(text) if not word.isspace()] for text in (one, other))
+    return SequenceMatcher(None, *words, False).ratio() >= ALIKE
+
+
+def _run(gone: str, come: str) -> Iterable[Run]:
+    if gone == come:
+        yield Run("same", gone)
+        return
+    if gone:
+        yield Run("gone", gone)
+    if come:
+        yield Run("new", come)
 
 
 class NoticeAdmin(StoreScopedAdmin):
@@ -138,6 +156,11 @@ class NoticeAdmin(StoreScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).distinct()
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {"title": _("Notices"), **(extra_context or {})})
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view
@@ -221,7 +244,7 @@ class NoticeAdmin(StoreScopedAdmin):
             .filter(organization=notice.organization_id, version__lt=notice.version)
             .first()
         )
-        before = former and former.texts.filter(locale=locale).first()
+        before = former.texts.filter(locale=locale).first() if former else None
         with override(locale):
             found = changes(before, _shown(notice, locale, registers))
         me = actor(request.user)
@@ -277,7 +300,7 @@ class NoticeAdmin(StoreScopedAdmin):
             return HttpResponseRedirect(_address("notice_review", notice))
         if not form.is_valid():
             for errors in form.errors.values():
-                self.message_user(request, " ".join(errors), messages.ERROR)
+                self.message_user(request, " ".join(map(str, errors)), messages.ERROR)
             return HttpResponseRedirect(_address("notice_review", notice))
         end: date | None = form.cleaned_data["former_end"]
         material = form.cleaned_data["material"] == "yes"
@@ -411,7 +434,7 @@ def _locale(request: HttpRequest, notice: Notice, registers: Registers) -> str:
     """The language that is asked for, or the first that there is."""
     known = [each["code"] for each in _locales(notice, registers, ())]
     asked = request.POST.get("locale") or request.GET.get("locale")
-    return asked if asked in known else known[0]
+    return next((code for code in known if code == asked), known[0])
 
 
 def _written(notice: Notice, locale: str) -> TextForm:

@@ -27,11 +27,11 @@ from tests.consent.notices import (
 )
 
 
-def rewrite(notice: Notice, locale: str = "en", **changes: object) -> Notice:
+def rewrite(notice: Notice, locale: str = "en", **changes: str) -> Notice:
     """Save one language again, changed in a section or in its lines."""
     notice.refresh_from_db()
     text = notice.texts.get(locale=locale)
-    lines = str(changes.pop("lines", text.lines))
+    lines = changes.pop("lines", text.lines)
     return notices.write(
         notice=notice,
         locale=locale,
@@ -112,7 +112,7 @@ def test_ten_short_lines_and_no_more(house: House) -> None:
 def test_a_placeholder_that_nothing_fills_is_refused_with_its_line(house: House) -> None:
     notice = rewrite(written(house.organization), rights="You have rights.\n\nSee {camras}.")
     (missing,) = refusal(notice).missing
-    assert missing.text == "Line 3: nothing fills in {camras}."
+    assert missing.text == "“Your rights”, line 3: nothing fills in {camras}."
     assert missing.place == "rights"
 
 

@@ -43,5 +43,5 @@ def get(code: str) -> Pack:
     if code not in codes():
         raise KeyError(code)
     data = tomllib.loads((FOLDER / f"{code}.toml").read_text(encoding="utf-8"))
-    sets = {name: frozenset(data.pop(name)) for name in ("modes", "requires")}
-    return Pack(code=code, **sets, **data)
+    modes, requires = (frozenset(data.pop(name)) for name in ("modes", "requires"))
+    return Pack(code=code, modes=modes, requires=requires, **data)
