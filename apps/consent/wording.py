@@ -187,15 +187,16 @@ def _retention(registers: Registers) -> str:
 
 def _retention_of(store: Store) -> str:
     pack = store.pack
-    return " ".join(
-        sentence % days
-        for sentence, days in (
-            (_("Your face template: until %s days after your last visit,"), pack.inactivity_days),
-            (_("at the latest %s days after you signed."), pack.max_term_days),
-            (_("Your visits: %s days, or 12 hours without an agreed history."), pack.visit_days),
-            (_("Proof that you agreed, without your face: %s days after it ended."), PROOF.days),
-        )
-    )
+    return _(
+        "Your face template: until %(inactivity)s days after your last visit, at the latest "
+        "%(term)s days after you signed. Your visits: %(visit)s days, or 12 hours without an "
+        "agreed history. Proof that you agreed, without your face: %(proof)s days after it ended."
+    ) % {
+        "inactivity": pack.inactivity_days,
+        "term": pack.max_term_days,
+        "visit": pack.visit_days,
+        "proof": PROOF.days,
+    }
 
 
 def _term(registers: Registers) -> str:

@@ -124,17 +124,22 @@ def _runs(old: str, new: str) -> Iterable[Run]:
     one, other = PARAGRAPHS.findall(old), PARAGRAPHS.findall(new)
     for _tag, start, end, first, last in SequenceMatcher(None, one, other, False).get_opcodes():
         gone, come = "".join(one[start:end]), "".join(other[first:last])
-        words = SequenceMatcher(None, WORDS.findall(gone), WORDS.findall(come), False)
         if gone != come and _alike(gone, come):
-            for _tag, start, end, first, last in words.get_opcodes():
-                yield from _run("".join(words.a[start:end]), "".join(words.b[first:last]))
+            yield from _word_by_word(WORDS.findall(gone), WORDS.findall(come))
         else:
             yield from _run(gone, come)
 
 
+def _word_by_word(one: list[str], other: list[str]) -> Iterable[Run]:
+    for _tag, start, end, first, last in SequenceMatcher(None, one, other, False).get_opcodes():
+        yield from _run("".join(one[start:end]), "".join(other[first:last]))
+
+
 def _alike(one: str, other: str) -> bool:
-    words = ([word for word in WORDS.findall(text) if not word.isspace()] for text in (one, other))
-    return SequenceMatcher(None, *words, False).ratio() >= ALIKE
+    words, others = (
+        [word for word in WORDS.findall(text) if not word.isspace()] for text in (one, other)
+    )
+    return SequenceMatcher(None, words, others, False).ratio() >= ALIKE
 
 
 def _run(gone: str, come: str) -> Iterable[Run]:
@@ -223,7 +228,8 @@ class NoticeAdmin(StoreScopedAdmin):
                 return HttpResponseRedirect(_address("notice_review", notice, locale))
         except NoticeRefused as error:
             if error.code == "incomplete":
-                self.message_user(request, _("Saved. ") + error.text, messages.WARNING)
+                self.message_user(request, _("Saved."), messages.SUCCESS)
+                self.message_user(request, error.text, messages.WARNING)
                 return HttpResponseRedirect(_address("consent_notice_change", notice, locale))
             notice.refresh_from_db()
             # What was typed stays on the page; it is saved over the other text by a second press.

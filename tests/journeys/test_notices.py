@@ -117,7 +117,7 @@ def test_the_pages_are_for_everybody(town: Town, officers: Callable[[str, str], 
     ):
         for scheme in ("light", "dark"):
             # Before it is opened: the admin's links fade from one colour into the other.
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             page.goto(town.origin + path)
             problems += [f"{path} {scheme} {fault}" for fault in faults(page)]
         for width, height in SIZES:
