@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from apps.consent import notices
 from apps.consent.models import Notice, NoticeText, Section
 from apps.consent.wording import DRAWN
-from apps.stores.models import Organization
+from apps.stores.models import Organization, ThirdParty
 
 if TYPE_CHECKING:
     from tests.conftest import House
@@ -52,3 +52,15 @@ def published(house: House, lines: dict[str, str] = LINES) -> NoticeText:
     """The English text of a new version in force."""
     notice = notices.publish(notice=approved(house.organization, lines), actor=SECOND)
     return NoticeText.objects.get(notice=notice, locale="en")
+
+
+def third_party(organization: Organization, **changes: str) -> ThirdParty:
+    """Somebody in the register who runs a server for this organization."""
+    values = {
+        "name": "Alpine Hosting",
+        "role": ThirdParty.Role.PROCESSOR,
+        "purpose": "Runs the server.",
+        "country": "Switzerland",
+        "contact": "privacy@alpine.example",
+    }
+    return ThirdParty.objects.create(organization=organization, **{**values, **changes})

@@ -14,7 +14,7 @@ from apps.consent.models import Notice, NoticeText, Section
 from apps.consent.notices import NoticeRefused
 from apps.consent.wording import Registers
 from apps.stores import jurisdictions
-from apps.stores.models import Camera, Store, ThirdParty
+from apps.stores.models import Camera, Store
 from tests.conftest import House
 from tests.consent.notices import (
     AUTHOR,
@@ -23,6 +23,7 @@ from tests.consent.notices import (
     new_version,
     published,
     sections,
+    third_party,
     written,
 )
 
@@ -47,17 +48,6 @@ def refusal(notice: Notice) -> NoticeRefused:
     with pytest.raises(NoticeRefused) as refused:
         notices.propose(notice=notice, actor=AUTHOR)
     return refused.value
-
-
-def hosting(house: House, **changes: str) -> ThirdParty:
-    values = {
-        "name": "Alpine Hosting",
-        "role": ThirdParty.Role.PROCESSOR,
-        "purpose": "Runs the database server.",
-        "country": "Switzerland",
-        "contact": "privacy@alpine.example",
-    }
-    return ThirdParty.objects.create(organization=house.organization, **{**values, **changes})
 
 
 # Complete.
@@ -144,9 +134,8 @@ def test_a_store_without_a_check_in_without_a_face_holds_it_up(house: House) -> 
 
 
 def test_cameras_retention_and_third_parties_come_from_the_registers(house: House) -> None:
-    hosting(house)
-    hosting(house, name="Gone", contact="x").delete()
-    ended = hosting(house, name="Former Ltd")
+    third_party(house.organization)
+    ended = third_party(house.organization, name="Former Ltd")
     ended.ended_at = timezone.now()
     ended.save()
     Camera.objects.create(store=house.store, name="Old one", source="x", active=False)
@@ -169,7 +158,7 @@ def test_nobody_is_a_word_too(house: House) -> None:
 
 
 def test_what_a_register_says_is_not_filled_in_again(house: House) -> None:
-    hosting(house, purpose="Keeps {contact} in braces")
+    third_party(house.organization, purpose="Keeps {contact} in braces")
     assert "Keeps {contact} in braces" in published(house).full
 
 
@@ -194,7 +183,7 @@ def test_the_short_lines_stay_one_line_each(house: House) -> None:
 
 
 def test_the_signed_receipt_names_the_third_parties(house: House) -> None:
-    hosting(house)
+    third_party(house.organization)
     receipt = consents.sign(house.draft()).receipt
     (processing, *_rest) = signing.verify(receipt.document, signing.public_jwk())["pii_processing"]
     (recipient,) = processing["recipient_third_parties"]
@@ -219,7 +208,7 @@ def test_a_fresh_notice_is_true(house: House) -> None:
 
 def test_what_changed_since_is_named(house: House) -> None:
     Camera.objects.filter(pk=house.camera.pk).update(name="Lane by the window")
-    hosting(house)
+    third_party(house.organization)
     Store.objects.update(jurisdiction="cn")
     found = drift(house)
     assert found["cameras"] == (
@@ -290,7 +279,7 @@ def test_who_edited_after_the_approval_is_a_writer_from_then_on(house: House) ->
 
 def test_a_register_that_changes_after_the_approval_voids_it(house: House) -> None:
     notice = new_version(house)
-    hosting(house)
+    third_party(house.organization)
     with pytest.raises(NoticeRefused) as refused:
         notices.publish(notice=notice, actor=SECOND)
     assert refused.value.code == "stale"

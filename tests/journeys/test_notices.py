@@ -9,10 +9,10 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from apps.consent.models import Consent, Notice
-from apps.stores.models import Role, ThirdParty, User
+from apps.stores.models import Role, User
 from apps.visits.services import disclose
 from tests.conftest import hashed
-from tests.consent.notices import new_version, written
+from tests.consent.notices import new_version, third_party, written
 from tests.journeys.accessible import faults
 from tests.journeys.conftest import Town, log_in, watched
 from tests.visits.test_disclose import match_of
@@ -93,14 +93,7 @@ def test_one_writes_and_another_publishes(
 def test_the_pages_are_for_everybody(town: Town, officers: Callable[[str, str], Page]) -> None:
     draft = written(town.house.organization)
     ready = new_version(town.house)
-    ThirdParty.objects.create(
-        organization=town.house.organization,
-        name="Alpine Hosting",
-        role=ThirdParty.Role.PROCESSOR,
-        purpose="Runs the server",
-        country="Switzerland",
-        contact="privacy@alpine.example",
-    )
+    third_party(town.house.organization)
     published = Notice.objects.published()[0]
     page = officers("diana", "/admin/")
     problems = []

@@ -16,7 +16,7 @@ from apps.privacy.notices import Change, changes
 from apps.stores.models import Organization, Role, Store, ThirdParty, User
 from tests.clients import browser
 from tests.conftest import House
-from tests.consent.notices import new_version, published, sections, written
+from tests.consent.notices import new_version, published, sections, third_party, written
 
 BASE = "/admin/consent/notice/"
 
@@ -104,7 +104,7 @@ def test_an_edit_takes_the_approval_away(house: House, officer: Client, second: 
 
 def test_a_register_that_changes_takes_it_away_too(house: House, officer: Client) -> None:
     notice = new_version(house)
-    party(house)
+    third_party(house.organization)
     page = review(officer, notice)
     assert "A register changed after the approval" in page
     assert 'data-testid="publish"' not in page
@@ -285,7 +285,7 @@ def test_the_review_names_what_changed_and_what_a_register_changed(
 ) -> None:
     published(house)
     notice = written(house.organization)
-    party(house)
+    third_party(house.organization)
     page = review(officer, notice)
     assert "Against version 2" in page
     assert "<del>Nobody.</del>" in page
@@ -296,23 +296,12 @@ def test_the_review_names_what_changed_and_what_a_register_changed(
 # True or not.
 
 
-def party(house: House) -> ThirdParty:
-    return ThirdParty.objects.create(
-        organization=house.organization,
-        name="Alpine Hosting",
-        role=ThirdParty.Role.PROCESSOR,
-        purpose="Runs the server",
-        country="Switzerland",
-        contact="privacy@alpine.example",
-    )
-
-
 def test_the_first_page_says_what_of_the_notice_is_no_longer_true(
     house: House, officer: Client
 ) -> None:
     page = officer.get("/admin/").content.decode()
     assert 'data-testid="notice-true"' in page
-    party(house)
+    third_party(house.organization)
     house.camera.name = "Lane by the window"
     house.camera.save()
     page = officer.get("/admin/").content.decode()
