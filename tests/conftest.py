@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from apps.audit import signing
 from apps.consent import services as consents
-from apps.consent.models import Consent, Notice, NoticeText, Purpose
+from apps.consent.models import Consent, NoticeText, Purpose
 from apps.recognition.client import Recognizer
 from apps.recognition.engine import starter
 from apps.recognition.engine.align import align
@@ -39,6 +39,7 @@ from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate, enroll
 from apps.visitors.vault import FileKeyring
 from tests import faces
+from tests.consent.notices import approved
 
 SIGNATURE = [[[i / 40, 0.5 + (i % 3) / 20] for i in range(40)]]
 ROOT = Path(__file__).resolve().parent.parent
@@ -143,12 +144,6 @@ def build_house() -> House:
         jurisdiction="eu",
         non_face_check_in="Show your card.",
     )
-    notice = Notice.objects.create(organization=organization, version=1)
-    for locale, short in (("en", "We greet you by name."), ("zh-hans", "我们称呼您的名字。")):
-        NoticeText.objects.create(
-            notice=notice, locale=locale, short=short, full=f"{short}\n\n{short}"
-        )
-    consents.publish(notice=notice, actor="test")
     record_shipped(pack=starter.NAME, version=starter.VERSION, actor="test")
     staff = User.objects.create(username="linda", password=hashed(), first_name="Linda")
     dpo = User.objects.create(username="diana", password=hashed(), first_name="Diana")
@@ -161,6 +156,13 @@ def build_house() -> House:
         source="lane.mp4",
         zone=[[0, 0], [1, 0], [1, 1], [0, 1]],
         signage_confirmed_at=timezone.now(),
+    )
+    # After the camera, which it names.
+    notice = consents.publish(
+        notice=approved(
+            organization, {"en": "We greet you by name.", "zh-hans": "我们称呼您的名字。"}
+        ),
+        actor="test",
     )
     now = timezone.now()
     Assessment.objects.create(

@@ -52,13 +52,9 @@ def public(request: HttpRequest, slug: str) -> HttpResponse:
     """What a store keeps, for how long, and what its cameras did."""
     store = get_object_or_404(Store.objects.select_related("organization"), slug=slug)
     language = get_language() or "en"
-    text = current_text(store=store, locale=language) or current_text(store=store, locale="en")
-    notice = text and {
-        "version": text.notice.version,
-        "published_at": text.notice.published_at,
-        "digest": text.digest,
-        "full": text.full.split("\n\n"),
-    }
+    text = current_text(store=store, locale=language) or current_text(
+        store=store, locale=store.languages[0]
+    )
     cameras = [
         {
             "name": camera.name,
@@ -78,5 +74,11 @@ def public(request: HttpRequest, slug: str) -> HttpResponse:
         {"what": _(holding.what), "clock": _(holding.clock) % days, "how": _(holding.how.value)}
         for holding in HOLDINGS
     ]
-    context = {"store": store, "notice": notice, "cameras": cameras, "retention": retention}
+    context = {
+        "store": store,
+        "notice": text,
+        "cameras": cameras,
+        "retention": retention,
+        "third_parties": store.organization.third_parties.filter(ended_at=None),
+    }
     return render(request, "public/store.html", context)

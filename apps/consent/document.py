@@ -95,7 +95,10 @@ def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
         "storage_locations": ["the store's own database"],
         "retention_period": f"until {_iso(consent.expires_at)} or withdrawal",
         "jurisdiction": store.pack.name,
-        "recipient_third_parties": [],
+        "recipient_third_parties": [
+            {"name": each.name, "role": each.role, "purpose": each.purpose, "country": each.country}
+            for each in store.organization.third_parties.filter(ended_at=None)
+        ],
         "withdrawal_method": f"{settings.CONSENTRY.public_url}/receipt/ with the receipt's code",
         "privacy_rights": ["access", "rectification", "restriction", "erasure", "portability"],
         "service": store.name,

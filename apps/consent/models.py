@@ -7,10 +7,13 @@ end on its own clock.
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -27,17 +30,58 @@ class Purpose(models.TextChoices):
     CONTACT = "contact", _("Tell me before it ends")
 
 
+# How long the proof of a consent is kept after it ended: the time in which it may be asked for.
+PROOF = timedelta(days=3 * 365)
+
 # Each makes a template of its own; what else is agreed to rests on at least one of them.
 RECOGNITION = (Purpose.LANE, Purpose.PASS)
 
 
+class Section(models.TextChoices):
+    """The parts of a notice, in the order in which they are read; a pack says which it requires."""
+
+    CONTACT = "contact", _("Who answers for this")
+    PURPOSE = "purpose", _("What it is for")
+    BASIS = "basis", _("On what ground")
+    METHOD = "method", _("How it works")
+    NECESSITY = "necessity", _("Why it is necessary")
+    RETENTION = "retention", _("How long it is kept")
+    THIRD_PARTIES = "third_parties", _("Who else gets it")
+    EFFECTS = "effects", _("What it can do to you")
+    RIGHTS = "rights", _("Your rights")
+    WITHDRAWAL = "withdrawal", _("How to end it")
+    ALTERNATIVES = "alternatives", _("Without your face")
+
+
+class NoticeQuerySet(models.QuerySet["Notice"]):
+    def published(self) -> NoticeQuerySet:
+        """Frozen ones, the one in force first."""
+        return self.filter(published_at__isnull=False).order_by("-version")
+
+
 class Notice(models.Model):
-    """One version of what is told before anything is asked. Published once, then frozen."""
+    """One version of what is told before anything is asked. Published once, then frozen.
+
+    Whoever wrote in it is in `editors`, and neither approves nor publishes it. An approval is of
+    `approved_digest`, which every word and every register that it draws on goes into. `facts` is
+    what the registers said when it was published. `former_end_at` is set by a material change:
+    consents to former versions end then.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="notices")
     version = models.PositiveIntegerField()
+    revision = models.PositiveIntegerField(default=0, editable=False)
+    editors = ArrayField(models.CharField(max_length=80), default=list, editable=False)
+    proposed_by = models.CharField(max_length=80, blank=True, editable=False)
+    approved_by = models.CharField(max_length=80, blank=True, editable=False)
+    approved_digest = models.CharField(max_length=64, blank=True, editable=False)
+    published_by = models.CharField(max_length=80, blank=True, editable=False)
     published_at = models.DateTimeField(null=True, blank=True, editable=False)
+    former_end_at = models.DateTimeField(null=True, blank=True, editable=False)
+    facts = models.JSONField(default=dict, editable=False)
+
+    objects = NoticeQuerySet.as_manager()
 
     class Meta:
         ordering = ("-version",)
@@ -51,14 +95,28 @@ class Notice(models.Model):
         return f"{self.organization} v{self.version}"
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A heading of the whole text and what stands under it; older notices have no headings."""
+
+    heading: str
+    paragraphs: list[str]
+
+
 class NoticeText(models.Model):
-    """The notice in one language, byte for byte as shown; `digest` is its SHA-256."""
+    """The notice in one language. `lines` and `sections` are as written, with placeholders for what
+    the registers know; publishing freezes them, filled, as `short` and `full`, byte for byte as
+    shown, with `digest`, their SHA-256."""
+
+    HEADING: ClassVar = "# "
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     notice = models.ForeignKey(Notice, models.PROTECT, related_name="texts")
     locale = models.CharField(max_length=10)
-    short = models.TextField(help_text=_("About ten lines, one a line."))
-    full = models.TextField(help_text=_("Everything, paragraphs parted by an empty line."))
+    lines = models.TextField(blank=True)
+    sections = models.JSONField(default=dict, blank=True)
+    short = models.TextField(blank=True, editable=False)
+    full = models.TextField(blank=True, editable=False)
     digest = models.CharField(max_length=64, blank=True, editable=False)
 
     class Meta:
@@ -69,11 +127,44 @@ class NoticeText(models.Model):
     def __str__(self) -> str:
         return f"{self.notice} {self.locale}"
 
+    @property
+    def short_lines(self) -> list[str]:
+        """The first layer."""
+        return self.short.splitlines()
+
+    @property
+    def parts(self) -> list[Part]:
+        """The second layer, heading by heading."""
+        parts: list[Part] = []
+        for paragraph in filter(str.strip, self.full.split("\n\n")):
+            if paragraph.startswith(self.HEADING):
+                parts.append(Part(paragraph.removeprefix(self.HEADING), []))
+            else:
+                parts = parts or [Part("", [])]
+                parts[-1].paragraphs.append(paragraph)
+        return parts
+
+
+def changed_since(consent: str = "") -> Exists:
+    """Whether the notice of a consent was materially changed after it was signed. `consent` is the
+    way to it from the row that is asked about, such as `consent__`."""
+    return Exists(
+        Notice.objects.published().filter(
+            organization=OuterRef(f"{consent}text__notice__organization"),
+            version__gt=OuterRef(f"{consent}text__notice__version"),
+            former_end_at__isnull=False,
+        )
+    )
+
 
 class ConsentQuerySet(models.QuerySet["Consent"]):
     def live(self) -> ConsentQuerySet:
         """Signed, not withdrawn, not past its end."""
         return self.filter(withdrawn_at=None, expires_at__gt=Now())
+
+    def asked_again(self) -> ConsentQuerySet:
+        """Signed before a material change of their notice."""
+        return self.filter(changed_since())
 
 
 class Consent(models.Model):

@@ -1,4 +1,7 @@
-"""Publish a notice, sign a consent, withdraw it. Each in one transaction with its ledger entry."""
+"""Sign a consent, withdraw it. Each in one transaction with its ledger entry.
+
+Notices are written and published in `consent.notices`.
+"""
 
 import hashlib
 import secrets
@@ -8,8 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -18,6 +20,7 @@ from django.utils.translation import gettext as _
 from apps.audit import services as audit
 from apps.consent import document
 from apps.consent.models import (
+    PROOF,
     RECOGNITION,
     Consent,
     Notice,
@@ -26,11 +29,10 @@ from apps.consent.models import (
     Receipt,
     Refusal,
 )
+from apps.consent.notices import publish as publish
 from apps.consent.signature import check_path
 from apps.stores.models import Device, Store
 
-# How long the proof of a consent is kept after it ended: the time in which it may be asked for.
-PROOF = timedelta(days=3 * 365)
 CODE_SIGNS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 
 
@@ -56,49 +58,14 @@ class Signed:
     secret: str
 
 
-def digest_of(text: NoticeText) -> str:
-    """SHA-256 over everything that is shown, in the order in which it is shown."""
-    return hashlib.sha256(
-        "\x1e".join((text.locale, text.short, text.full)).encode("utf-8")
-    ).hexdigest()
-
-
-@transaction.atomic
-def publish(*, notice: Notice, actor: str) -> Notice:
-    """Freeze a notice with the digest of each of its texts. From now on kiosks show this one."""
-    # Read again under the lock: two officers may press at once, or one still edits.
-    notice = Notice.objects.select_for_update().get(pk=notice.pk)
-    texts = list(notice.texts.select_for_update())
-    if notice.published_at is not None:
-        raise ConsentRefused("published", _("This version is published; make a new one."))
-    written = {text.locale for text in texts if text.short.strip() and text.full.strip()}
-    if not written >= {code for code, _name in settings.LANGUAGES}:
-        raise ConsentRefused("incomplete", _("Write both layers in every language first."))
-    for text in texts:
-        text.digest = digest_of(text)
-        text.save()
-    notice.published_at = timezone.now()
-    notice.save()
-    audit.record(
-        actor=actor,
-        action="notice.published",
-        notice=str(notice.pk),
-        digests={text.locale: text.digest for text in texts},
-    )
-    return notice
-
-
 def current_text(*, store: Store, locale: str) -> NoticeText | None:
-    """The text that a kiosk of this store shows now, or None when nothing is published.
+    """The text that a kiosk of this store shows now, or None when there is none to show.
 
-    Always of the newest version: a language that it lacks is not shown from an older one.
+    Always of the newest version: a language that it lacks is not shown from an older one, and one
+    that the store does not offer is not shown at all.
     """
-    notice = (
-        Notice.objects.filter(organization=store.organization_id, published_at__isnull=False)
-        .order_by("-version")
-        .first()
-    )
-    if notice is None:
+    notice = Notice.objects.published().filter(organization=store.organization_id).first()
+    if notice is None or locale not in store.languages:
         return None
     return notice.texts.select_related("notice").filter(locale=locale).first()
 
@@ -161,8 +128,11 @@ def draft(
 def sign(consent: Consent) -> Signed:
     """Store a drafted consent as proof, with its receipt. Raises ConsentRefused.
 
-    The text is checked once more: a new version may have been published since the draft.
+    The text is checked once more: a new version may have been published since the draft. It is
+    locked first: a publication of this moment either waits and finds this consent, or is seen here.
     """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM consent_noticetext WHERE id = %s FOR SHARE", [consent.text_id])
     text = current_text(store=consent.store, locale=consent.locale)
     if text is None or text.pk != consent.text_id:
         raise _notice_changed()

@@ -1,5 +1,5 @@
-"""A demo house: two stores, a kiosk, a door tablet, a lane and a pass camera, a sales person, an
-officer.
+"""A demo house: two stores, a kiosk, a door tablet, a lane and a pass camera, a sales person, two
+officers.
 
 Everything goes through the same services as in a real house. Passwords derive from the secret key
 of this one installation, so that they survive a restart and are the same nowhere else.
@@ -8,6 +8,7 @@ of this one installation, so that they survive a restart and are the same nowher
 import base64
 import hashlib
 import hmac
+import tomllib
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +18,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.audit import services as audit
-from apps.consent.models import Notice, NoticeText
-from apps.consent.services import publish
+from apps.consent import notices
+from apps.stores.access import actor
 from apps.stores.devices import add_door, new_code
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
 
@@ -71,9 +72,9 @@ def seed(clip: Path) -> Demo:
     logins = {
         "linda": _person("linda", "Linda", Role.Kind.STAFF),
         "diana": _person("diana", "Diana", Role.Kind.DPO),
+        # What one officer writes, the other one approves.
+        "omar": _person("omar", "Omar", Role.Kind.DPO),
     }
-    if not organization.notices.exists():
-        _publish_notice(organization)
     camera, _ = Camera.objects.update_or_create(
         store=store,
         name="Lane at the door",
@@ -97,6 +98,9 @@ def seed(clip: Path) -> Demo:
             "signage_confirmed_at": timezone.now(),
         },
     )
+    # After the cameras, which it names.
+    if not organization.notices.exists():
+        _publish_notice(organization)
     kiosk, _ = Device.objects.get_or_create(store=store, name="Tablet at the entrance")
     return Demo(store, _code(kiosk), _code(_door(store)), logins)
 
@@ -145,10 +149,19 @@ def _assess(camera: Camera) -> None:
 
 
 def _publish_notice(organization: Organization) -> None:
-    notice = Notice.objects.create(organization=organization, version=1)
-    for path in sorted(NOTICES.glob("*.txt")):
-        short, full = path.read_text(encoding="utf-8").split("----")
-        NoticeText.objects.create(
-            notice=notice, locale=path.stem, short=short.strip(), full=full.strip()
+    """Diana writes it, Omar approves and publishes it."""
+    author, second = (actor(User.objects.get(username=username)) for username in ("diana", "omar"))
+    notice = notices.begin(organization=organization, actor=author)
+    for path in sorted(NOTICES.glob("*.toml")):
+        text = tomllib.loads(path.read_text(encoding="utf-8"))
+        notice = notices.write(
+            notice=notice,
+            locale=path.stem,
+            lines=text["lines"],
+            sections=text["sections"],
+            revision=notice.revision,
+            actor=author,
         )
-    publish(notice=notice, actor=ACTOR)
+    notice = notices.propose(notice=notice, actor=author)
+    notice = notices.approve(notice=notice, revision=notice.revision, actor=second)
+    notices.publish(notice=notice, actor=second)

@@ -149,13 +149,20 @@ def device_of(request: HttpRequest, kind: str = Device.Kind.KIOSK) -> Device | N
     return device if device and device.live else None
 
 
+def offered(store: Store) -> dict[str, str]:
+    """The languages of this store's kiosk, each by its own name."""
+    return {code: name for code, name in LANGUAGES.items() if code in store.languages}
+
+
 @require_GET
 @ensure_csrf_cookie
 def start(request: HttpRequest) -> HttpResponse:
     """Choose a language, or enrol the tablet."""
     device = device_of(request)
-    context = {"device": device, "store": device.store if device else None, "languages": LANGUAGES}
-    return render(request, "kiosk/start.html" if device else "kiosk/enroll.html", context)
+    if device is None:
+        return render(request, "kiosk/enroll.html", {"languages": LANGUAGES})
+    context = {"device": device, "store": device.store, "languages": offered(device.store)}
+    return render(request, "kiosk/start.html", context)
 
 
 @require_GET
@@ -163,7 +170,7 @@ def start(request: HttpRequest) -> HttpResponse:
 def flow(request: HttpRequest, language: str) -> HttpResponse:
     """The whole opt-in in one page."""
     device = device_of(request)
-    if device is None or language not in LANGUAGES:
+    if device is None or language not in offered(device.store):
         return redirect("kiosk:start")
     with translation.override(language):
         store = device.store
@@ -177,15 +184,9 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
             {
                 "store": store,
                 "device": device,
-                "languages": LANGUAGES,
+                "languages": offered(store),
                 "language": language,
-                "notice": {
-                    "id": text.pk,
-                    "digest": text.digest,
-                    "version": text.notice.version,
-                    "short": text.short.splitlines(),
-                    "full": [part for part in text.full.split("\n\n") if part.strip()],
-                },
+                "notice": text,
                 "purposes": purposes(store),
                 "until": date_format(until, "DATE_FORMAT"),
                 "min_age": store.pack.min_age,

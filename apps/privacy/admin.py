@@ -16,8 +16,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.audit import services as audit
-from apps.consent.models import Consent
+from apps.consent.models import Consent, Notice
 from apps.privacy.calibration import CalibrationAdmin
+from apps.privacy.notices import NoticeAdmin
 from apps.privacy.packs import FormerPackAdmin
 from apps.recognition.models import Calibration
 from apps.retention.models import Erasure
@@ -38,6 +39,7 @@ admin.site.register(Calibration, CalibrationAdmin)
 # What a user may do is said by their roles; Django's groups would be a second truth.
 admin.site.unregister(Group)
 admin.site.register(FormerPack, FormerPackAdmin)
+admin.site.register(Notice, NoticeAdmin)
 
 # A reason holds for one piece of work, not for the day.
 REASON_SECONDS = 15 * 60

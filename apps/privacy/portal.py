@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
+from apps.privacy import selectors
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
@@ -74,6 +75,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
             "open": pending.count(),
         },
         "queue": [_queued(erasure) for erasure in pending.order_by("requested_at")[:20]],
+        "notices": selectors.notices_of(stores),
         "watchdog": watchdog(),
         "ledger": _ledger(),
         "recognizers": [

@@ -82,6 +82,7 @@ def _letter(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse
                 "locale": consent.locale,
                 "state": "live" if consent.live and visitor else "ended",
                 "purposes": selectors.answers(consent),
+                "sign_anew": selectors.sign_anew(consent),
                 "has_pass": selectors.has_pass(consent, visitor),
             },
             "retired": selectors.retired_of(consent),

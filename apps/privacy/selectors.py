@@ -1,5 +1,6 @@
 """What is held about one person and who looked, in words that the person understands."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,9 +8,12 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
-from apps.consent.models import RECOGNITION, Consent, Purpose, Receipt
+from apps.consent import notices
+from apps.consent.models import RECOGNITION, Consent, Notice, Purpose, Receipt
 from apps.consent.services import secret_digest
+from apps.consent.wording import Registers
 from apps.retention.models import Erasure
+from apps.stores.models import Organization, Store, User
 from apps.visitors.models import Visitor
 
 
@@ -29,6 +33,39 @@ class LookedAt:
     at: datetime
     who: str
     what: str
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """An organization's notice: the one in force, what of it is no longer true, and what waits."""
+
+    organization: Organization
+    notice: Notice | None
+    drift: list[notices.Drift]
+    waiting: list[Notice]
+
+
+def notices_of(stores: Iterable[Store]) -> list[InForce]:
+    """How the notices of these stores' organizations stand."""
+    found = []
+    for organization in Organization.objects.filter(stores__in=stores).distinct():
+        versions = Notice.objects.filter(organization=organization)
+        notice = versions.published().first()
+        drift = notices.drift(notice, Registers(organization)) if notice else []
+        waiting = versions.filter(published_at=None).exclude(proposed_by="")
+        found.append(InForce(organization, notice, drift, list(waiting)))
+    return found
+
+
+def names_of(actors: Iterable[str]) -> dict[str, str]:
+    """How the people behind these actors of the ledger are called in the portal."""
+    known = list(dict.fromkeys(filter(None, actors)))
+    keys = [key for kind, _sep, key in (each.partition(":") for each in known) if kind == "user"]
+    users = {
+        f"user:{user.pk}": user.first_name or user.username
+        for user in User.objects.filter(pk__in=[key for key in keys if key.isdecimal()])
+    }
+    return {each: users.get(each, each) for each in known}
 
 
 def receipt_of(secret: str) -> Receipt | None:
@@ -63,6 +100,11 @@ def answers(consent: Consent) -> list[dict[str, object]]:
         for purpose in Purpose
         if purpose.value in asked
     ]
+
+
+def sign_anew(consent: Consent) -> bool:
+    """Whether the notice was materially changed since, so that this consent ends with its term."""
+    return consent.live and Consent.objects.asked_again().filter(pk=consent.pk).exists()
 
 
 def has_pass(consent: Consent, visitor: Visitor | None) -> bool:

@@ -197,19 +197,22 @@ class Keeper(threading.Thread):
         work.execute("SELECT pg_notify(%s, %s)", [channel, repr(sent)])
 
     def _hear(self, work: psycopg.Connection[Any], payload: str) -> None:
-        verb, first, *rest = payload.split()
+        verb, *rest = payload.split()
         if verb == "evict":
-            self.benches.evict(uuid.UUID(first))
-            self.windows.forget(uuid.UUID(first))
-            self._acknowledge(work, "e.id = %s", [int(rest[0])])
+            self.benches.evict(uuid.UUID(rest[0]))
+            self.windows.forget(uuid.UUID(rest[0]))
+            self._acknowledge(work, "e.id = %s", [int(rest[1])])
         elif verb == "enrol":
-            which = [uuid.UUID(template) for template in (first, *rest)]
+            which = [uuid.UUID(template) for template in rest]
             for bench in self.benches:
                 some = GALLERY + " AND t.id = ANY(%(templates)s)"
                 for opened in self._open(work, bench, some, which):
                     bench.gallery.extend(*opened)
         elif verb == "retire":
-            self.rotations.retire(uuid.UUID(first), int(rest[0]))
+            self.rotations.retire(uuid.UUID(rest[0]), int(rest[1]))
+        elif verb == "reload":
+            # Many deadlines moved at once.
+            self._reconcile(work)
 
     def _reconcile(self, work: psycopg.Connection[Any]) -> None:
         live: set[uuid.UUID] = set()

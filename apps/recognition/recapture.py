@@ -118,6 +118,8 @@ def _sealed_anew(
             FaceTemplate.objects.filter(pk=old.pk).update(mixed_up=True)
             return False
     new = uuid4()
+    # A consent may have been shortened since the former template was sealed.
+    not_after = min(old.not_after, old.consent.expires_at)
     organization = old.store.organization_id
     space = rotations.newest(organization, present.pack.dim)
     binding = binding_of(
@@ -127,7 +129,7 @@ def _sealed_anew(
         template=new,
         consent=old.consent_id,
         purpose=old.purpose,
-        not_after=int(old.not_after.timestamp()),
+        not_after=int(not_after.timestamp()),
         pack=present.pack,
         rotation=space.number,
     )
@@ -153,8 +155,8 @@ def _sealed_anew(
         pack_version=present.pack.version,
         sealed=sealed,
         rotation=space.number,
-        not_after=old.not_after,
-        delete_after=old.delete_after,
+        not_after=not_after,
+        delete_after=min(old.delete_after, not_after),
         visit=visit,
         shown_as=None if share is None else old.shown_as or old.pk,
     )

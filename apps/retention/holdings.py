@@ -19,7 +19,16 @@ from apps.consent.services import PROOF
 from apps.recognition.models import Acknowledgement, Calibration, Recognizer
 from apps.retention.models import Erasure
 from apps.stores.jurisdictions import Pack
-from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
+from apps.stores.models import (
+    Assessment,
+    Camera,
+    Device,
+    Organization,
+    Role,
+    Store,
+    ThirdParty,
+    User,
+)
 from apps.visitors.models import (
     DataKey,
     Eviction,
@@ -164,6 +173,7 @@ IMPERSONAL: dict[type[Model], str] = {
     FalseGreeting: "a score, a camera and a day; the visit that knew of it goes with its shift",
     Organization: "the controller",
     Store: "a shop",
+    ThirdParty: "a company or an authority, and how to reach it",
     Camera: "a camera",
     Device: "a tablet",
     Assessment: "a document of the house",

@@ -6,6 +6,8 @@ Cameras are in `visits.admin`: their pages show what only the pipeline knows.
 from datetime import datetime
 from typing import Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
@@ -18,7 +20,16 @@ from apps.audit import services as audit
 from apps.audit.admin import PortalAdmin
 from apps.stores import devices
 from apps.stores.access import actor, stores_of
-from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
+from apps.stores.models import (
+    Assessment,
+    Camera,
+    Device,
+    Organization,
+    Role,
+    Store,
+    ThirdParty,
+    User,
+)
 
 
 class StoreScopedAdmin(PortalAdmin):
@@ -77,11 +88,35 @@ class StoreAdmin(StoreScopedAdmin):
     list_display = ("name", "organization", "jurisdiction", "non_face_check_in")
     fieldsets = (
         (None, {"fields": ("organization", "name", "slug", "jurisdiction", "non_face_check_in")}),
+        (gettext_lazy("Kiosk"), {"fields": ("languages",)}),
         (gettext_lazy("Visits"), {"fields": ("absence_minutes", "cool_down_minutes")}),
     )
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "languages":
+            return forms.MultipleChoiceField(
+                choices=settings.LANGUAGES,
+                widget=forms.CheckboxSelectMultiple,
+                label=gettext_lazy("Languages"),
+                help_text=db_field.help_text,
+            )
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+
+@admin.register(ThirdParty)
+class ThirdPartyAdmin(StoreScopedAdmin):
+    """Who else gets data. What is written here stands in the next notice."""
+
+    store_path = "organization__stores"
+    writable = True
+    list_display = ("name", "role", "country", "organization", "ended_at")
+    list_select_related = ("organization",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).distinct()
 
 
 @admin.register(Assessment)

@@ -6,7 +6,9 @@ import uuid
 from datetime import datetime
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -39,6 +41,48 @@ def known_jurisdiction(code: str) -> None:
         raise ValidationError(_("There is no jurisdiction pack “%(code)s”."), params={"code": code})
 
 
+class ThirdParty(models.Model):
+    """Somebody outside the house who gets any of the data. The notice names all of them."""
+
+    class Role(models.TextChoices):
+        PROCESSOR = "processor", _("works for us")
+        JOINT = "joint", _("answers for it together with us")
+        RECIPIENT = "recipient", _("gets it for purposes of its own")
+        AUTHORITY = "authority", _("an authority")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="third_parties")
+    name = models.CharField(max_length=120)
+    role = models.CharField(max_length=12, choices=Role)
+    purpose = models.CharField(
+        max_length=240,
+        help_text=_("What it gets and what for, in words for every language of the notice."),
+    )
+    country = models.CharField(max_length=80)
+    contact = models.CharField(max_length=240)
+    ended_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("From then on it gets nothing, and no notice names it.")
+    )
+
+    class Meta:
+        ordering = ("name",)
+        verbose_name_plural = "third parties"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def all_languages() -> list[str]:
+    """Codes of every language that the house speaks."""
+    return [code for code, _name in settings.LANGUAGES]
+
+
+def known_language(code: str) -> None:
+    """Refuse a language that the house does not speak."""
+    if code not in all_languages():
+        raise ValidationError(_("“%(code)s” is no language of ours."), params={"code": code})
+
+
 class Store(models.Model):
     """One shop. Its jurisdiction pack decides ages, terms, clocks and camera modes."""
 
@@ -48,6 +92,11 @@ class Store(models.Model):
     slug = models.SlugField(unique=True)
     jurisdiction = models.CharField(
         max_length=20, default="strict", validators=[known_jurisdiction]
+    )
+    languages = ArrayField(
+        models.CharField(max_length=10, validators=[known_language]),
+        default=all_languages,
+        help_text=_("What the kiosk offers. No notice is published that lacks one of them."),
     )
     non_face_check_in = models.CharField(
         max_length=240,
@@ -74,6 +123,11 @@ class Store(models.Model):
 
     class Meta:
         ordering = ("name",)
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(languages__len__gt=0), name="store_offers_a_language"
+            ),
+        )
 
     def __str__(self) -> str:
         return self.name

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.consent.models import changed_since
 from apps.stores.models import Store, User
 from apps.visits.mistakes import UNDO
 from apps.visits.models import Disclosure, FalseGreeting, Visit, VisitQuerySet
@@ -39,6 +40,7 @@ class Card:
     greet_url: str
     wrong_url: str
     old: bool
+    sign_anew_by: datetime | None
     say_as: str = ""
     preferred_staff: str = ""
     remember: str = ""
@@ -72,7 +74,7 @@ def lawful(store: Store) -> VisitQuerySet:
         .order_by("-arrived_at")
     )
     return (
-        Visit.objects.select_related("visitor", "store", "greeted_by")
+        Visit.objects.select_related("visitor", "store", "greeted_by", "consent")
         .filter(
             store=store,
             arrived_at__gt=Now() - SHOWN,
@@ -81,7 +83,10 @@ def lawful(store: Store) -> VisitQuerySet:
             consent__expires_at__gt=Now(),
             visitor__restricted_at=None,
         )
-        .annotate(previous_at=Subquery(previous.values("arrived_at")[:1]))
+        .annotate(
+            previous_at=Subquery(previous.values("arrived_at")[:1]),
+            asked_again=changed_since("consent__"),
+        )
         .order_by("-arrived_at")
     )
 
@@ -114,6 +119,7 @@ def card(visit: Visit) -> Card:
         greet_url=reverse("floor:greet", args=[visit.store.slug, visit.pk]),
         wrong_url=reverse("floor:wrong", args=[visit.store.slug, visit.pk]),
         old=visit.arrived_at < timezone.now() - FADES,
+        sign_anew_by=visit.consent.expires_at if visit.asked_again else None,  # type: ignore[attr-defined]
     )
 
 

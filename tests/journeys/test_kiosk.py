@@ -8,14 +8,14 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from apps.consent import services as consents
-from apps.consent.models import Consent, Notice, NoticeText, Refusal
+from apps.consent.models import Consent, Refusal
 from apps.recognition.client import Recognizer
 from apps.stores.devices import new_code
 from apps.visitors.models import Visitor
 from ops.tablet import Tablet
 from tests import faces
 from tests.clients import opt_in_form
+from tests.consent.notices import published
 from tests.journeys.accessible import faults
 from tests.journeys.conftest import PERSON, Town, agree, draw, enrolled
 from tests.waiting import until
@@ -112,10 +112,7 @@ def test_the_camera_says_what_to_do(
 
 def test_a_notice_that_changes_meanwhile_is_read_again(town: Town, tablet: Page) -> None:
     tablet.get_by_test_id("language-en").click()
-    newer = Notice.objects.create(organization=town.house.organization, version=2)
-    for locale in ("en", "zh-hans"):
-        NoticeText.objects.create(notice=newer, locale=locale, short="New.", full="All new.")
-    consents.publish(notice=newer, actor="test")
+    published(town.house, {"en": "New.", "zh-hans": "新的。"})
     tablet.get_by_test_id("notice-go").click()
     for answer in ("lane-yes", "history-no", "contact-no", "age-yes"):
         tablet.get_by_test_id(answer).click()

@@ -22,15 +22,15 @@ from pydantic import SecretStr
 from pytest_django.fixtures import Settings
 
 from apps.audit import signing
-from apps.consent import services as consents
 from apps.consent.document import RECEIPT_TYPE
-from apps.consent.models import Consent, Notice, NoticeText, Refusal
+from apps.consent.models import Consent, NoticeText, Refusal
 from apps.recognition.client import MatchRequest, Recognizer
 from apps.stores.devices import live_events, revoke
 from apps.visitors.models import FaceTemplate, Visitor
 from ops.tablet import Answer
 from tests.clients import KioskTablet, browser, enrolled, opt_in_form, rows
 from tests.conftest import House
+from tests.consent.notices import published
 from tests.kiosk.conftest import Photos
 
 
@@ -398,18 +398,11 @@ def test_a_body_that_is_no_form_is_refused(house: House, tablet: KioskTablet, bo
 # What changed in the meantime.
 
 
-def newer_notice(house: House) -> None:
-    notice = Notice.objects.create(organization=house.organization, version=2)
-    for locale in ("en", "zh-hans"):
-        NoticeText.objects.create(notice=notice, locale=locale, short="New.", full="All is new.")
-    consents.publish(notice=notice, actor="test")
-
-
 def test_a_notice_that_changed_while_it_was_read_is_shown_again(
     house: House, tablet: KioskTablet, photos: Photos
 ) -> None:
     form = opt_in_form(house, photos())
-    newer_notice(house)
+    published(house)
     with nothing_kept():
         answer = tablet.opt_in(form)
     assert error_of(answer) == (409, "notice_changed", "notice")

@@ -10,7 +10,12 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One jurisdiction's figures; `source` names the rule behind each."""
+    """One jurisdiction's figures; `source` names the rule behind each.
+
+    `requires`: sections without which no notice is published, of `consent.wording.Section`.
+    `renew_min_days` to `renew_max_days`: how long consents to a former notice last after a
+    material change.
+    """
 
     code: str
     name: str
@@ -19,7 +24,10 @@ class Pack:
     inactivity_days: int
     visit_days: int
     request_days: int
+    renew_min_days: int
+    renew_max_days: int
     modes: frozenset[str]
+    requires: frozenset[str]
     source: dict[str, str]
 
 
@@ -35,4 +43,5 @@ def get(code: str) -> Pack:
     if code not in codes():
         raise KeyError(code)
     data = tomllib.loads((FOLDER / f"{code}.toml").read_text(encoding="utf-8"))
-    return Pack(code=code, modes=frozenset(data.pop("modes")), **data)
+    modes, requires = (frozenset(data.pop(name)) for name in ("modes", "requires"))
+    return Pack(code=code, modes=modes, requires=requires, **data)

@@ -32,6 +32,11 @@ class Command(BaseCommand):
                 "opens": f"linda / {demo.logins['linda']}",
             },
             {"name": "DPO portal", "path": "/admin/", "opens": f"diana / {demo.logins['diana']}"},
+            {
+                "name": "as second person",
+                "path": "/admin/",
+                "opens": f"omar / {demo.logins['omar']}",
+            },
             {"name": "Public page", "path": f"/public/{slug}/", "opens": ""},
         ]
         self.stdout.write(json.dumps({"pages": pages, "store": slug, "logins": demo.logins}))
