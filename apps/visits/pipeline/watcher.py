@@ -162,6 +162,13 @@ class Watcher:
                 self._clock.wait(stop, wait)
         self._stream.close()
         self._report()
+        health = self._stream.health
+        log.info(
+            "camera %s ended: %d frames, %d dropped",
+            self.camera.id,
+            health.frames,
+            health.dropped,
+        )
 
     def _begin(self) -> None:
         """A clean start: nobody is there yet."""

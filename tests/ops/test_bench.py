@@ -1,0 +1,55 @@
+"""The benches run from end to end on a small scale, and say what they measured.
+
+No figure is judged here: whether a reach is held depends on the machine and on its other work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def bench(state: Path, *arguments: str) -> dict[str, Any]:
+    """The bench's last line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.benches", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "CONSENTRY_STATE_DIR": str(state)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.stdout.strip(), done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_a_clip_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
+    picture = tmp_path / "profile.png"
+    said = bench(
+        tmp_path / "state", "pipeline", "--frames", "2", "--no-peers", "--profile", str(picture)
+    )
+    assert said["frames"] == 2
+    assert said["faces"] == {"ours": 6}
+    assert said["floor_ratio"] > 0
+    assert set(said["stages_ms"]) >= {"decode", "detect", "track", "embed", "match"}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("cameras", [2])
+def test_cameras_side_by_side_each_report_what_they_saw(tmp_path: Path, cameras: int) -> None:
+    said = bench(
+        tmp_path / "state", "fleet", "--cameras", str(cameras), "--fps", "5", "--seconds", "8"
+    )
+    assert said["cameras"] == cameras
+    assert said["frames_done"] + said["frames_dropped"] > 0
+    assert said["cpu_s"] > 0
+    assert said["mib"] > 0
