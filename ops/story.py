@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 import django
 
-from ops import clips
+from ops import clips, heads
 from ops.tablet import Browser, Tablet
 
 # The person in the demo's lane clip.
@@ -85,6 +86,7 @@ def signature() -> list[list[list[float]]]:
 def opt_in(tablet: Tablet, text: Any, name: str, face: int) -> dict[str, Any]:
     """Go through the kiosk as a person does; return the receipt."""
     photos: list[bytes] = []
+    front = next(clips.frames(face, mode="steady"))
     for frame in clips.frames(face, mode="steady"):
         picture = clips.jpeg(frame)
         seen = tablet.signed("/kiosk/look/", picture, "image/jpeg")
@@ -94,7 +96,18 @@ def opt_in(tablet: Tablet, text: Any, name: str, face: int) -> dict[str, Any]:
         if len(photos) == 3:
             break
     expect(len(photos) == 3, "three good pictures")
+    attempt = str(uuid.uuid4())
+    drawn = tablet.signed("/kiosk/challenge/", json.dumps({"attempt": attempt}).encode())
+    expect(drawn.status == 200, f"the kiosk asked for movements and answered {drawn.status}")
+    asked = drawn.json()
+    frames = [
+        {"step": step, "at": number * 0.5, "photo": base64.b64encode(clips.jpeg(shot)).decode()}
+        for number, (step, shot) in enumerate(heads.performance(front, asked["acts"]))
+    ]
     form = {
+        "attempt": attempt,
+        "challenge": asked["challenge"],
+        "frames": frames,
         "notice": str(text.pk),
         "digest": text.digest,
         "purposes": {"lane": True, "history": True, "contact": False},

@@ -7,8 +7,10 @@ import base64
 import json
 import socket
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -17,7 +19,10 @@ from django.apps import apps
 from django.db import models
 from django.test import Client
 
+from apps.recognition.engine.imagefile import decode_jpeg
 from apps.stores.models import Device, User
+from ops.clips import jpeg
+from ops.heads import performance
 from ops.tablet import Answer, Tablet
 from tests.conftest import SIGNATURE, House
 
@@ -57,8 +62,8 @@ class KioskTablet(Tablet):
         return str(answer.json()["nonce"])
 
     def opt_in(self, form: dict[str, Any]) -> Answer:
-        """Send a finished opt-in."""
-        return self.signed("/kiosk/opt-in/", json.dumps(form).encode())
+        """Send a finished opt-in of somebody who did what the tablet asked for."""
+        return self.signed("/kiosk/opt-in/", json.dumps(alive(self, form)).encode())
 
 
 def enrolled(device: Device, language: str = "en") -> KioskTablet:
@@ -84,6 +89,32 @@ def opt_in_form(house: House, photos: Sequence[bytes], **changes: Any) -> dict[s
         "photos": [base64.b64encode(photo).decode() for photo in photos],
     }
     return {**form, **changes}
+
+
+def alive(tablet: Tablet, form: dict[str, Any]) -> dict[str, Any]:
+    """The form with a challenge, done by whom its first photo shows; nobody moves in a bad one."""
+    attempt = form.get("attempt") or str(uuid.uuid4())
+    drawn = tablet.signed("/kiosk/challenge/", json.dumps({"attempt": attempt}).encode())
+    asked = drawn.json() if drawn.status == 200 else {"challenge": "none", "acts": ["left"]}
+    try:
+        frames = _moving(base64.b64decode(form["photos"][0]), tuple(asked["acts"]))
+    except (IndexError, ValueError):
+        frames = []
+    return {
+        "attempt": attempt,
+        "challenge": asked["challenge"],
+        "frames": [
+            {"step": step, "at": number * 0.5, "photo": base64.b64encode(shot).decode()}
+            for number, (step, shot) in enumerate(frames)
+        ],
+        **form,
+    }
+
+
+@cache
+def _moving(photo: bytes, acts: tuple[str, ...]) -> list[tuple[int, bytes]]:
+    """(step, JPEG) of the person on a photo who does these acts. Raises ValueError."""
+    return [(step, jpeg(shot)) for step, shot in performance(decode_jpeg(photo), acts)]
 
 
 def browser(user: User | None = None) -> Client:

@@ -11,20 +11,28 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from numpy.typing import NDArray
 
+from apps.recognition.briefly import briefly
+from apps.recognition.engine import liveness
 from apps.recognition.engine.align import BadLandmarks, align
 from apps.recognition.engine.detection import load_detector
 from apps.recognition.engine.imagefile import BadImage, decode_jpeg
 from apps.recognition.engine.quality import assess
-from apps.recognition.engine.types import Detector
+from apps.recognition.engine.types import Detector, Floats
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one picture is good for. `crop` is uint8 RGB (112, 112, 3) when `code` is "good"."""
+    """What one picture is good for. When `code` is "good": `crop`, uint8 RGB (112, 112, 3);
+    `landmarks`, float32 (5, 2) in pixels; `grid`, see engine.liveness; `alive`, what the pack's
+    liveness network says, True without one.
+    """
 
     code: str
     text: str
     crop: NDArray[np.uint8] | None = None
+    landmarks: Floats | None = None
+    grid: float = 0.0
+    alive: bool = True
 
 
 @cache
@@ -34,24 +42,50 @@ def detector() -> Detector:
     return load_detector(env.packs, allow_noncommercial=env.allow_noncommercial)
 
 
+@cache
+def addon() -> liveness.AddOn | None:
+    """The pack's liveness network. Raises PackBroken when it is declared and not whole."""
+    return liveness.load_addon(settings.CONSENTRY.packs)
+
+
 def look(data: bytes) -> Look:
     """Judge one picture from the kiosk's camera."""
+    return _seen(data, strict=True)
+
+
+def glance(data: bytes) -> Look:
+    """Judge one picture of the challenge, in which a head may be turned and on its way."""
+    return _seen(data, strict=False)
+
+
+def _seen(data: bytes, *, strict: bool) -> Look:
     try:
-        image = decode_jpeg(data)
+        decoded = decode_jpeg(data)
     except BadImage as error:
         return _say(error.code)
-    faces = detector().detect(image)
-    if not faces:
-        return _say("no_face")
-    if len(faces) > 1:
-        return _say("two_faces")
-    quality = assess(image, faces[0])
-    if not quality.ok:
-        return _say(quality.reason or "blurred")
-    try:
-        return Look("good", sentence("good"), align(image, faces[0].landmarks))
-    except BadLandmarks:
-        return _say("turned")
+    with briefly(decoded) as image:
+        faces = detector().detect(image)
+        if not faces:
+            return _say("no_face")
+        if len(faces) > 1:
+            return _say("two_faces" if strict else "two_faces_came")
+        (face,) = faces
+        quality = assess(image, face)
+        if strict and not quality.ok:
+            return _say(quality.reason or "blurred")
+        try:
+            crop = align(image, face.landmarks)
+        except BadLandmarks:
+            return _say("turned")
+        network = addon() if strict else None
+        return Look(
+            "good",
+            sentence("good"),
+            crop,
+            face.landmarks,
+            liveness.grid(image, face),
+            network is None or network.alive(image, face),
+        )
 
 
 def sentence(code: str) -> str:
@@ -67,6 +101,19 @@ def sentence(code: str) -> str:
         "turned": _("Look straight at the tablet."),
         "cut_off": _("Move so that your whole face is in the oval."),
         "covered": _("Please uncover your face: eyes, nose and mouth."),
+        "two_faces_came": _("We saw two faces. Please come alone to the picture."),
+        "face_lost": _(
+            "We lost sight of your face. Please stay in the picture; a small turn is enough."
+        ),
+        "not_seen": _("We did not see the movement. Please try again, or ask our staff."),
+        "other_act": _(
+            "That was another movement than we asked for. Never mind: please try again."
+        ),
+        "looks_flat": _(
+            "We could not tell your face from a picture of a face. "
+            "Please try again without a screen or a photo in view, or ask our staff."
+        ),
+        "too_slow": _("That took a little long. Please try again: there is no limit."),
         "not_an_image": _("The tablet sent something that is no picture. Please try again."),
         "too_large": _("The picture is too large. Please try again."),
         "truncated": _("The picture arrived incomplete. Please try again."),

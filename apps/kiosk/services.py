@@ -3,8 +3,6 @@
 Until then the server has kept nothing; what fails here leaves nothing behind.
 """
 
-import base64
-import binascii
 import uuid
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,7 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Consent, Purpose
 from apps.consent.services import Signed
+from apps.kiosk import challenge as challenges
 from apps.kiosk import faces
+from apps.recognition.briefly import briefly
 from apps.recognition.client import CropsRefused, Recognizer, Sealed, SealRequest
 from apps.recognition.passes import Pass
 from apps.retention.models import Erasure
@@ -84,6 +84,8 @@ class OptIn(BaseModel):
     ] = ""
     signature: list[list[list[float]]]
     photos: Annotated[list[str], Field(min_length=1, max_length=5)]
+    challenge: Annotated[str, StringConstraints(pattern=r"^[\w-]{1,64}$")]
+    frames: Annotated[list[challenges.Frame], Field(max_length=challenges.MAX_FRAMES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,9 @@ class OptedIn:
 
 
 def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
-    """Sign, seal and enrol. Raises OptInRefused, ConsentRefused, BadSignaturePath, RecognizerDown.
+    """Sign, seal and enrol, once somebody was seen to be there (kiosk.challenge).
+
+    Raises OptInRefused, NotAlive, ConsentRefused, BadSignaturePath, RecognizerDown, NonceStoreDown.
 
     The crops are sealed before the transaction begins: no lock is held while a network runs.
     Whoever is enrolled already is enrolled anew, and the older enrolment ends with it; why, and
@@ -119,10 +123,22 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
         age_confirmed=form.age_ok,
         signature=form.signature,
     )
-    crops = np.stack(_crops(form.photos))
+    with challenges.held(device=device, attempt=form.attempt, challenge=form.challenge) as acts:
+        looks = _looks(form.photos)
+        watched = challenges.watch(acts=acts, looks=looks, frames=form.frames)
+        return _enroll(consent, device, form, _stack(looks), watched)
+
+
+def _enroll(
+    consent: Consent,
+    device: Device,
+    form: OptIn,
+    crops: NDArray[np.uint8],
+    watched: NDArray[np.uint8],
+) -> OptedIn:
     visitor = uuid.uuid4()
     agreed = [purpose for purpose in RECOGNITION if purpose in consent.purposes]
-    sealed, templates = _seal(consent, crops, visitor=visitor, purposes=agreed)
+    sealed, templates = _seal(consent, crops, watched, visitor=visitor, purposes=agreed)
     with transaction.atomic():
         older = _older(sealed.same, device)
         signed = consents.sign(consent)
@@ -146,7 +162,7 @@ def _replace_pass(consent: Consent, device: Device, form: OptIn) -> Pass | None:
         return None
     sealed, (template,) = _seal(
         consent,
-        np.stack(_crops(form.photos)),
+        _stack(_looks(form.photos)),
         visitor=person.pk,
         purposes=[Purpose.PASS],
         wrapped_key=bytes(person.data_key.wrapped),
@@ -160,12 +176,16 @@ def _replace_pass(consent: Consent, device: Device, form: OptIn) -> Pass | None:
 def _seal(
     consent: Consent,
     crops: NDArray[np.uint8],
+    watched: NDArray[np.uint8] | None = None,
     *,
     visitor: uuid.UUID,
     purposes: list[Purpose],
     wrapped_key: bytes = b"",
 ) -> tuple[Sealed, list[visitors.SealedTemplate]]:
-    """Have the recognizer make one template a purpose, each sealed for this consent."""
+    """Have the recognizer make one template a purpose, each sealed for this consent.
+
+    Both lots of crops (N, 112, 112, 3) must be one person's; they are overwritten.
+    """
     request = SealRequest(
         organization=consent.store.organization_id,
         store=consent.store_id,
@@ -174,9 +194,12 @@ def _seal(
         not_after=int(consent.expires_at.timestamp()),
         templates={purpose.value: uuid.uuid4() for purpose in purposes},
         wrapped_key=wrapped_key,
+        watched=0 if watched is None else len(watched),
     )
+    everything = crops if watched is None else np.concatenate([crops, watched])
     try:
-        sealed = Recognizer(settings.CONSENTRY.socket).seal(request, crops)
+        with briefly(everything):
+            sealed = Recognizer(settings.CONSENTRY.socket).seal(request, everything)
     except CropsRefused as error:
         if error.code == "too_alike":
             raise OptInRefused(error.code, too_alike(), "alike") from None
@@ -218,18 +241,19 @@ def _older(same: uuid.UUID | None, device: Device) -> Visitor | None:
         return None
 
 
-def _crops(photos: list[str]) -> list[np.ndarray]:
-    crops = []
+def _looks(photos: list[str]) -> list[faces.Look]:
+    looks = []
     for photo in photos:
-        try:
-            seen = faces.look(base64.b64decode(photo, validate=True))
-        except binascii.Error:
-            seen = faces.Look("not_an_image", faces.sentence("not_an_image"))
+        seen = faces.look(challenges.unpacked(photo))
         if seen.crop is None:
             raise OptInRefused(seen.code, seen.text, "camera")
-        crops.append(seen.crop)
-    if len(crops) < MIN_CROPS:
+        looks.append(seen)
+    if len(looks) < MIN_CROPS:
         raise OptInRefused(
             "too_few", _("Three good pictures are needed. Please try again."), "camera"
         )
-    return crops
+    return looks
+
+
+def _stack(looks: list[faces.Look]) -> NDArray[np.uint8]:
+    return np.stack([seen.crop for seen in looks if seen.crop is not None])

@@ -29,9 +29,13 @@ from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Purpose
 from apps.consent.services import ConsentRefused
 from apps.consent.signature import BadSignaturePath
+from apps.kiosk import challenge as challenges
 from apps.kiosk import faces
+from apps.kiosk.challenge import Glimpse, NotAlive
 from apps.kiosk.services import OptIn, OptInRefused, opt_in
 from apps.recognition.client import RecognizerDown
+from apps.recognition.engine.liveness import BOX_S
+from apps.recognition.engine.starter import PackBroken
 from apps.stores import devices
 from apps.stores.devices import DeviceRefused, NonceStoreDown, NonceUsed
 from apps.stores.limits import allowed
@@ -41,6 +45,8 @@ from apps.visits import look_alikes
 log = logging.getLogger(__name__)
 
 COOKIE_AGE = 365 * 24 * 60 * 60
+# Within ten minutes at one tablet: some twelve people come by, and a few try again.
+CHALLENGES = 30
 LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
 
 # The screen on which each part of an opt-in is given.
@@ -51,6 +57,8 @@ STEPS = {
     "contact": "name",
     "signature": "signature",
     "photos": "camera",
+    "challenge": "camera",
+    "frames": "camera",
 }
 
 Signed = Callable[[HttpRequest, Device], HttpResponse]
@@ -114,12 +122,14 @@ def _answer(view: Signed, request: HttpRequest, device: Device) -> HttpResponse:
         if error.step == "alike" and offers_pass(device.store):
             look_alikes.note(store=device.store)
         return refusal(422, error.code, error.text, error.step)
+    except NotAlive as error:
+        return refusal(422, error.code, faces.sentence(error.code), "camera")
     except ConsentRefused as error:
         step = {"notice_changed": "notice", "too_young": "age"}.get(error.code, "purposes")
         return refusal(409 if step == "notice" else 422, error.code, error.text, step)
     except BadSignaturePath as error:
         return refusal(422, "signature", str(error), "signature")
-    except (RecognizerDown, DatabaseProblem) as error:
+    except (RecognizerDown, PackBroken, DatabaseProblem) as error:
         log.error("a tablet's request could not be answered (%s)", type(error).__name__)
         return _unavailable()
 
@@ -293,7 +303,33 @@ def nonce(request: HttpRequest, kind: Device.Kind) -> HttpResponse:
 def look(request: HttpRequest, device: Device) -> HttpResponse:
     """Judge one camera picture. Nothing is kept."""
     seen = faces.look(request.body)
-    return JsonResponse({"ok": seen.crop is not None, "code": seen.code, "text": seen.text})
+    points = None if seen.landmarks is None else seen.landmarks.tolist()
+    return JsonResponse(
+        {"ok": seen.crop is not None, "code": seen.code, "text": seen.text, "points": points}
+    )
+
+
+@signed_by(Device.Kind.KIOSK)
+def challenge(request: HttpRequest, device: Device) -> HttpResponse:
+    """Draw the movements for an attempt. Guessing by trying on ends at the limit."""
+    try:
+        attempt = UUID(json.loads(request.body)["attempt"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return refusal(400, "form", _("That did not arrive whole. Please try again."), "camera")
+    if not allowed(f"challenge:{device.pk}", limit=CHALLENGES, seconds=600):
+        return refusal(429, "slow_down", _("Too many attempts. Please wait ten minutes."), "camera")
+    drawn = challenges.draw(device=device, attempt=attempt)
+    return JsonResponse({"challenge": drawn.id, "acts": drawn.acts, "seconds": BOX_S})
+
+
+@signed_by(Device.Kind.KIOSK)
+def act(request: HttpRequest, device: Device) -> HttpResponse:
+    """Judge one picture of somebody who moves. Nothing is kept."""
+    try:
+        asked = Glimpse.model_validate_json(request.body)
+    except ValidationError:
+        return refusal(400, "form", _("That did not arrive whole. Please try again."), "camera")
+    return JsonResponse(challenges.glimpse(asked))
 
 
 @signed_by(Device.Kind.KIOSK)

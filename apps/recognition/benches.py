@@ -18,7 +18,7 @@ from apps.recognition.briefly import briefly, cosines
 from apps.recognition.engine.packs import Pack, PackBroken, load_pack
 from apps.recognition.engine.types import Crops, Floats
 from apps.recognition.gallery import Gallery
-from apps.recognition.matching import Verdict, decide, mean_of
+from apps.recognition.matching import SLACK, Verdict, decide, mean_of
 from apps.recognition.services import calibrated
 
 
@@ -54,6 +54,12 @@ class Bench:
     def agree(self, probes: Floats) -> bool:
         """Whether probes float32 (N, D) are all of one person."""
         return float(cosines(probes, probes).min()) >= self.threshold()
+
+    def stayed(self, template: Floats, watched: Floats) -> bool:
+        """Whether everybody in watched (M, D), also turned away, is the one of template (D,)."""
+        return not len(watched) or (
+            float(cosines(watched, template).min()) >= self.threshold() - SLACK
+        )
 
     def alike(self, store: UUID, template: Floats) -> Alike:
         """Whom a template for the lane, float32 (D,), would be mixed up with."""

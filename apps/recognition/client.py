@@ -44,6 +44,8 @@ class SealRequest:
     """Everything that is bound into the sealed templates, so that no row can be swapped later.
 
     templates: the id of each, by purpose. wrapped_key: the visitor's own when they have one.
+    watched: so many of the last crops were only watched: the same person, or nothing is sealed, and
+    no part of the template.
     """
 
     organization: UUID
@@ -53,6 +55,7 @@ class SealRequest:
     not_after: int
     templates: Mapping[str, UUID]
     wrapped_key: bytes = b""
+    watched: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ class Recognizer:
             "not_after": request.not_after,
             "templates": {purpose: str(one) for purpose, one in request.templates.items()},
             "wrapped_key": base64.b64encode(request.wrapped_key).decode(),
+            "watched": request.watched,
         }
         reply, body = self._ask(header, protocol.pack_crops(crops))
         sealed, start = {}, 0

@@ -134,12 +134,16 @@ class Desk:
     def _seal(
         self, header: dict[str, Any], crops: NDArray[np.uint8]
     ) -> tuple[dict[str, Any], bytearray]:
-        present = self.benches.present
+        present, count = self.benches.present, len(crops) - int(header.get("watched", 0))
+        if not 0 < count <= len(crops):
+            raise Refused("bad_crop")
         with briefly(present.embed(crops)) as probes:
-            if not present.agree(probes):
+            if not present.agree(probes[:count]):
                 raise Refused("different_faces")
-            with briefly(mean_of(probes)) as template:
-                return self._sealed(header, crops, template)
+            with briefly(mean_of(probes[:count])) as template:
+                if not present.stayed(template, probes[count:]):
+                    raise Refused("different_faces")
+                return self._sealed(header, crops[:count], template)
 
     def _sealed(
         self, header: dict[str, Any], crops: NDArray[np.uint8], mean: NDArray[np.float32]
