@@ -30,7 +30,7 @@ STEPS = 4
 """Frames from the front to the end of a movement."""
 
 Pose = tuple[float, float]
-"""Degrees of the turn, positive where the nose goes to the picture's right; size, 1 at the start."""
+"""Degrees of the turn, positive where the nose goes to the picture's right; size, 1 at first."""
 FRONT: Pose = (0.0, 1.0)
 
 

@@ -1,8 +1,8 @@
 """Is somebody there? Two movements, drawn at random for this attempt at this tablet, watched once.
 
 Enrolling another person's photo would be consent in that person's name. So the tablet asks for
-movements that a photo cannot make, and the pictures of them travel with the opt-in itself: only what
-is judged together is trusted. Redis holds the drawn movements under a random id, never a picture.
+movements that a photo cannot make, and the pictures of them travel with the opt-in itself: only
+what is judged together is trusted. Redis holds the drawn movements under a random id, no picture.
 What this does not stop says engine.liveness; for that, and for whoever cannot move so, there is a
 member of staff beside them, or the way without a face.
 """

@@ -49,7 +49,7 @@ from apps.visits import selectors
 from apps.visits.models import Visit
 from apps.visits.services import disclose, greet
 from ops.tablet import Tablet
-from tests.clients import KioskTablet, browser, enrolled, opt_in_form, rows
+from tests.clients import KioskTablet, alive, browser, enrolled, opt_in_form, rows
 from tests.conftest import ROOT, House, Process, build_house
 from tests.database import let_templates_expire, refusing, run, without_triggers
 from tests.house.traces import Traces
@@ -282,7 +282,7 @@ def test_rule_2_no_face_is_written_anywhere(
     assert tablet.enroll(new_code(device=town.kiosk, actor="test")).status == 200
 
     def send(pictures: list[bytes]) -> int:
-        form = opt_in_form(town, pictures)
+        form = alive(tablet, opt_in_form(town, pictures))
         return tablet.signed("/kiosk/opt-in/", json.dumps(form).encode()).status
 
     mine, theirs = photos(PERSON), photos(STRANGER)

@@ -25,6 +25,7 @@ from apps.visitors.models import Visitor
 from tests import faces
 from tests.conftest import House, Process, build_house
 from tests.journeys.accessible import complaints
+from tests.journeys.acting import acting
 
 # Playwright's sync API keeps an event loop in this thread; Django must not mind.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -119,14 +120,16 @@ def open_browser(playwright: Playwright) -> Iterator[Callable[..., Browser]]:
 
 
 @pytest.fixture
-def tablet(town: Town, clips: Callable[..., Path], open_browser: Callable[..., Browser]) -> Page:
+def tablet(town: Town, open_browser: Callable[..., Browser]) -> Page:
     """An enrolled kiosk tablet with a person in front of it, at the choice of language."""
-    return enrolled(town, open_browser(clips()))
+    return enrolled(town, open_browser(), acting(PERSON))
 
 
-def enrolled(town: Town, browser: Browser) -> Page:
-    """Enrol a new tablet of this browser."""
+def enrolled(town: Town, browser: Browser, actor: str = "") -> Page:
+    """Enrol a new tablet of this browser; `actor`: who stands before it, see acting."""
     context = browser.new_context(viewport={"width": 820, "height": 1180})
+    if actor:
+        context.add_init_script(actor)
     page = watched(context, town)
     page.goto(f"{town.origin}/kiosk/")
     page.get_by_test_id("enroll-code").fill(town.code())

@@ -1,8 +1,6 @@
 """Whom the lane could mix up is offered a pass: a decision of its own, signed anew."""
 
 from collections.abc import Callable
-from itertools import repeat
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from apps.recognition.client import Recognizer
 from apps.visitors.models import FaceTemplate
 from tests import faces
 from tests.journeys.accessible import faults
+from tests.journeys.acting import acting
 from tests.journeys.conftest import Town, draw, enrolled, log_in, watched
 from tests.journeys.test_pass import pass_reader
 from tests.people import enrolled_for_good
@@ -26,18 +25,15 @@ PERSON, SISTERS_OTHER_HALF = 3, 5
 def sister(
     town: Town,
     crops_of: Callable[[int], NDArray[np.uint8]],
-    tmp_path: Path,
     open_browser: Callable[..., Browser],
 ) -> Page:
     """The kiosk of a store with a lane and a pass camera, before somebody who looks like Ms Chen,
     who is enrolled."""
     pass_reader(town)
     enrolled_for_good(town.house, [Recognizer(settings.CONSENTRY.socket)], crops_of(PERSON))
-    clip = tmp_path / "sister.y4m"
     # One pose, at 0.46 of person 3 whichever frames are taken; swaying, it is 0.30 to 0.55.
     pose = next(faces.relative(PERSON, SISTERS_OTHER_HALF, 0.48, seconds=0.1))
-    faces.write_y4m(clip, repeat(pose, 10))
-    return enrolled(town, open_browser(clip))
+    return enrolled(town, open_browser(), acting(pose))
 
 
 def agree_to_the_lane(page: Page) -> None:

@@ -14,7 +14,7 @@ from apps.stores.devices import new_code
 from apps.visitors.models import Visitor
 from ops.tablet import Tablet
 from tests import faces
-from tests.clients import opt_in_form
+from tests.clients import alive, opt_in_form
 from tests.consent.notices import published
 from tests.journeys.accessible import faults
 from tests.journeys.conftest import PERSON, Town, agree, draw, enrolled
@@ -171,7 +171,7 @@ def test_whoever_the_lane_could_mix_up_is_shown_the_way_without(
     other = Tablet(town.origin)
     other.enroll(new_code(device=town.house.store.devices.create(name="Other"), actor="test"))
     sister = [faces.jpeg(shot) for shot in faces.relative(PERSON, 3, 0.35, seconds=0.3, fps=10)]
-    form = opt_in_form(town.house, sister, name="Her sister")
+    form = alive(other, opt_in_form(town.house, sister, name="Her sister"))
     assert other.signed("/kiosk/opt-in/", json.dumps(form).encode()).status == 201
     until(lambda: Recognizer(settings.CONSENTRY.socket).status()["templates"] == 1)
 

@@ -18,6 +18,7 @@ from apps.visits.models import Footfall, Visit
 from tests import faces
 from tests.clients import rows
 from tests.conftest import Process
+from tests.journeys.acting import acting
 from tests.journeys.conftest import PERSON, Town, draw, enrolled, log_in, watched
 from tests.journeys.test_pass import photographed
 from tests.journeys.test_visit import expect_soon
@@ -65,7 +66,6 @@ def camera(town: Town, name: str, **settings: object) -> Camera:
 
 def test_three_cameras_do_each_what_was_agreed_and_no_more(
     town: Town,
-    clips: Callable[..., Path],
     open_browser: Callable[..., Browser],
     tmp_path: Path,
 ) -> None:
@@ -75,8 +75,8 @@ def test_three_cameras_do_each_what_was_agreed_and_no_more(
     reader = camera(town, "Pass reader", mode="pass", source="later.mp4", loop=True, zone=LEFT)
     lane = town.house.camera
 
-    hers = opts_in(enrolled(town, open_browser(clips(PERSON))), "Ms Chen", lane=True)
-    his = opts_in(enrolled(town, open_browser(clips(HOLDER))), "Mr Rivera", lane=False)
+    hers = opts_in(enrolled(town, open_browser(), acting(PERSON)), "Ms Chen", lane=True)
+    his = opts_in(enrolled(town, open_browser(), acting(HOLDER)), "Mr Rivera", lane=False)
     assert sorted(FaceTemplate.objects.values_list("purpose", flat=True)) == [
         *("lane", "pass", "pass")
     ]

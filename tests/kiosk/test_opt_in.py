@@ -28,7 +28,7 @@ from apps.recognition.client import MatchRequest, Recognizer
 from apps.stores.devices import live_events, revoke
 from apps.visitors.models import FaceTemplate, Visitor
 from ops.tablet import Answer
-from tests.clients import KioskTablet, browser, enrolled, opt_in_form, rows
+from tests.clients import KioskTablet, alive, browser, enrolled, opt_in_form, rows
 from tests.conftest import House
 from tests.consent.notices import published
 from tests.kiosk.conftest import Photos
@@ -191,12 +191,12 @@ def test_a_receipt_arrives_even_when_redis_has_no_room_for_the_next_nonce(
     house: House, tablet: KioskTablet, recognizer: Recognizer, photos: Photos
 ) -> None:
     """What is signed is signed: to say that nothing was kept would be a lie."""
-    tablet.signed("/kiosk/look/", photos()[0], "image/jpeg")
+    body = json.dumps(alive(tablet, opt_in_form(house, photos()))).encode()
     redis = live_events()
     before = redis.config_get("maxmemory")["maxmemory"]
     redis.config_set("maxmemory", 1)
     try:
-        answer = tablet.opt_in(opt_in_form(house, photos()))
+        answer = tablet.signed("/kiosk/opt-in/", body)
     finally:
         redis.config_set("maxmemory", before or 0)
     assert answer.status == 201, answer.body
@@ -420,10 +420,10 @@ def test_another_digest_than_the_published_one_is_refused(
 def test_a_tablet_that_was_stopped_sends_nothing_more(
     house: House, tablet: KioskTablet, photos: Photos
 ) -> None:
-    tablet.signed("/kiosk/look/", photos()[0], "image/jpeg")
+    body = json.dumps(alive(tablet, opt_in_form(house, photos()))).encode()
     revoke(device=house.kiosk, actor="test")
     with nothing_kept():
-        answer = tablet.opt_in(opt_in_form(house, photos()))
+        answer = tablet.signed("/kiosk/opt-in/", body)
     assert error_of(answer)[:2] == (403, "device")
     assert "staff" in answer.json()["error"]["text"]
 
@@ -431,19 +431,19 @@ def test_a_tablet_that_was_stopped_sends_nothing_more(
 def test_a_tablet_past_its_end_sends_nothing_more(
     house: House, tablet: KioskTablet, photos: Photos
 ) -> None:
-    tablet.signed("/kiosk/look/", photos()[0], "image/jpeg")
+    body = json.dumps(alive(tablet, opt_in_form(house, photos()))).encode()
     house.kiosk.refresh_from_db()
     house.kiosk.expires_at = timezone.now() - timedelta(seconds=1)
     house.kiosk.save()
     with nothing_kept():
-        answer = tablet.opt_in(opt_in_form(house, photos()))
+        answer = tablet.signed("/kiosk/opt-in/", body)
     assert error_of(answer)[:2] == (403, "device")
 
 
 def test_a_form_sent_twice_is_taken_once(
     house: House, tablet: KioskTablet, recognizer: Recognizer, photos: Photos
 ) -> None:
-    body = json.dumps(opt_in_form(house, photos())).encode()
+    body = json.dumps(alive(tablet, opt_in_form(house, photos()))).encode()
     headers = {
         **tablet.headers_for("/kiosk/opt-in/", body, tablet.nonce()),
         "Content-Type": "application/json",
@@ -457,7 +457,7 @@ def test_a_form_sent_twice_is_taken_once(
 def test_a_body_changed_on_the_way_does_not_fit_its_signature(
     house: House, tablet: KioskTablet, photos: Photos
 ) -> None:
-    body = json.dumps(opt_in_form(house, photos())).encode()
+    body = json.dumps(alive(tablet, opt_in_form(house, photos()))).encode()
     headers = tablet.headers_for("/kiosk/opt-in/", body, tablet.nonce())
     changed = body.replace(b"Ms Chen", b"Mr Chan")
     with nothing_kept():
@@ -470,7 +470,7 @@ def test_a_body_changed_on_the_way_does_not_fit_its_signature(
 def test_a_signature_for_one_address_opens_no_other(
     house: House, tablet: KioskTablet, photos: Photos
 ) -> None:
-    body = json.dumps(opt_in_form(house, photos())).encode()
+    body = json.dumps(alive(tablet, opt_in_form(house, photos()))).encode()
     headers = tablet.headers_for("/kiosk/look/", body, tablet.nonce())
     with nothing_kept():
         answer = tablet.request(
@@ -537,7 +537,7 @@ def test_without_redis_nothing_is_accepted(
     settings: Settings,
     tmp_path: Path,
 ) -> None:
-    form = opt_in_form(house, photos())
+    form = alive(tablet, opt_in_form(house, photos()))
     body = json.dumps(form).encode()
     headers = tablet.headers_for("/kiosk/opt-in/", body, tablet.nonce())
     nobody = SecretStr(f"unix://{tmp_path / 'nobody.sock'}")

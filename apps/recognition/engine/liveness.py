@@ -1,8 +1,9 @@
 """Whether a living head does what it was asked to: turn to a side, come nearer.
 
-From five landmarks a picture: a head that turns moves its nose before the plane of eyes and mouth, a
-photo that is turned does not, for everything on it lies in one plane. Beside that one passive cue,
-the regular grid of a screen or a print, and insightface's liveness network where a pack carries one.
+From five landmarks a picture: a head that turns moves its nose before the plane of eyes and mouth,
+a photo that is turned does not, for everything on it lies in one plane. Beside that one passive
+cue, the regular grid of a screen or a print, and insightface's liveness network where a pack
+carries one.
 
 It does not stop a mask in three dimensions, a camera that is swapped for a file, or somebody who
 lets a screen play each asked movement at once and whose screen's grid the camera cannot resolve.
@@ -51,9 +52,6 @@ MIN_NEARER = 1.22
 while standing, and swaying gives 1.06 at most."""
 SAME_DISTANCE = (0.85, 1.15)
 """The growth that still counts as having stayed."""
-MAX_ASIDE = 0.25
-"""Largest parallax while coming nearer; more is a turn. Whoever comes nearer beside the lens is seen
-from the side a little."""
 
 BOX_S = 30.0
 """Seconds for all acts together. Our choice: each takes about three. Whoever needs more is asked
@@ -63,10 +61,10 @@ GRID_SIDE = 128
 GRID_BAND = (0.14, 0.5)
 """Cycles a pixel: finer than the features of a face, up to what the camera resolves."""
 MAX_GRID = 30.0
-"""See `grid`. Faces of six people, also turned, under three JPEG qualities and two strengths of noise
-stay under 18, all 200 photos of the Database of Faces (AT&T Laboratories Cambridge), enlarged three times,
-under 16.4. A drawn screen of 2.1 to 4.4 pixels' pitch has 37 or more when its grid darkens by 4 %,
-and 70 or more at 8 %. No real screen was measured."""
+"""See `grid`. Faces of six people, also turned, under three JPEG qualities and two strengths of
+noise stay under 18, all 200 photos of the Database of Faces (AT&T Laboratories Cambridge), enlarged
+three times, under 16.4. A drawn screen of 2.1 to 4.4 pixels' pitch has 37 or more when its grid
+darkens by 4 %, and 70 or more at 8 %. No real screen was measured."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +118,7 @@ def doing(asked: Asked, front: Floats, seen: Floats) -> Doing:
         stayed = SAME_DISTANCE[0] <= size <= SAME_DISTANCE[1]
         return "done" if abs(aside) <= MAX_FRONT and stayed else "not_yet"
     if asked == "nearer":
-        if abs(aside) > MAX_ASIDE:
+        if abs(aside) >= MIN_PARALLAX:
             return "other"
         return "done" if size >= MIN_NEARER else "not_yet"
     towards = aside if asked == "left" else -aside
@@ -151,7 +149,7 @@ def parallax(front: Floats, seen: Floats) -> float:
 
 
 def growth(front: Floats, seen: Floats) -> float:
-    """How much larger the face became. A turn narrows it only, so height counts as much as width."""
+    """How much larger the face became. A turn only narrows it: height counts as much as width."""
     before, after = (math.prod(_sides(points)) for points in (front, seen))
     return math.sqrt(after / before) if before > 1e-6 else math.nan
 

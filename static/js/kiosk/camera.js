@@ -1,7 +1,8 @@
-/* The camera: opened after the signature, one picture in flight, closed at the third good one.
-   Pictures live in memory only and go to the store's own server only. */
+/* The camera: opened after the signature, one picture in flight, closed after the last movement.
+   Pictures live in memory only and go to the store's own server only. What counts as a movement is
+   said by the server, for each picture and again for all of them together. */
 
-import { signed } from "./device.js";
+import { RequestError, signed } from "./device.js";
 
 const WIDTH = 640;
 const HEIGHT = 480;
@@ -11,6 +12,8 @@ const PAUSE_MS = 250;
 const AFTER_GOOD_MS = 700;
 
 export const WANTED = 3;
+/* Of a movement's pictures its beginning and its end are sent, so many each. */
+const ENDS = 2;
 
 /** Why there is no picture; `code` names the sentence. */
 export class CameraError extends Error {
@@ -51,10 +54,11 @@ export class Camera {
 
   /**
    * Open, guide, and collect. `paused()` holds the pictures back; `guide(look, count)` is told about
-   * each. Resolves to the good pictures as JPEG blobs, or to null when it was closed meanwhile.
-   * Throws CameraError, or the RequestError of device.js.
+   * each. Then ask for the movements that are drawn for this attempt: `ask(act)` shows each.
+   * Resolves to { photos, challenge, frames }, pictures as JPEG blobs, or to null when it was closed
+   * meanwhile. Throws CameraError, or the RequestError of device.js.
    */
-  async collect({ opened, guide, paused }) {
+  async collect({ attempt, opened, guide, paused, ask }) {
     this.close();
     const turn = this.#turn;
     const gone = () => turn !== this.#turn;
@@ -77,32 +81,81 @@ export class Camera {
       throw new CameraError("camera_busy");
     }
     opened();
-    const good = [];
+    const held = () => paused() || document.hidden;
+    const stopped = () => {
+      if (lost) throw new CameraError("camera_lost");
+      return gone();
+    };
     try {
-      while (good.length < WANTED) {
-        if (lost) throw new CameraError("camera_lost");
-        if (gone()) return null;
-        if (paused() || document.hidden) {
-          await wait(PAUSE_MS);
-          continue;
-        }
-        const started = performance.now();
-        const picture = await this.#picture();
-        if (gone()) return null;
-        const look = await (await signed("/kiosk/look/", picture, "image/jpeg")).json();
-        if (gone()) return null;
-        if (look.ok) good.push(picture);
-        guide(look, good.length);
-        const pause = look.ok ? AFTER_GOOD_MS : PAUSE_MS;
-        await wait(pause - (performance.now() - started));
-      }
-      return gone() ? null : good;
+      const good = await this.#look({ guide, held, stopped });
+      if (!good) return null;
+      const challenge = await (await signed("/kiosk/challenge/", JSON.stringify({ attempt }))).json();
+      if (stopped()) return null;
+      const frames = await this.#watch(challenge, good.front, { guide, held, stopped, ask });
+      if (!frames || gone()) return null;
+      return { photos: good.photos, challenge: challenge.challenge, frames };
     } catch (error) {
       if (gone()) return null;
       throw error;
     } finally {
       if (!gone()) this.close();
     }
+  }
+
+  /** Three good pictures, and the five points of the first; null when it was closed meanwhile. */
+  async #look({ guide, held, stopped }) {
+    const photos = [];
+    let front = null;
+    while (photos.length < WANTED) {
+      if (stopped()) return null;
+      if (held()) {
+        await wait(PAUSE_MS);
+        continue;
+      }
+      const started = performance.now();
+      const picture = await this.#picture();
+      if (stopped()) return null;
+      const look = await (await signed("/kiosk/look/", picture, "image/jpeg")).json();
+      if (stopped()) return null;
+      if (look.ok) {
+        photos.push(picture);
+        front ??= look.points;
+      }
+      guide(look, photos.length);
+      await wait((look.ok ? AFTER_GOOD_MS : PAUSE_MS) - (performance.now() - started));
+    }
+    return { photos, front };
+  }
+
+  /** The movements, each from the front: what was seen of them; null when it was closed meanwhile. */
+  async #watch({ acts, seconds }, front, { guide, held, stopped, ask }) {
+    const began = performance.now();
+    const kept = [];
+    for (const [step, asked] of acts.flatMap((act) => ["front", act]).entries()) {
+      ask(asked);
+      const seen = [];
+      for (let done = false; !done; ) {
+        if (stopped()) return null;
+        const at = (performance.now() - began) / 1000;
+        if (at > seconds) throw new CameraError("act_missed");
+        if (held()) {
+          await wait(PAUSE_MS);
+          continue;
+        }
+        const picture = await this.#picture();
+        const photo = await toBase64(picture);
+        const reply = await signed("/kiosk/act/", JSON.stringify({ asked, front, photo }));
+        const look = await reply.json();
+        if (stopped()) return null;
+        if (look.stop) throw new RequestError(look.code, look.text, "camera", 422);
+        if (look.code === "good") seen.push({ step, at, photo });
+        guide(look.code === "good" ? null : look);
+        done = look.done;
+        if (!done) await wait(PAUSE_MS - (performance.now() - began - at * 1000));
+      }
+      kept.push(...seen.slice(0, ENDS), ...seen.slice(ENDS).slice(-ENDS));
+    }
+    return kept;
   }
 
   /** One frame, 640 by 480, cut to that shape and never stretched. */

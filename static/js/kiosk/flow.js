@@ -22,10 +22,11 @@ const camera = new Camera(document.getElementById("video"));
 const pad = new Pad(document.getElementById("pad"), padChanged);
 const guidance = root.querySelector("[data-guidance]");
 const oval = root.querySelector(".oval");
+const stage = root.querySelector(".stage-look");
 const idleDialog = document.getElementById("idle-dialog");
 const noticeDialog = document.getElementById("notice-dialog");
 
-const blank = () => ({ attempt: crypto.randomUUID(), purposes: {}, age: null, photos: [], receipt: null });
+const blank = () => ({ attempt: crypto.randomUUID(), purposes: {}, age: null, seen: null, receipt: null });
 let state = blank();
 /* The lane could mix this person up: they decide on a pass, and the lane is asked for no more. */
 let instead = false;
@@ -88,7 +89,7 @@ function answer(button) {
   if (state.purposes[key] !== yes) {
     state.purposes[key] = yes;
     pad.clear(); /* what was signed were other answers */
-    state.photos = [];
+    state.seen = null;
   }
   if (instead && key === "pass") return yes ? go("signature") : decline(["pass"]);
   return key === foundation.at(-1) && !recognised() ? decline(foundation) : next();
@@ -121,7 +122,7 @@ function passInstead() {
 /** The kind screen, and one more in the count of refusals. Nothing about who refused. */
 function decline(purposes) {
   camera.close();
-  state.photos = [];
+  state.seen = null;
   go("alternative");
   if (refused) return;
   refused = true;
@@ -178,36 +179,53 @@ function sign() {
 async function look() {
   setAgain(false);
   clearProblem(screen("camera"));
-  state.photos = [];
+  state.seen = null;
   count(0);
   guidance.textContent = say("camera_opening");
+  rest();
   oval.dataset.state = "opening";
   try {
-    const pictures = await camera.collect({
+    const seen = await camera.collect({
+      attempt: state.attempt,
       opened() {
         oval.dataset.state = "looking";
         guide(say("camera_look"));
       },
-      guide(seen, good) {
-        oval.dataset.state = seen.ok ? "good" : "looking";
-        guide(seen.text);
+      guide(look, good) {
+        if (good === undefined) return guide(look ? look.text : say(`act_${stage.dataset.act}`));
+        oval.dataset.state = look.ok ? "good" : "looking";
+        guide(look.text);
         count(good);
       },
+      ask,
       paused: () => idleDialog.open || noticeDialog.open,
     });
-    if (pictures === null) return;
-    oval.dataset.state = "off";
+    if (seen === null) return;
+    rest();
     guide(say("camera_done"));
-    state.photos = pictures;
+    state.seen = seen;
     await submit();
   } catch (error) {
     camera.close();
-    oval.dataset.state = "off";
+    rest();
     guidance.textContent = "";
     count(0);
     setAgain(true);
     tell("camera", sentence(error));
   }
+}
+
+/* One movement at a time, beside the live picture. Between two of them they look to the front. */
+function ask(act) {
+  stage.dataset.act = act;
+  oval.dataset.state = "looking";
+  guide(say(`act_${act}`));
+}
+
+/* No picture and no movement is asked for any more. */
+function rest() {
+  oval.dataset.state = "off";
+  delete stage.dataset.act;
 }
 
 /* A sentence is read out only when it is a new one. */
@@ -243,7 +261,9 @@ async function submit() {
     name: nameForm.elements.name.value.trim(),
     contact: purposes.contact ? nameForm.elements.contact.value.trim() : "",
     signature: pad.strokes,
-    photos: await Promise.all(state.photos.map(toBase64)),
+    photos: await Promise.all(state.seen.photos.map(toBase64)),
+    challenge: state.seen.challenge,
+    frames: state.seen.frames,
   });
   try {
     const reply = await signed("/kiosk/opt-in/", body);
@@ -267,7 +287,7 @@ function sendingFailed(error) {
     tell("sending", sentence(error));
     return;
   }
-  state.photos = [];
+  state.seen = null;
   if (error.step === "alike") {
     if (screen("alike").querySelector("[data-pass-instead]")) pad.clear();
     else forget();
@@ -308,7 +328,7 @@ function sentence(error) {
 /* ---- receipt ---- */
 
 function finish(receipt) {
-  state.photos = [];
+  state.seen = null;
   draw(root.querySelector("[data-qr]"), receipt.qr_svg, say("qr"));
   draw(root.querySelector("[data-pass]"), receipt.pass_svg, say("pass"));
   for (const node of root.querySelectorAll("[data-with-pass]")) node.hidden = !receipt.pass_svg;
