@@ -1,7 +1,7 @@
 """A person before the tablet's camera who does what the page asks for, as no clip in a file can.
 
-The script takes the camera's place in the page: it draws the person of ops.heads, who turns and comes
-nearer when the page shows a movement. Everything after that is the page's own.
+The script takes the camera's place in the page: it draws the person of ops.heads, who turns and
+comes nearer when the page shows a movement. Everything after that is the page's own.
 """
 
 import base64
@@ -30,7 +30,9 @@ SCRIPT = """
     const reels = [];
     for (const person of people) {
       const reel = {};
-      for (const [act, shots] of Object.entries(person)) reel[act] = await Promise.all(shots.map(shown));
+      for (const [act, shots] of Object.entries(person)) {
+        reel[act] = await Promise.all(shots.map(shown));
+      }
       reels.push(reel);
     }
     const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 480 });
@@ -46,8 +48,8 @@ SCRIPT = """
       if (wanted === act) place = Math.min(place + 1, reels[0][act].length - 1);
       else if (place > 0) place -= 1;
       else if (wanted !== "front") act = wanted;
-      const who = (manner === "swap" && movements > 1) || (manner === "again" && opened > 1) ? 1 : 0;
-      paint.drawImage(reels[who][act][place], 0, 0);
+      const later = { swap: movements > 1, again: opened > 1 }[manner];
+      paint.drawImage(reels[later ? 1 : 0][act][place], 0, 0);
     };
     draw();
     setInterval(draw, 100);
