@@ -63,10 +63,7 @@ class Glimpse(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     asked: liveness.Asked
-    front: Annotated[
-        list[tuple[Annotated[float, Field(allow_inf_nan=False)], float]],
-        Field(min_length=5, max_length=5),
-    ]
+    front: Annotated[list[tuple[float, float]], Field(min_length=5, max_length=5)]
     photo: str
 
 

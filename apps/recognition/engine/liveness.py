@@ -38,7 +38,7 @@ ACTS: tuple[Act, ...] = get_args(Act)
 
 MIN_PARALLAX = 0.115
 """Least parallax of a turn, in distances between the eyes; see `parallax`. A head turned by a has
-NOSE_DEPTH·sin a, so this is 11 degrees. A stiff photo turned in perspective by up to 40 degrees
+NOSE_DEPTH·tan a, so this is 11 degrees. A stiff photo turned in perspective by up to 40 degrees
 would have none but for the points' errors: 0.11 at most for the four of insightface's group picture
 who face the camera, 0.17 for the two who look away. Beyond that MIN_WIDTH tells it from a head."""
 MIN_WIDTH = 0.68
@@ -111,9 +111,9 @@ def doing(asked: Asked, front: Floats, seen: Floats) -> Doing:
     other: plainly another movement. flat: turned as a thing in one plane is. Points that cannot be
     a face's are not yet anything.
     """
-    aside, size = parallax(front, seen), growth(front, seen)
-    if not (math.isfinite(aside) and math.isfinite(size)):
+    if not (_usable(front) and _usable(seen)):
         return "not_yet"
+    aside, size = parallax(front, seen), growth(front, seen)
     if asked == "front":
         stayed = SAME_DISTANCE[0] <= size <= SAME_DISTANCE[1]
         return "done" if abs(aside) <= MAX_FRONT and stayed else "not_yet"
@@ -134,35 +134,40 @@ def parallax(front: Floats, seen: Floats) -> float:
 
     Every view of a plane from afar is an affine map of every other (Koenderink and van Doorn, JOSA
     A 8(2), 1991). The four points give that map by least squares; what it leaves of the nose is
-    depth. Not a number for points that fall together.
+    depth. The points must be finite and not fall together.
     """
     before, after = (np.asarray(points, dtype=np.float64) for points in (front, seen))
     plane = [0, 1, 3, 4]
     known = np.column_stack([before[plane], np.ones(4)])
-    affine, _rest, rank, _values = np.linalg.lstsq(known, after[plane], rcond=None)
+    affine = np.linalg.lstsq(known, after[plane], rcond=None)[0]
     eyes = after[1] - after[0]
-    apart = float(eyes @ eyes)
-    if rank < 3 or apart < 1e-6:
-        return math.nan
     flat = np.append(before[2], 1.0) @ affine
-    return float((after[2] - flat) @ eyes) / apart
+    return float((after[2] - flat) @ eyes) / float(eyes @ eyes)
 
 
 def growth(front: Floats, seen: Floats) -> float:
     """How much larger the face became. A turn only narrows it: height counts as much as width."""
     before, after = (math.prod(_sides(points)) for points in (front, seen))
-    return math.sqrt(after / before) if before > 1e-6 else math.nan
+    return math.sqrt(after / before)
 
 
 def width(landmarks: Floats) -> float:
     """Distance between the eyes over the height from the eyes' to the mouth's middle."""
     across, down = _sides(landmarks)
-    return across / down if down > 1e-6 else math.nan
+    return across / down
 
 
 def degrees(aside: float) -> float:
-    """The turn that a parallax stands for."""
-    return math.degrees(math.asin(max(-1.0, min(1.0, aside / NOSE_DEPTH))))
+    """The turn that a parallax stands for: both it and the eyes' distance are seen at an angle."""
+    return math.degrees(math.atan(aside / NOSE_DEPTH))
+
+
+def _usable(landmarks: Floats) -> bool:
+    """Whether five points can be a face's: in a picture, and not on one line."""
+    points = np.asarray(landmarks, dtype=np.float64)
+    if points.shape != (5, 2) or not (np.abs(points) < 1e5).all():
+        return False
+    return min(_sides(points)) > 1.0
 
 
 def _sides(landmarks: Floats) -> tuple[float, float]:
