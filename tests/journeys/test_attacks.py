@@ -63,11 +63,9 @@ def test_a_photo_is_asked_to_move_and_cannot(
     webcam = tmp_path / "photo.y4m"
     faces.write_y4m(webcam, clip(), fps=10)
     page = enrolled(town, open_browser(webcam))
-    page.clock.install()
     agree(page)
     asked_to_move(page)
     assert not faults(page)
-    page.clock.fast_forward(31_000)
     refused(page, "We did not see the movement in time.")
     assert not faults(page)
 
@@ -112,10 +110,8 @@ def test_whoever_tries_again_alone_is_enrolled(
 ) -> None:
     """A photo first, then the person: nothing of the first try is in the way."""
     page = enrolled(town, open_browser(), acting(standing(still()), PERSON, manner="again"))
-    page.clock.install()
     agree(page)
     asked_to_move(page)
-    page.clock.fast_forward(31_000)
     refused(page, "We did not see the movement in time.")
     page.get_by_test_id("camera-again").click()
     expect(page.get_by_test_id("receipt-code")).to_be_visible(timeout=60_000)

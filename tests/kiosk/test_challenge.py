@@ -238,7 +238,7 @@ def test_an_outage_does_not_use_the_challenge_up(
 ) -> None:
     form = alive(tablet, opt_in_form(house, photos()))
     running = settings.CONSENTRY
-    settings.CONSENTRY = running.model_copy(update={"socket": tmp_path / "nobody.sock"})
+    settings.CONSENTRY = running.model_copy(update={"recognizer_socket": tmp_path / "nobody.sock"})
     assert error_of(send(tablet, form)) == (503, "unavailable", "camera")
     settings.CONSENTRY = running
     assert send(tablet, form).status == 201
