@@ -67,12 +67,12 @@ def enrolled_for_good(
     return person
 
 
-def manage(*arguments: str) -> subprocess.Popen[str]:
+def manage(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start a command of the house as a process of its own, on the test's database."""
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": test_database_url()},
+        env={**os.environ, "DATABASE_URL": test_database_url(), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

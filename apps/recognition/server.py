@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import socketserver
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -330,10 +330,12 @@ class Server(socketserver.UnixStreamServer):
 def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper]:
     """Open keyring, pack and socket as the settings name them; the keeper is not started yet.
 
+    Of several sockets it takes the first at which nobody answers.
+
     Raises KeyFileError, PackBroken, LicenceRefused, SocketTaken.
     """
     env = settings.CONSENTRY
-    _clear(env.socket)  # rather now than after the pack was loaded
+    path = _free(env.sockets)  # rather now than after the pack was loaded
     keyring = FileKeyring.load(env.keyring_path)
     pack = load_pack(env.packs, allow_noncommercial=env.allow_noncommercial, threads=threads)
     gallery = Gallery(pack.dim)
@@ -345,11 +347,23 @@ def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper
         gallery=gallery,
         windows=windows,
     )
-    return Server(env.socket, Desk(pack, keyring, gallery, keeper, disclose, windows)), keeper
+    return Server(path, Desk(pack, keyring, gallery, keeper, disclose, windows)), keeper
 
 
 def _live(template: UUID) -> bool:
     return FaceTemplate.objects.live().filter(pk=template).exists()
+
+
+def _free(paths: Sequence[Path]) -> Path:
+    """The first socket at which nobody answers, cleared. Raises SocketTaken."""
+    for path in paths[:-1]:
+        try:
+            _clear(path)
+        except SocketTaken:
+            continue
+        return path
+    _clear(paths[-1])
+    return paths[-1]
 
 
 def _clear(path: Path) -> None:
