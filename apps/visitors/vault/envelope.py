@@ -107,7 +107,7 @@ class Binding:
         # for every template of a store while nobody can be greeted yet.
         return b"".join(
             (
-                *(_length(header), header),
+                *(_HEADER_LENGTH[len(header)], header),
                 *(_ID, self.organization.bytes, _text(self.scope)),
                 *(_ID, self.visitor.bytes, _ID, self.template.bytes),
                 *(_text(self.pack), _text(self.pack_version), _text(self.purpose)),
@@ -236,29 +236,25 @@ def _derive(data_key: OpenKey, binding: Binding) -> tuple[AESGCM, bytes]:
 
     The commitment makes it infeasible to craft one ciphertext that opens under two data keys.
     """
-    return _expand(
-        data_key,
-        TEMPLATE_SCHEMA,
-        binding.purpose.encode(),
-        binding.pack.encode(),
-        binding.pack_version.encode(),
-    )
+    return _expand(data_key, _use(binding.purpose, binding.pack, binding.pack_version))
 
 
 def _derive_for_pass(share: Share, binding: Binding) -> tuple[AESGCM, bytes]:
     """As `_derive`; a share serves one template only, so the template is part of it."""
-    return _expand(share, PASS_SCHEMA, binding.template.bytes, binding.purpose.encode())
+    about = _joined(PASS_SCHEMA, binding.template.bytes, binding.purpose.encode())
+    return _expand(share, about)
 
 
-def _expand(secret: _Hidden, *about: bytes) -> tuple[AESGCM, bytes]:
-    derived = HKDF(SHA256(), KEY_BYTES + COMMITMENT_BYTES, salt=None, info=_joined(*about)).derive(
+def _expand(secret: _Hidden, about: bytes) -> tuple[AESGCM, bytes]:
+    derived = HKDF(_SHA256, KEY_BYTES + COMMITMENT_BYTES, salt=None, info=about).derive(
         secret._secret
     )
     return AESGCM(derived[:KEY_BYTES]), derived[KEY_BYTES:]
 
 
 def _key_associated(header: bytes, organization: UUID, visitor: UUID) -> bytes:
-    return b"".join((_length(header), header, _ID, organization.bytes, _ID, visitor.bytes))
+    # Its parts' lengths are always the same, so they are not counted each time.
+    return b"".join((_KEY_LENGTH, header, _ID, organization.bytes, _ID, visitor.bytes))
 
 
 def _joined(*parts: bytes) -> bytes:
@@ -271,9 +267,18 @@ def _text(part: str) -> bytes:
     return _joined(part.encode())
 
 
+@lru_cache(maxsize=256)
+def _use(*about: str) -> bytes:
+    """What a template's key is derived for: purpose, pack and its version."""
+    return _joined(TEMPLATE_SCHEMA, *(part.encode() for part in about))
+
+
 def _length(part: bytes) -> bytes:
     return len(part).to_bytes(4, "big")
 
 
+_SHA256 = SHA256()
+_KEY_LENGTH = _length(bytes(_KEY_HEADER.size))
+_HEADER_LENGTH = {form.size: _length(bytes(form.size)) for form in (_TEMPLATE_HEADER, _PASS_HEADER)}
 _ID = _length(bytes(16))
 _TIME = _length(bytes(8))
