@@ -316,7 +316,7 @@ def _length(part: bytes) -> bytes:
 
 
 _SHA256 = SHA256()
-_KEY_LENGTH = _length(bytes(_KEY_HEADER.size))
+_KEY_LENGTH = _length(bytes(KEY_HEADER.size))
 _HEADER_LENGTH = {form.size: _length(bytes(form.size)) for form in (_TEMPLATE_HEADER, _PASS_HEADER)}
 _ID = _length(bytes(16))
 _TIME = _length(bytes(8))
