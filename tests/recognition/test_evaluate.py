@@ -20,8 +20,8 @@ from apps.recognition.engine.evaluation import (
     trade_off,
 )
 from apps.recognition.engine.packs import Pack
-from apps.recognition.engine.starter import THRESHOLD
 from apps.recognition.engine.rates import Rate
+from apps.recognition.engine.starter import THRESHOLD
 from apps.recognition.measured import read_measurement
 from tests import faces
 
