@@ -196,10 +196,13 @@ def _seal(
         wrapped_key=wrapped_key,
         watched=0 if watched is None else len(watched),
     )
-    everything = crops if watched is None else np.concatenate([crops, watched])
+    parts = [crops] if watched is None else [crops, watched]
+    everything = np.concatenate(parts)
+    for part in parts:
+        part.fill(0)
     try:
         with briefly(everything):
-            sealed = Recognizer(settings.CONSENTRY.socket).seal(request, everything)
+            sealed = Recognizer.any_of(settings.CONSENTRY.sockets).seal(request, everything)
     except CropsRefused as error:
         if error.code == "too_alike":
             raise OptInRefused(error.code, too_alike(), "alike") from None
