@@ -18,7 +18,7 @@ from apps.visitors.models import Visitor
 from ops.heads import flat
 from tests import faces
 from tests.journeys.accessible import faults
-from tests.journeys.acting import acting, standing
+from tests.journeys.acting import Reel, acting, standing
 from tests.journeys.conftest import PERSON, Town, agree, enrolled
 
 OTHER = 5
@@ -94,7 +94,7 @@ def test_whoever_takes_over_halfway_is_noticed(
     town: Town, open_browser: Callable[..., Browser], then: str, sentence: str | re.Pattern[str]
 ) -> None:
     """Another person, a second face beside the first, or the lens covered."""
-    second = {
+    second: NDArray[np.uint8] | Reel = {  # type: ignore[assignment]
         "another": next(faces.relative(OTHER, PERSON, 1.0, seconds=0.1)),
         "two": standing(next(faces.frames(PERSON, "two", seconds=0.1))),
         "cap": standing(np.zeros_like(still())),

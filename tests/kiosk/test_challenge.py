@@ -23,6 +23,7 @@ from apps.kiosk import faces as looking
 from apps.recognition.client import CropsRefused, Recognizer, SealRequest
 from apps.recognition.engine import starter
 from apps.stores.devices import live_events
+from ops import story
 from ops.heads import flat, on_screen, performance
 from tests import faces
 from tests.clients import KioskTablet, alive, enrolled, opt_in_form
@@ -195,6 +196,14 @@ def test_whoever_does_what_was_asked_is_enrolled(
     assert Consent.objects.count() == 1
 
 
+def test_the_demos_own_story_gets_through(
+    house: House, tablet: KioskTablet, recognizer: Recognizer
+) -> None:
+    receipt = story.opt_in(tablet, house.text, "Ms Rivera", story.FACE)
+    assert receipt["code"]
+    assert Consent.objects.count() == 1
+
+
 def test_movements_are_asked_for_once_and_judged_once(
     house: House, tablet: KioskTablet, recognizer: Recognizer, photos: Photos
 ) -> None:
@@ -238,7 +247,9 @@ def test_an_outage_does_not_use_the_challenge_up(
 ) -> None:
     form = alive(tablet, opt_in_form(house, photos()))
     running = settings.CONSENTRY
-    settings.CONSENTRY = running.model_copy(update={"recognizer_socket": tmp_path / "nobody.sock"})
+    settings.CONSENTRY = running.model_copy(
+        update={"recognizer_socket": str(tmp_path / "nobody.sock")}
+    )
     assert error_of(send(tablet, form)) == (503, "unavailable", "camera")
     settings.CONSENTRY = running
     assert send(tablet, form).status == 201
@@ -287,7 +298,7 @@ def test_redis_holds_the_movements_and_no_picture(
     form = alive(tablet, opt_in_form(house, photos()))
     redis = live_events()
     (key,) = redis.scan_iter(f"challenge:{house.kiosk.pk}:*")
-    assert json.loads(redis.get(key)).keys() == {"attempt", "acts"}
+    assert json.loads(redis.get(key) or b"").keys() == {"attempt", "acts"}
     assert 0 < redis.ttl(key) <= 120
     assert key.decode().endswith(form["challenge"])
 

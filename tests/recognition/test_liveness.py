@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def test_coming_nearer_is_growing_and_no_turn() -> None:
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 1e30])
 def test_points_that_are_no_face_are_not_yet_anything(value: float) -> None:
     broken = np.full((5, 2), value, np.float32)
-    for asked in ("front", *ACTS):
+    for asked in get_args(Asked):
         assert liveness.doing(asked, seen(), broken) == "not_yet"
         assert liveness.doing(asked, broken, seen()) == "not_yet"
 

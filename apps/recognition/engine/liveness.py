@@ -170,7 +170,7 @@ def _usable(landmarks: Floats) -> bool:
     return min(_sides(points)) > 1.0
 
 
-def _sides(landmarks: Floats) -> tuple[float, float]:
+def _sides(landmarks: NDArray[np.floating]) -> tuple[float, float]:
     """Pixels between the eyes, and from the eyes' line to the mouth's middle."""
     points = np.asarray(landmarks, dtype=np.float64)
     eyes, mouth = points[1] - points[0], points[3:].mean(axis=0) - points[:2].mean(axis=0)
