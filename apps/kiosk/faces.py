@@ -113,7 +113,7 @@ def sentence(code: str) -> str:
             "We could not tell your face from a picture of a face. "
             "Please try again without a screen or a photo in view, or ask our staff."
         ),
-        "too_slow": _("That took a little long. Please try again: there is no limit."),
+        "too_slow": _("That took a little long. Please try again, and take your time."),
         "not_an_image": _("The tablet sent something that is no picture. Please try again."),
         "too_large": _("The picture is too large. Please try again."),
         "truncated": _("The picture arrived incomplete. Please try again."),

@@ -55,7 +55,7 @@ SAME_DISTANCE = (0.85, 1.15)
 
 BOX_S = 30.0
 """Seconds for all acts together. Our choice: each takes about three. Whoever needs more is asked
-anew, as often as they like (WCAG 2.2.1)."""
+anew (WCAG 2.2.1); how often, says the kiosk."""
 
 GRID_SIDE = 128
 GRID_BAND = (0.14, 0.5)
