@@ -23,6 +23,8 @@ def found(pid: int, secrets: Mapping[str, bytes]) -> dict[str, int]:
     likely[firsts & 0xFFFF] = True
     count = dict.fromkeys(secrets, 0)
     for memory in _readable(pid):
+        if not np.frombuffer(memory, np.uint8).any():
+            continue
         for shift in range(4):
             words = np.frombuffer(memory, "<u4", (len(memory) - shift) // 4, shift)
             near = np.flatnonzero(likely[words & 0xFFFF])

@@ -1,5 +1,6 @@
 """The environment Consentry runs in: typed, read once, and refused when half of it is missing."""
 
+import os
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -23,7 +24,7 @@ class Environment(BaseSettings):
     allow_noncommercial: bool = False
     pack_dir: Path | None = None
     former_pack_dir: Path | None = None
-    recognizer_socket: Path | None = None
+    recognizer_socket: str | None = None
     keyring: Path | None = None
     signing_key: Path | None = None
 
@@ -71,8 +72,15 @@ class Environment(BaseSettings):
         return self.pack_dir or self.state_dir / "pack"
 
     @property
+    def sockets(self) -> tuple[Path, ...]:
+        """One for each recognizer of this machine, separated as in PATH."""
+        named = (self.recognizer_socket or "").split(os.pathsep)
+        default = self.state_dir / "run" / "recognizer.sock"
+        return tuple(Path(name) for name in named if name) or (default,)
+
+    @property
     def socket(self) -> Path:
-        return self.recognizer_socket or self.state_dir / "run" / "recognizer.sock"
+        return self.sockets[0]
 
     @property
     def keyring_path(self) -> Path:

@@ -176,7 +176,7 @@ def _seal(
         wrapped_key=wrapped_key,
     )
     try:
-        sealed = Recognizer(settings.CONSENTRY.socket).seal(request, crops)
+        sealed = Recognizer.any_of(settings.CONSENTRY.sockets).seal(request, crops)
     except CropsRefused as error:
         if error.code == "too_alike":
             raise OptInRefused(error.code, too_alike(), "alike") from None

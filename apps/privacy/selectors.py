@@ -14,7 +14,7 @@ from apps.consent.services import secret_digest
 from apps.consent.wording import Registers
 from apps.retention.models import Erasure
 from apps.stores.models import Organization, Store, User
-from apps.visitors.models import Visitor
+from apps.visitors.models import FaceTemplate, Visitor, left
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +133,11 @@ def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
         held.append(Hold(_("The name to greet you by"), visitor.greeting_name, consent.expires_at))
         if visitor.contact:
             held.append(Hold(_("Your contact"), visitor.contact, consent.expires_at))
+        former = set(visitor.templates.filter(left()).values_list("pk", flat=True))
         held.extend(
             Hold(
                 _("A sealed face template, no picture"),
-                _("only your pass opens it") if template.purpose == Purpose.PASS else "",
+                _about(template, former=template.pk in former),
                 template.delete_after,
             )
             for template in visitor.templates.all()
@@ -161,6 +162,16 @@ def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
         )
     )
     return held
+
+
+def _about(template: FaceTemplate, *, former: bool) -> str:
+    """Who opens a template, and whether it is of a model that is being left."""
+    words = []
+    if template.purpose == Purpose.PASS:
+        words.append(_("only your pass opens it"))
+    if former:
+        words.append(_("of a model that will end; at a visit a new one is made beside it"))
+    return "; ".join(words)
 
 
 def looks(consent: Consent) -> list[LookedAt]:
@@ -188,6 +199,7 @@ def _what(entry: Entry) -> str:
         "pass.replaced": _("made a new pass; the old one ended"),
         "template.swept": _("erased a template whose time was over"),
         "template.recaptured": _("took your template anew, for a new model"),
+        "template.undone": _("erased the template that was taken at that visit"),
         "template.retired": _("erased the template of the former model"),
         "visit.disclosed": _("recognised you and told the floor board"),
         "visit.shown": _("saw your name on the floor board"),

@@ -6,7 +6,7 @@ Sealing for a pass gives back its share as well, which belongs to the customer a
 
 import base64
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,10 +119,19 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Recognizer:
-    """A client of one recognizer's unix socket. Opens one connection a call."""
+    """A client of one recognizer's unix socket, or of the first of several that answers.
+
+    Opens one connection a call; `timeout`, in seconds, is for each that is asked.
+    """
 
     path: Path
     timeout: float = 5.0
+    others: Sequence[Path] = ()
+
+    @classmethod
+    def any_of(cls, paths: Sequence[Path]) -> "Recognizer":
+        """Ask these in turn, until one answers."""
+        return cls(paths[0], others=tuple(paths[1:]))
 
     def seal(self, request: SealRequest, crops: NDArray[np.uint8]) -> Sealed:
         """Embed and seal crops (N, 112, 112, 3). Raises RecognizerDown, CropsRefused: with the code
@@ -192,10 +201,27 @@ class Recognizer:
     def _ask(
         self, header: dict[str, Any], payload: bytes = b""
     ) -> tuple[dict[str, Any], bytearray]:
+        """The first answer. A window is known to the one recognizer that opened it, so one that
+        does not know it is not the last to be asked.
+        """
+        *first, last = (self.path, *self.others)
+        for path in first:
+            try:
+                return self._ask_at(path, header, payload)
+            except RecognizerDown:
+                continue
+            except PassRefused as refusal:
+                if refusal.code != "pass_replayed":
+                    raise
+        return self._ask_at(last, header, payload)
+
+    def _ask_at(
+        self, path: Path, header: dict[str, Any], payload: bytes
+    ) -> tuple[dict[str, Any], bytearray]:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(self.timeout)
-                connection.connect(str(self.path))
+                connection.connect(str(path))
                 protocol.send(connection, header, payload)
                 answer = protocol.receive(connection)
         except OSError as error:

@@ -372,10 +372,12 @@ class Server(socketserver.UnixStreamServer):
 def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper]:
     """Open keyring, packs and socket as the settings name them; the keeper is not started yet.
 
+    Of several sockets it takes the first at which nobody answers.
+
     Raises KeyFileError, PackBroken, LicenceRefused, SocketTaken.
     """
     env = settings.CONSENTRY
-    _clear(env.socket)  # rather now than after the packs were loaded
+    path = _free(env.sockets)  # rather now than after the packs were loaded
     keyring = FileKeyring.load(env.keyring_path)
     benches = open_benches(
         env.packs,
@@ -390,11 +392,23 @@ def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper
         keyring=keyring,
         windows=windows,
     )
-    return Server(env.socket, Desk(benches, keyring, keeper, disclose, windows)), keeper
+    return Server(path, Desk(benches, keyring, keeper, disclose, windows)), keeper
 
 
 def _live(template: UUID) -> bool:
     return FaceTemplate.objects.live().filter(pk=template).exists()
+
+
+def _free(paths: Sequence[Path]) -> Path:
+    """The first socket at which nobody answers, cleared. Raises SocketTaken."""
+    for path in paths[:-1]:
+        try:
+            _clear(path)
+        except SocketTaken:
+            continue
+        return path
+    _clear(paths[-1])
+    return paths[-1]
 
 
 def _clear(path: Path) -> None:

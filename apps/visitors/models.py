@@ -171,7 +171,7 @@ class FaceTemplate(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     visit = models.UUIDField(null=True, db_index=True)
     shown_as = models.UUIDField(null=True, db_index=True)
-    mixed_up = models.BooleanField(default=False)
+    mixed_up = models.BooleanField(default=False, db_default=False)
 
     objects = TemplateQuerySet.as_manager()
 

@@ -22,7 +22,7 @@ def ask_about(spec: "CameraSpec", crops: NDArray[np.uint8], seen_at: float) -> D
     Raises RecognizerDown, CropsRefused.
     """
     request = MatchRequest(camera=spec.id, store=spec.store, seen_at=seen_at)
-    return Recognizer(settings.CONSENTRY.socket).match(request, crops)
+    return Recognizer.any_of(settings.CONSENTRY.sockets).match(request, crops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +41,4 @@ class PassDesk:
 
     @property
     def _recognizer(self) -> Recognizer:
-        return Recognizer(settings.CONSENTRY.socket)
+        return Recognizer.any_of(settings.CONSENTRY.sockets)

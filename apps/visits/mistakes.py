@@ -82,12 +82,14 @@ def mark_wrong(*, visit: Visit, user: User) -> Visit:
         if marked:
             cursor.execute(PROLONG_NOTHING, {"template": visit.template_id})
             # Taken anew from somebody else's face (recognition.recapture).
-            FaceTemplate.objects.filter(visit=visit.pk).delete()
+            undone, _ = FaceTemplate.objects.filter(visit=visit.pk).delete()
         else:
             false_greeting.delete()
     visit.refresh_from_db()
     if marked:
         _record("visit.wrong", visit, user)
+        if undone:
+            _record("template.undone", visit, user)
         transaction.on_commit(lambda: announce(visit.store_id, 0))
     return visit
 

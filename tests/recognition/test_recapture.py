@@ -235,6 +235,7 @@ def test_what_was_taken_from_somebody_else_goes_when_staff_say_so(change: Change
     assert change.packs(visitor) == BOTH
     visit = Visit.objects.get(visitor=visited(decision))
     mark_wrong(visit=visit, user=change.house.staff)
+    assert Entry.objects.filter(action="template.undone").count() == 1
     assert change.packs(visitor) == BOTH[:1]
     until(lambda: change.holds() == 1, seconds=PATIENCE)
 

@@ -168,6 +168,7 @@ def test_a_template_sealed_for_longer_stays_within_its_shortened_consent(house: 
     visitor = house.visitor()
     end = change(house)
     FaceTemplate.objects.update(delete_after=timezone.now() + timedelta(days=300))
+    assert visitor.templates.get().not_after > end
     assert visitor.templates.get().delete_after == end
 
 

@@ -229,6 +229,16 @@ def test_the_receipt_says_what_became_of_a_person(house: House, known_anew: bool
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/jose")
 
 
+def test_the_receipt_names_the_template_of_a_model_that_will_end(house: House) -> None:
+    visitor, _new = taken_anew(house)
+    secret = renewed_secret(visitor)
+    ends(30)
+    page = browser().post("/receipt/", {"secret": secret}).content.decode()
+    assert page.count("A sealed face template, no picture") == 2
+    assert page.count("of a model that will end") == 1
+    assert 'data-testid="receipt-retired"' not in page
+
+
 def test_the_receipt_says_which_purpose_has_stopped(house: House) -> None:
     visitor = both(house)
     visitor.templates.filter(purpose="pass").update(pack=OLD[0], pack_version=OLD[1])

@@ -26,7 +26,10 @@ BEGIN
         RAISE EXCEPTION 'a template needs a live, signed consent for its purpose, store and term'
             USING ERRCODE = 'check_violation';
     END IF;
-    NEW.delete_after := least(NEW.delete_after, consent_end);
+    -- Past what was sealed in is nothing to be mended: the table's own check refuses it.
+    IF NEW.delete_after <= NEW.not_after THEN
+        NEW.delete_after := least(NEW.delete_after, consent_end);
+    END IF;
     RETURN NEW;
 END $$;
 

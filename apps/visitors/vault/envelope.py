@@ -121,7 +121,7 @@ class Binding:
         # for every template of a store while nobody can be greeted yet.
         return b"".join(
             (
-                *(_length(header), header),
+                *(_HEADER_LENGTH[len(header)], header),
                 *(_ID, self.organization.bytes, _text(self.scope)),
                 *(_ID, self.visitor.bytes, _ID, self.template.bytes),
                 *(_text(self.pack), _text(self.pack_version), _text(self.purpose)),
@@ -272,24 +272,18 @@ def _derive(data_key: OpenKey, binding: Binding) -> tuple[AESGCM, bytes]:
 
     The commitment makes it infeasible to craft one ciphertext that opens under two data keys.
     """
-    return _expand(
-        data_key,
-        TEMPLATE_SCHEMA,
-        binding.purpose.encode(),
-        binding.pack.encode(),
-        binding.pack_version.encode(),
-    )
+    return _expand(data_key, _use(binding.purpose, binding.pack, binding.pack_version))
 
 
 def _derive_for_pass(share: Share, binding: Binding) -> tuple[AESGCM, bytes]:
     """As `_derive`; a share serves one template only, so the template is part of it."""
-    return _expand(share, PASS_SCHEMA, binding.template.bytes, binding.purpose.encode())
+    about = joined(PASS_SCHEMA, binding.template.bytes, binding.purpose.encode())
+    return _expand(share, about)
 
 
-def _expand(secret: Hidden, *about: bytes) -> tuple[AESGCM, bytes]:
+def _expand(secret: Hidden, about: bytes) -> tuple[AESGCM, bytes]:
     derived = bytearray(KEY_BYTES + COMMITMENT_BYTES)
-    key_of = HKDF(SHA256(), len(derived), salt=None, info=joined(*about))
-    key_of.derive_into(secret._secret, derived)
+    HKDF(_SHA256, len(derived), salt=None, info=about).derive_into(secret._secret, derived)
     try:
         return AESGCM(memoryview(derived)[:KEY_BYTES]), bytes(derived[KEY_BYTES:])
     finally:
@@ -297,7 +291,8 @@ def _expand(secret: Hidden, *about: bytes) -> tuple[AESGCM, bytes]:
 
 
 def _key_associated(header: bytes, organization: UUID, visitor: UUID) -> bytes:
-    return b"".join((_length(header), header, _ID, organization.bytes, _ID, visitor.bytes))
+    # Its parts' lengths are always the same, so they are not counted each time.
+    return b"".join((_KEY_LENGTH, header, _ID, organization.bytes, _ID, visitor.bytes))
 
 
 def joined(*parts: bytes) -> bytes:
@@ -310,10 +305,19 @@ def _text(part: str) -> bytes:
     return joined(part.encode())
 
 
+@lru_cache(maxsize=256)
+def _use(*about: str) -> bytes:
+    """What a template's key is derived for: purpose, pack and its version."""
+    return joined(TEMPLATE_SCHEMA, *(part.encode() for part in about))
+
+
 def _length(part: bytes) -> bytes:
     return len(part).to_bytes(4, "big")
 
 
+_SHA256 = SHA256()
+_KEY_LENGTH = _length(bytes(KEY_HEADER.size))
+_HEADER_LENGTH = {form.size: _length(bytes(form.size)) for form in (_TEMPLATE_HEADER, _PASS_HEADER)}
 _ID = _length(bytes(16))
 _TIME = _length(bytes(8))
 _NUMBER = _length(bytes(4))
