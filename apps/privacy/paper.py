@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.safestring import mark_safe
 
-from apps.consent.models import Receipt
+from apps.consent.models import Consent, Receipt
 from apps.consent.qr import drawn
 from apps.privacy import selectors
 
@@ -60,7 +60,7 @@ def receipt_html(receipt: Receipt, secret: str) -> str:
                 "organization": consent.store.organization,
                 "notice": consent.text,
                 "answers": selectors.answers(consent),
-                "strokes": _lines(consent.signature),
+                "strokes": _strokes(consent),
                 "code": secret,
                 "address": address,
                 # Our own drawing of a code of letters, digits and dashes.
@@ -69,9 +69,13 @@ def receipt_html(receipt: Receipt, secret: str) -> str:
         )
 
 
-def _lines(strokes: list[list[list[float]]]) -> list[str]:
-    """Strokes of [x, y] in 0..1 as SVG points on a pad of 600 by 200 units."""
-    return [" ".join(f"{x * 600:.1f},{y * 200:.1f}" for x, y in stroke) for stroke in strokes]
+def _strokes(consent: Consent) -> list[str]:
+    """The strokes of a drawn signature as SVG points on a pad of 600 by 200 units."""
+    if consent.signature_method != Consent.SignatureMethod.DRAWN:
+        return []
+    return [
+        " ".join(f"{x * 600:.1f},{y * 200:.1f}" for x, y in stroke) for stroke in consent.signature
+    ]
 
 
 def _engine() -> Any:
