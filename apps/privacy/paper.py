@@ -70,11 +70,11 @@ def receipt_html(receipt: Receipt, secret: str) -> str:
 
 
 def _strokes(consent: Consent) -> list[str]:
-    """The strokes of a drawn signature as SVG points on a pad of 600 by 200 units."""
+    """The strokes of a drawn signature as SVG points on a pad of 500 by 200 units."""
     if consent.signature_method != Consent.SignatureMethod.DRAWN:
         return []
     return [
-        " ".join(f"{x * 600:.1f},{y * 200:.1f}" for x, y in stroke) for stroke in consent.signature
+        " ".join(f"{x * 500:.1f},{y * 200:.1f}" for x, y in stroke) for stroke in consent.signature
     ]
 
 

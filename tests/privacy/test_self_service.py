@@ -118,8 +118,8 @@ def test_the_recognizers_evict_the_one_and_not_the_other(both: Customer) -> None
 def test_the_last_kind_of_recognition_ends_everything_with_a_certificate(
     house: House, both: Customer
 ) -> None:
-    disclose(match_of(both.visitor, house))
     both.post("stop/", purpose="pass")
+    disclose(match_of(both.visitor, house))
     assert "ends everything" in both.text()
     assert "It is ended" in both.text("stop/", purpose="lane")
     assert not Visitor.objects.exists()
@@ -220,7 +220,7 @@ def test_each_act_is_an_entry_of_the_ledger_by_the_person(customer: Customer, pa
 def test_a_failed_ledger_entry_undoes_the_act(customer: Customer, path: str) -> None:
     """The row and its entry are one transaction."""
     person, purposes = Visitor.objects.get(), Consent.objects.get().purposes
-    with refusing("audit_entry"):
+    with refusing("INSERT", "audit_entry"):
         assert customer.post(path, **ACTS[path]).status_code == 500
     now = Visitor.objects.get()
     assert (now.greeting_name, now.restricted_at) == (person.greeting_name, None)
