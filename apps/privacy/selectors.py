@@ -274,6 +274,7 @@ def _what(entry: Entry) -> str:
         "visitor.restricted": _("paused recognition"),
         "visitor.restriction_lifted": _("resumed recognition"),
         "receipt.opened": _("opened this receipt"),
+        "receipt.reissued": _("gave this receipt a new code"),
         "receipt.downloaded": _("downloaded this receipt"),
         "receipt.exported": _("downloaded everything held on you"),
         "visitor.renamed": _("changed the name to greet you by"),
