@@ -4,6 +4,7 @@ import io
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -119,7 +120,7 @@ def test_arabic_is_written_from_the_right(house: House, customer: Customer) -> N
 
 def test_it_is_tagged_for_screen_readers(customer: Customer) -> None:
     paper = PdfReader(io.BytesIO(paper_of(customer)))
-    root = paper.trailer["/Root"]
+    root: Any = paper.trailer["/Root"]
     assert root["/MarkInfo"]["/Marked"]
     assert root["/Lang"] == "en"
     assert paper.metadata is not None
