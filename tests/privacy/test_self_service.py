@@ -2,11 +2,13 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 from django.http import HttpResponse
+from django.utils import timezone
 from numpy.typing import NDArray
 
 from apps.audit import services as audit
@@ -30,7 +32,7 @@ from apps.visits.services import disclose
 from tests import qr
 from tests.clients import browser
 from tests.conftest import House
-from tests.database import refusing
+from tests.database import refusing, without_triggers
 from tests.privacy.conftest import Customer
 from tests.recognition.test_present import BOTH, holder_of
 from tests.visits.test_disclose import match_of
@@ -238,6 +240,21 @@ def test_after_the_end_the_code_changes_nothing(customer: Customer, path: str) -
     for kept in ("certificate/", "download/", "paper/"):
         assert customer.post(kept).status_code == 200
     assert not Salt.objects.exists(), "of nobody who is erased the ledger speaks again"
+
+
+@pytest.mark.parametrize("path", ACTS)
+def test_past_its_end_and_before_the_sweep_the_code_changes_nothing(
+    customer: Customer, path: str
+) -> None:
+    with without_triggers("consent_consent"):
+        past = timezone.now() - timedelta(seconds=1)
+        Consent.objects.update(signed_at=past - timedelta(days=1), expires_at=past)
+    answer = customer.post(path, **ACTS[path])
+    assert answer.status_code == 410
+    assert "Nothing was changed." in answer.content.decode()
+    person = Visitor.objects.get()
+    assert (person.greeting_name, person.restricted_at) == ("Ms Chen", None)
+    assert customer.post("withdraw/").status_code == 200, "to end it is never too late"
 
 
 # A new pass.
