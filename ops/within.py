@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from ctypes.util import find_library
 from pathlib import Path
 
 from ops.bootstrap import VENV
@@ -22,6 +23,8 @@ from ops.worker import handed_on
 RUNS = VENV / "runs"
 CHROMIUM = Path("/usr/bin/chromium")
 FONTS = ["fonts-noto-core", "fonts-noto-cjk"]  # the kiosk writes Chinese
+# The receipt as a PDF, and what it is written in.
+PAPER = ["libpango-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0", "poppler-utils", *FONTS]
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 CAMERA = [
     "gir1.2-gst-rtsp-server-1.0",
@@ -61,11 +64,15 @@ def _throw_away() -> Iterator[dict[str, str]]:
 
 def require_debian() -> None:
     """What the tests need beside Python, installed when this is an administrator: Chromium and the
-    fonts of pages, and an RTSP server that stands in for a camera."""
+    fonts of pages, Pango for PDFs, and an RTSP server that stands in for a camera."""
     browser = [] if CHROMIUM.exists() else ["chromium", *FONTS]
+    libraries = ("pango-1.0", "pangoft2-1.0", "harfbuzz-subset")
+    paper = [] if all(map(find_library, libraries)) and shutil.which("pdftotext") else PAPER
     camera = [] if _bound_to_rtsp() else CAMERA
     if browser:
         _install(browser, f"The browser journeys need {CHROMIUM}.")
+    if paper:
+        _install(paper, "The tests of the receipt's PDF need Pango and Poppler.")
     if camera:
         _install(camera, "The camera tests need an RTSP server.")
 

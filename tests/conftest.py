@@ -216,7 +216,7 @@ class Process:
         self._begin([sys.executable, "manage.py", *arguments], "ready", environment)
 
     @classmethod
-    def web(cls, door: socket.socket, origin: str) -> "Process":
+    def web(cls, door: socket.socket, origin: str, **environment: str) -> "Process":
         """The web process, serving an address that is bound already."""
         process = cls.__new__(cls)
         process._begin(
@@ -225,7 +225,7 @@ class Process:
                 *("--fd", str(door.fileno()), "--timeout-graceful-shutdown", "1"),
             ],
             "INFO:     Uvicorn running",
-            {"CONSENTRY_PUBLIC_URL": origin},
+            {"CONSENTRY_PUBLIC_URL": origin, **environment},
             door.fileno(),
         )
         return process

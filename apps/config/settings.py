@@ -166,6 +166,9 @@ LOGGING = {
         "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
         # A request's exception report would carry its body, and a kiosk's body carries a face.
         "django.request": {"level": "ERROR"},
+        # What they say of a page that becomes a PDF would quote it.
+        "weasyprint": {"level": "CRITICAL"},
+        "fontTools": {"level": "CRITICAL"},
     },
 }
 DEFAULT_EXCEPTION_REPORTER_FILTER = "apps.config.headers.NothingPersonal"

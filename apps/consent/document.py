@@ -1,8 +1,10 @@
 """The receipt as a signed document with the fields of ISO/IEC TS 27560.
 
-Field names follow the consent record and receipt structure as the W3C Data Privacy Vocabulary
-guide lists it. It carries the digest of the notice and its whole text: a receipt that only points
-at a notice proves nothing once the notice is gone.
+Field names are the standard's own (its tables of record, PII processing, party and event fields, as
+the guide of the W3C Data Privacy Vocabulary lists them). It carries the digest of the notice and
+its whole text: a receipt that only points at a notice proves nothing once the notice is gone.
+
+What was signed stays as it was signed: purposes that were withdrawn since are further events.
 """
 
 from datetime import UTC, datetime
@@ -14,19 +16,27 @@ from apps.audit import signing
 from apps.consent.models import Consent, Purpose, Receipt
 
 RECEIPT_TYPE = "consentry-receipt+jws"
-SCHEMA = "consentry-receipt/1 (ISO/IEC TS 27560:2023)"
+SCHEMA = "consentry-receipt/2 (ISO/IEC TS 27560:2023)"
 
+
+def _pii(kind: str, *, sensitive: bool = False, optional: bool = False) -> dict[str, Any]:
+    return {
+        "pii_type": kind,
+        "pii_optional": optional,
+        "sensitive_pii_category": sensitive,
+        "special_pii_category": sensitive,
+    }
+
+
+RECOGNISED = [
+    _pii("face template (biometric)", sensitive=True),
+    _pii("name to be greeted by"),
+]
 PII = {
-    Purpose.LANE: [
-        {"type": "face template (biometric)", "sensitive": True, "special_category": True},
-        {"type": "name to be greeted by", "sensitive": False, "special_category": False},
-    ],
-    Purpose.PASS: [
-        {"type": "face template (biometric)", "sensitive": True, "special_category": True},
-        {"type": "name to be greeted by", "sensitive": False, "special_category": False},
-    ],
-    Purpose.HISTORY: [{"type": "dates of visits", "sensitive": False, "special_category": False}],
-    Purpose.CONTACT: [{"type": "contact", "optional": True, "sensitive": False}],
+    Purpose.LANE: RECOGNISED,
+    Purpose.PASS: RECOGNISED,
+    Purpose.HISTORY: [_pii("dates of visits")],
+    Purpose.CONTACT: [_pii("contact", optional=True)],
 }
 
 PROCESSING = {
@@ -35,11 +45,13 @@ PROCESSING = {
         "template sealed twice, opened only by the key share in the pass that is shown, "
         "compared with one face inside the store's own recognizer"
     ),
+    Purpose.HISTORY: "dates kept with the visits at which the person was recognised",
+    Purpose.CONTACT: "one message before the consent ends",
 }
 
 
 def receipt_fields(receipt: Receipt) -> dict[str, Any]:
-    """Return the receipt as plain JSON values."""
+    """Return the receipt of a consent that is being signed, as plain JSON values."""
     consent = receipt.consent
     organization = consent.store.organization
     return {
@@ -56,30 +68,65 @@ def receipt_fields(receipt: Receipt) -> dict[str, Any]:
             "full": consent.text.full,
         },
         "language": consent.locale,
-        "parties": [
+        "party_identification": [
             {
-                "id": str(organization.pk),
-                "name": organization.name,
-                "address": organization.address,
-                "contact": organization.contact_name,
-                "email": organization.contact_email,
-                "type": "controller",
+                "party_id": str(organization.pk),
+                "party_name": organization.name,
+                "party_address": organization.address,
+                "party_contact": organization.contact_name,
+                "party_email": organization.contact_email,
+                "party_url": settings.CONSENTRY.public_url,
+                "party_role": "PII controller",
+                "party_type": "organization",
             }
         ],
-        "event": {
-            "type": "explicit consent",
-            "state": "given",
-            "time": _iso(consent.signed_at),
-            "validity_duration": _iso(consent.expires_at),
-            "entity_id": str(consent.device_id),
-            "signature_method": consent.signature_method,
-        },
+        "events": [
+            {
+                "event_type": "explicit consent",
+                "event_state": "given",
+                "event_time": _iso(consent.signed_at),
+                "validity_duration": _iso(consent.expires_at),
+                "entity_id": str(consent.subject),
+                "device_id": str(consent.device_id),
+                "signature_method": consent.signature_method,
+                "purposes": list(consent.purposes),
+            }
+        ],
     }
 
 
 def receipt_jws(receipt: Receipt) -> str:
-    """Return the signed receipt (JWS, EdDSA)."""
+    """Return the receipt of a consent that is being signed (JWS, EdDSA)."""
     return signing.sign(receipt_fields(receipt), RECEIPT_TYPE)
+
+
+def current_jws(receipt: Receipt) -> str:
+    """Return the signed receipt with everything that was withdrawn since, signed anew if any was.
+
+    Raises signing.BadSignature when what is kept is not signed by this house.
+    """
+    withdrawn = _withdrawn(receipt.consent)
+    if not withdrawn:
+        return receipt.document
+    fields = signing.verify(receipt.document, signing.public_jwk(), RECEIPT_TYPE)
+    fields["events"] = [*fields.get("events", []), *withdrawn]
+    return signing.sign(fields, RECEIPT_TYPE)
+
+
+def _withdrawn(consent: Consent) -> list[dict[str, Any]]:
+    events = [(each.at, [each.purpose]) for each in consent.withdrawals.all()]
+    if consent.withdrawn_at:
+        events.append((consent.withdrawn_at, list(consent.purposes)))
+    return [
+        {
+            "event_type": "explicit consent",
+            "event_state": "withdrawn",
+            "event_time": _iso(at),
+            "entity_id": str(consent.subject),
+            "purposes": purposes,
+        }
+        for at, purposes in events
+    ]
 
 
 def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
@@ -91,8 +138,10 @@ def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
         "pii_information": PII[purpose],
         "pii_controllers": [str(store.organization_id)],
         "collection_method": "kiosk in the store, camera opened after the signature",
-        "processing_method": PROCESSING.get(purpose, PROCESSING[Purpose.LANE]),
+        "processing_method": PROCESSING[purpose],
         "storage_locations": ["the store's own database"],
+        "processing_locations": [store.name],
+        "geographic_restrictions": [store.name],
         "retention_period": f"until {_iso(consent.expires_at)} or withdrawal",
         "jurisdiction": store.pack.name,
         "recipient_third_parties": [
@@ -100,8 +149,15 @@ def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
             for each in store.organization.third_parties.filter(ended_at=None)
         ],
         "withdrawal_method": f"{settings.CONSENTRY.public_url}/receipt/ with the receipt's code",
-        "privacy_rights": ["access", "rectification", "restriction", "erasure", "portability"],
-        "service": store.name,
+        "privacy_rights": [
+            "access",
+            "rectification",
+            "restriction",
+            "withdrawal",
+            "erasure",
+            "portability",
+        ],
+        "services": [f"greeting by name in {store.name}"],
     }
 
 

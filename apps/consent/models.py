@@ -210,6 +210,26 @@ class Consent(models.Model):
         return self.withdrawn_at is None and self.expires_at > timezone.now()
 
 
+class Withdrawal(models.Model):
+    """One purpose that was taken back while the others went on (GDPR 7(3)). Kept with the proof."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    consent = models.ForeignKey(Consent, models.CASCADE, related_name="withdrawals")
+    purpose = models.CharField(max_length=20)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("at",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("consent", "purpose"), name="a_purpose_is_withdrawn_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.purpose} of consent {self.consent_id}"
+
+
 class Receipt(models.Model):
     """What the customer takes home. The secret is theirs; here is only its digest."""
 

@@ -28,6 +28,7 @@ from apps.consent.models import (
     Purpose,
     Receipt,
     Refusal,
+    Withdrawal,
 )
 from apps.consent.notices import publish as publish
 from apps.consent.signature import check_path
@@ -197,6 +198,27 @@ def withdraw(*, consent: Consent, actor: str) -> Consent:
             action="consent.withdrawn",
             subject=consent.subject,
             consent=str(consent.pk),
+        )
+    return consent
+
+
+@transaction.atomic
+def withdraw_purpose(*, consent: Consent, purpose: Purpose, actor: str) -> Consent:
+    """Take one purpose out of a consent; the others go on. The proof keeps both events.
+
+    What rests on the purpose is the caller's to erase: see retention.services.withdraw.
+    """
+    consent = Consent.objects.select_for_update().get(pk=consent.pk)
+    if purpose in consent.purposes:
+        consent.purposes = [each for each in consent.purposes if each != purpose]
+        consent.save(update_fields=["purposes"])
+        Withdrawal.objects.create(consent=consent, purpose=purpose, at=timezone.now())
+        audit.record(
+            actor=actor,
+            action="purpose.withdrawn",
+            subject=consent.subject,
+            consent=str(consent.pk),
+            purpose=purpose.value,
         )
     return consent
 

@@ -27,12 +27,11 @@ from apps.retention.services.erase import erase, lock
 from apps.stores.models import Device
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
+from apps.visitors.names import GreetingName
 
 MIN_CROPS = 3
 # No control signs, of which PostgreSQL takes no NUL and a greeting none.
 ONE_LINE = r"^\P{Cc}*$"
-# At least one sign that can be seen: a card with an empty name greets nobody.
-SOMETHING_TO_SAY = r"^\P{Cc}*[\p{L}\p{N}\p{P}\p{S}]\P{Cc}*$"
 
 
 class OptInRefused(ValueError):
@@ -76,9 +75,7 @@ class OptIn(BaseModel):
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     purposes: Purposes
     age_ok: bool
-    name: Annotated[
-        str, StringConstraints(strip_whitespace=True, max_length=60, pattern=SOMETHING_TO_SAY)
-    ]
+    name: GreetingName
     contact: Annotated[
         str, StringConstraints(strip_whitespace=True, max_length=120, pattern=ONE_LINE)
     ] = ""

@@ -9,7 +9,6 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
-import segno
 from django.conf import settings
 from django.core import signing
 from django.core.exceptions import RequestDataTooBig
@@ -27,6 +26,7 @@ from pydantic import ValidationError
 
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Purpose
+from apps.consent.qr import drawn
 from apps.consent.services import ConsentRefused
 from apps.consent.signature import BadSignaturePath
 from apps.kiosk import challenge as challenges
@@ -348,19 +348,13 @@ def submit(request: HttpRequest, device: Device) -> HttpResponse:
     address = f"{reverse('receipt:open')}#{signed.secret}"
     receipt: dict[str, Any] = {
         "url": address,
-        "qr_svg": _drawn(settings.CONSENTRY.public_url + address, error="m"),
+        "qr_svg": drawn(settings.CONSENTRY.public_url + address, error="m"),
         "code": signed.secret,
         "until": date_format(signed.consent.expires_at, "DATE_FORMAT"),
         # Fewest modules, so that a door reads it from farthest: see recognition.passes.
-        "pass_svg": _drawn(done.key_share.text(), error="l") if done.key_share else "",
+        "pass_svg": drawn(done.key_share.text(), error="l") if done.key_share else "",
     }
     return JsonResponse({"receipt": receipt}, status=201)
-
-
-def _drawn(text: str, *, error: str) -> str:
-    """A QR code as an inline drawing."""
-    code = segno.make_qr(text, error=error)
-    return str(code.svg_inline(scale=6, dark="#1B1F23", omitsize=True))
 
 
 @signed_by(Device.Kind.KIOSK)

@@ -1,28 +1,40 @@
-"""Self-service from the receipt: no account, the secret in a POST body, never in an address."""
+"""Self-service from the receipt: no account, the secret in a POST body, never in an address.
+
+What it is good for ends with the consent: from then on it opens the certificate, and the proof of
+what was agreed to, and changes nothing.
+"""
 
 from collections.abc import Callable
 from functools import wraps
 
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.audit import services as audit
-from apps.consent.models import Receipt
-from apps.privacy import selectors
+from apps.consent import document
+from apps.consent.models import Purpose, Receipt
+from apps.consent.qr import drawn
+from apps.privacy import export, paper, selectors, services
+from apps.recognition.client import PassRefused, RecognizerDown
 from apps.retention.models import Erasure
 from apps.retention.services.erase import await_acknowledgements, complete, erase
+from apps.retention.services.withdraw import withdraw_purpose
 from apps.stores.limits import allowed
 from apps.visitors.models import Visitor
+from apps.visitors.names import BadName
 
 SELF = "self"
 TRIES, WINDOW = 30, 600
+# How often what costs work may be asked for with one receipt, in one window.
+LABOURS = 20
 # How long the page waits for the recognizers' word; longer than that, the certificate follows.
 PATIENCE = 2.0
 
 View = Callable[[HttpRequest, Receipt, str], HttpResponse]
+Act = Callable[[HttpRequest, Receipt, str, Visitor], HttpResponse]
 
 
 def with_receipt(view: View) -> Callable[[HttpRequest], HttpResponse]:
@@ -46,6 +58,24 @@ def with_receipt(view: View) -> Callable[[HttpRequest], HttpResponse]:
     return wrapped
 
 
+def while_it_holds(act: Act) -> Callable[[HttpRequest], HttpResponse]:
+    """Let an act through only while its consent lives and its person is enrolled."""
+
+    @with_receipt
+    @wraps(act)
+    def wrapped(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
+        visitor = selectors.visitor_of(receipt.consent)
+        if visitor is None or not receipt.consent.live:
+            return _over(request, receipt, secret)
+        try:
+            return act(request, receipt, secret, visitor)
+        except Visitor.DoesNotExist:
+            # Ended in another window, or by the store, this very moment.
+            return _over(request, receipt, secret)
+
+    return wrapped
+
+
 def _ask(request: HttpRequest, error: str = "", status: int = 200) -> HttpResponse:
     return render(request, "receipt/open.html", {"error": error}, status=status)
 
@@ -53,24 +83,42 @@ def _ask(request: HttpRequest, error: str = "", status: int = 200) -> HttpRespon
 @require_http_methods(["GET", "POST"])
 def open_receipt(request: HttpRequest) -> HttpResponse:
     """Ask for the code, or show the letter."""
-    return _letter(request) if request.method == "POST" else _ask(request)
+    return _opened(request) if request.method == "POST" else _ask(request)
 
 
 @with_receipt
-def _letter(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
-    consent = receipt.consent
-    erasure = selectors.erasure_of(consent)
+def _opened(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
+    erasure = selectors.erasure_of(receipt.consent)
     if erasure:
         return _ended(request, complete(erasure), secret)
+    _note(receipt, "receipt.opened")
+    return _letter(request, receipt, secret)
+
+
+def _letter(
+    request: HttpRequest,
+    receipt: Receipt,
+    secret: str,
+    *,
+    done: str = "",
+    error: str = "",
+    pass_svg: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    """The letter as things stand now, below what was just done or why it was not."""
+    consent = receipt.consent
+    consent.refresh_from_db()
     visitor = selectors.visitor_of(consent)
-    with transaction.atomic():
-        audit.record(actor=SELF, action="receipt.opened", subject=consent.subject)
     organization = consent.store.organization
+    visits = visitor.visits.theirs().select_related("store") if visitor else ()
     return render(
         request,
         "receipt/letter.html",
         {
             "secret": secret,
+            "done": done,
+            "error": error,
+            "pass_svg": pass_svg,
             "receipt": {
                 "number": str(receipt.pk)[:8],
                 "given_at": consent.signed_at,
@@ -84,16 +132,17 @@ def _letter(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse
                 "purposes": selectors.answers(consent),
                 "sign_anew": selectors.sign_anew(consent),
                 "has_pass": selectors.has_pass(consent, visitor),
+                "has_lane": selectors.has_lane(visitor),
             },
+            "visitor": visitor,
             "retired": selectors.retired_of(consent),
+            "taken": selectors.taken_of(consent),
             "stopped": selectors.stopped(consent, visitor),
             "holds": selectors.holds(consent, visitor),
             "looks": selectors.looks(consent),
-            "visits": [
-                {"at": visit.arrived_at, "store": visit.store.name}
-                for visit in (visitor.visits.theirs().select_related("store") if visitor else ())
-            ],
+            "visits": [{"at": visit.arrived_at, "store": visit.store.name} for visit in visits],
         },
+        status=status,
     )
 
 
@@ -115,27 +164,132 @@ def withdraw(request: HttpRequest, receipt: Receipt, secret: str) -> HttpRespons
     return _ended(request, await_acknowledgements(erasure, PATIENCE), secret)
 
 
+@while_it_holds
+def stop(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) -> HttpResponse:
+    """Withdraw one purpose; with the last that recognises, everything."""
+    try:
+        purpose = Purpose(request.POST.get("purpose", ""))
+    except ValueError:
+        return _letter(request, receipt, secret, error=_("Nothing was changed."), status=400)
+    erasures = [
+        await_acknowledgements(erasure, PATIENCE)
+        for erasure in withdraw_purpose(visitor=visitor, purpose=purpose, actor=SELF)
+    ]
+    for erasure in erasures:
+        if erasure.template is None:
+            return _ended(request, erasure, secret)
+    done = _("Stopped: %(purpose)s. What was kept for it is erased.") % {"purpose": purpose.label}
+    return _letter(request, receipt, secret, done=done)
+
+
+@while_it_holds
+def rename(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) -> HttpResponse:
+    """Change the name to be greeted by."""
+    try:
+        services.rename(visitor=visitor, greeting_name=request.POST.get("name", ""), actor=SELF)
+    except BadName:
+        error = _("Please give a name of 1 to 60 signs. The one before still holds.")
+        return _letter(request, receipt, secret, error=error, status=422)
+    return _letter(request, receipt, secret, done=_("From now on we greet you by the new name."))
+
+
+@while_it_holds
+def pause(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) -> HttpResponse:
+    """Stop being recognised for a while, or go on."""
+    paused = request.POST.get("paused") == "yes"
+    services.pause(visitor=visitor, paused=paused, actor=SELF)
+    done = _("Paused. No camera here recognises you until you resume.") if paused else ""
+    return _letter(request, receipt, secret, done=done or _("You are recognised again."))
+
+
+@while_it_holds
+def new_pass(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) -> HttpResponse:
+    """Show a new pass, once; the old one is dead from now on."""
+    consent = receipt.consent
+    if not selectors.has_pass(consent, visitor):
+        return _letter(request, receipt, secret, error=_("You have no pass."), status=409)
+    if not _may_labour(receipt):
+        return _too_often(request, receipt, secret)
+    try:
+        key_share = services.new_pass(visitor=visitor, consent=consent, actor=SELF)
+    except PassRefused:
+        error = _("A new pass needs new pictures. Please agree anew at the kiosk.")
+        return _letter(request, receipt, secret, error=error, status=409)
+    except RecognizerDown:
+        error = _("Something here is not working right now. Your pass is as it was.")
+        return _letter(request, receipt, secret, error=error, status=503)
+    return _letter(
+        request,
+        receipt,
+        secret,
+        done=_("This is your new pass. The old one opens nothing any more."),
+        pass_svg=drawn(key_share.text(), error="l"),
+    )
+
+
 @with_receipt
 def certificate(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
-    """Download the deletion certificate; of those of retired templates, the one that is named."""
+    """Download the deletion certificate; of those of single templates, the one that is named."""
     erasure = selectors.erasure_of(receipt.consent)
-    for one in selectors.retired_of(receipt.consent):
+    for one in selectors.partial_of(receipt.consent):
         if erasure is None or str(one.pk) == request.POST.get("number"):
             erasure = one
     if erasure is None or not erasure.document:
         return _ask(request, _("There is no certificate yet. Please come back in a minute."), 404)
-    return _jws(erasure.document, "certificate.jws")
+    return _file(erasure.document, "certificate.jws", "application/jose")
 
 
 @with_receipt
 def download(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
-    """Download the signed receipt, while it is in force."""
-    with transaction.atomic():
-        audit.record(actor=SELF, action="receipt.downloaded", subject=receipt.consent.subject)
-    return _jws(receipt.document, "receipt.jws")
+    """Download the signed receipt, for as long as it is kept."""
+    signed = document.current_jws(receipt)
+    _note(receipt, "receipt.downloaded")
+    return _file(signed, "receipt.jws", "application/jose")
 
 
-def _ended(request: HttpRequest, erasure: Erasure, secret: str) -> HttpResponse:
+@with_receipt
+def on_paper(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
+    """Download the receipt as a PDF, made now, for as long as it is kept."""
+    if not _may_labour(receipt):
+        return _too_often(request, receipt, secret)
+    try:
+        pdf = paper.receipt_pdf(receipt, secret)
+    except paper.PaperUnavailable:
+        error = _(
+            "This store cannot make a PDF yet. Whoever runs it needs to install Debian’s packages "
+            "%(packages)s. Until then you can print this page."
+        ) % {"packages": paper.DEBIAN}
+        return _letter(request, receipt, secret, error=error, status=503)
+    _note(receipt, "receipt.downloaded")
+    return _file(pdf, "receipt.pdf", "application/pdf")
+
+
+@while_it_holds
+def everything(
+    request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor
+) -> HttpResponse:
+    """Download everything held on the person, as JSON."""
+    _note(receipt, "receipt.exported")
+    text = export.everything(visitor).model_dump_json(indent=2)
+    return _file(text, "everything.json", "application/json")
+
+
+@require_GET
+def schema(request: HttpRequest) -> HttpResponse:
+    """What stands in `everything.json`, for machines: its JSON Schema."""
+    return JsonResponse(export.schema(), content_type="application/schema+json")
+
+
+def _over(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
+    erasure = selectors.erasure_of(receipt.consent)
+    if erasure:
+        return _ended(request, complete(erasure), secret, status=410)
+    return _letter(request, receipt, secret, error=_("Nothing was changed."), status=410)
+
+
+def _ended(
+    request: HttpRequest, erasure: Erasure, secret: str, *, status: int = 200
+) -> HttpResponse:
     certificate = {
         "state": erasure.state,
         "issued_at": erasure.completed_at,
@@ -144,12 +298,26 @@ def _ended(request: HttpRequest, erasure: Erasure, secret: str) -> HttpResponse:
         "retired": erasure.cause == Erasure.Cause.RETIRED,
         "contact_email": erasure.store.organization.contact_email,
     }
-    return render(request, "receipt/ended.html", {"secret": secret, "certificate": certificate})
+    context = {"secret": secret, "certificate": certificate}
+    return render(request, "receipt/ended.html", context, status=status)
 
 
-def _jws(document: str, name: str) -> HttpResponse:
-    return HttpResponse(
-        document,
-        content_type="application/jose",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+def _may_labour(receipt: Receipt) -> bool:
+    return allowed(f"labour:{receipt.pk}", limit=LABOURS, seconds=WINDOW)
+
+
+def _too_often(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
+    error = _("That was asked for very often. Please wait ten minutes.")
+    return _letter(request, receipt, secret, error=error, status=429)
+
+
+def _note(receipt: Receipt, action: str) -> None:
+    # Of somebody who is erased the ledger must not begin to speak again.
+    known = selectors.visitor_of(receipt.consent) is not None
+    with transaction.atomic():
+        audit.record(actor=SELF, action=action, subject=receipt.consent.subject if known else None)
+
+
+def _file(content: str | bytes, name: str, kind: str) -> HttpResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(content, content_type=kind, headers=headers)

@@ -13,6 +13,7 @@ from apps.consent.models import RECOGNITION, Consent, Notice, Purpose, Receipt
 from apps.consent.services import secret_digest
 from apps.consent.wording import Registers
 from apps.retention.models import Erasure
+from apps.retention.services.withdraw import is_last
 from apps.stores.models import Organization, Store, User
 from apps.visitors.models import FaceTemplate, Visitor, left
 
@@ -87,19 +88,82 @@ def erasure_of(consent: Consent) -> Erasure | None:
     return Erasure.objects.filter(consent=consent.pk, template=None).first()
 
 
-def retired_of(consent: Consent) -> list[Erasure]:
-    """Templates of retired models that were erased while their person stayed, newest first."""
+def partial_of(consent: Consent) -> list[Erasure]:
+    """Single templates that were erased while their person stayed, newest first."""
     return list(Erasure.objects.filter(consent=consent.pk, template__isnull=False))
 
 
-def answers(consent: Consent) -> list[dict[str, object]]:
-    """Every purpose that was asked for, with the answer that was given."""
-    asked = [*consent.purposes, *consent.declined]
+def retired_of(consent: Consent) -> list[Erasure]:
+    """Those of retired models."""
+    return [each for each in partial_of(consent) if each.cause == Erasure.Cause.RETIRED]
+
+
+def taken_of(consent: Consent) -> list[Erasure]:
+    """Those whose purpose was withdrawn."""
+    return [each for each in partial_of(consent) if each.cause == Erasure.Cause.PURPOSE]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One purpose that was asked for. `last`: nothing else would recognise the person."""
+
+    purpose: Purpose
+    granted: bool
+    withdrawn_at: datetime | None
+    last: bool
+
+    @property
+    def title(self) -> str:
+        return str(self.purpose.label)
+
+    @property
+    def effect(self) -> str:
+        """What stopping it does."""
+        if self.last:
+            return _(
+                "Nothing else recognises you, so this ends everything: your face template, your "
+                "name and your visits are erased within 15 minutes, and you get a certificate. "
+                "It cannot be undone."
+            )
+        effects = {
+            Purpose.LANE: _(
+                "At once the lane does not recognise you any more. The face template for it is "
+                "erased, and you get a certificate."
+            ),
+            Purpose.PASS: _(
+                "At once your pass opens nothing any more. The face template for it is erased, and "
+                "you get a certificate."
+            ),
+            Purpose.HISTORY: _(
+                "The visits that we remember are erased at once. You are still greeted, without "
+                "a number."
+            ),
+            Purpose.CONTACT: _(
+                "Your contact is erased at once. We do not write to you before this ends."
+            ),
+        }
+        return effects.get(self.purpose, _("What was kept for it is erased at once."))
+
+
+def answers(consent: Consent) -> list[Answer]:
+    """Every purpose that was asked for, with the answer that holds now."""
+    withdrawn = {each.purpose: each.at for each in consent.withdrawals.all()}
+    asked = [*consent.purposes, *consent.declined, *withdrawn]
     return [
-        {"title": purpose.label, "granted": purpose.value in consent.purposes}
+        Answer(
+            purpose,
+            granted=purpose.value in consent.purposes,
+            withdrawn_at=withdrawn.get(purpose.value),
+            last=is_last(consent, purpose),
+        )
         for purpose in Purpose
         if purpose.value in asked
     ]
+
+
+def has_lane(visitor: Visitor | None) -> bool:
+    """Whether there is a template of which a new pass can be made without new pictures."""
+    return visitor is not None and visitor.templates.live().filter(purpose=Purpose.LANE).exists()
 
 
 def sign_anew(consent: Consent) -> bool:
@@ -210,7 +274,13 @@ def _what(entry: Entry) -> str:
         "visitor.restricted": _("paused recognition"),
         "visitor.restriction_lifted": _("resumed recognition"),
         "receipt.opened": _("opened this receipt"),
+        "receipt.reissued": _("gave this receipt a new code"),
         "receipt.downloaded": _("downloaded this receipt"),
+        "receipt.exported": _("downloaded everything held on you"),
+        "visitor.renamed": _("changed the name to greet you by"),
+        "purpose.withdrawn": _("stopped one thing you had agreed to"),
+        "template.withdrawn": _("erased the template that was for it"),
+        "visits.erased": _("erased your visits"),
     }.get(entry.action, entry.action)
     reason = entry.detail.get("reason")
     return f"{words} ({reason})" if reason else words

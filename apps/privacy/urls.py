@@ -8,6 +8,13 @@ app_name = "receipt"
 urlpatterns = [
     path("", receipts.open_receipt, name="open"),
     path("withdraw/", receipts.withdraw, name="withdraw"),
+    path("stop/", receipts.stop, name="stop"),
+    path("name/", receipts.rename, name="rename"),
+    path("pause/", receipts.pause, name="pause"),
+    path("pass/", receipts.new_pass, name="new_pass"),
+    path("everything/", receipts.everything, name="everything"),
+    path("schema.json", receipts.schema, name="schema"),
+    path("paper/", receipts.on_paper, name="paper"),
     path("certificate/", receipts.certificate, name="certificate"),
     path("download/", receipts.download, name="download"),
 ]

@@ -60,7 +60,8 @@ class SealRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """Sealed templates by purpose, and the visitor's wrapped data key: nothing we can open.
+    """Sealed templates by purpose, and the visitor's wrapped data key: nothing we can open. The key
+    is empty when it was not asked to change.
 
     rotation: number of the organization's rotation that turned them, to be kept with each.
     key_share: for the template of purpose "pass", to be put into the pass and forgotten.
@@ -68,12 +69,12 @@ class Sealed:
     the transaction that enrols and for nobody else: no answer to a tablet depends on it.
     """
 
-    wrapped_key: bytes
-    generation: int
     sealed: Mapping[str, bytes]
     pack: str
     pack_version: str
     rotation: int
+    wrapped_key: bytes = b""
+    generation: int = 0
     same: UUID | None = None
     key_share: Pass | None = field(default=None, repr=False)
 
@@ -166,6 +167,20 @@ class Recognizer:
             key_share=Pass(request.templates["pass"], bytes(body[start:]))
             if body[start:]
             else None,
+        )
+
+    def reissue(self, *, visitor: UUID, template: UUID) -> Sealed:
+        """Seal the lane template of a visitor who agreed to a pass too as `template`, for a new
+        pass. Raises RecognizerDown; PassRefused when there is none to make it of."""
+        header = {"op": "reissue", "visitor": str(visitor), "template": str(template)}
+        reply, body = self._ask(header)
+        size = reply["sealed"]
+        return Sealed(
+            sealed={"pass": bytes(body[:size])},
+            pack=reply["pack"],
+            pack_version=reply["pack_version"],
+            rotation=reply["rotation"],
+            key_share=Pass(template, bytes(body[size:])),
         )
 
     def match(self, request: MatchRequest, crops: NDArray[np.uint8]) -> Decision:

@@ -31,6 +31,7 @@ from apps.recognition.keeper import Keeper
 from apps.recognition.matching import SLACK, mean_of
 from apps.recognition.presentation import PassInvalid, Windows, open_shown
 from apps.recognition.recapture import recapture, sure
+from apps.recognition.reissue import reissue
 from apps.recognition.sealed import binding_of
 from apps.recognition.spaces import Space
 from apps.visitors.models import FaceTemplate
@@ -87,6 +88,8 @@ class Desk:
                     return self._status(), bytearray()
                 case "seal":
                     return self._seal(header, self._crops(payload))
+                case "reissue":
+                    return self._reissue(header)
                 case "match":
                     decision = self._match(header, self._crops(payload))
                     visit = str(decision.visit) if decision.visit else None
@@ -199,6 +202,26 @@ class Desk:
         if share is not None:
             parts.append(share.reveal())
         return reply, bytearray().join(parts)
+
+    def _reissue(self, header: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        """Seal a lane's template for a new pass; its share goes out here, once."""
+        if not self.keeper.trusted:
+            raise Refused("silent")
+        pack = self.benches.present.pack
+        made = reissue(
+            visitor=UUID(header["visitor"]),
+            template=UUID(header["template"]),
+            pack=pack,
+            keyring=self.keyring,
+            rotations=self.keeper.rotations,
+        )
+        reply = {
+            "pack": pack.name,
+            "pack_version": pack.version,
+            "rotation": made.rotation,
+            "sealed": len(made.sealed),
+        }
+        return reply, bytearray().join([made.sealed, made.share.reveal()])
 
     def _present(self, header: dict[str, Any], payload: bytearray) -> str:
         """Open a window for a pass that is good here and now."""

@@ -14,7 +14,7 @@ from django.db.models.functions import Least, Now
 from django.utils.translation import gettext_noop
 
 from apps.audit.models import Checkpoint, Entry, Salt
-from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal
+from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal, Withdrawal
 from apps.consent.services import PROOF
 from apps.recognition.models import Acknowledgement, Calibration, Recognizer
 from apps.retention.models import Erasure
@@ -148,6 +148,15 @@ HOLDINGS: tuple[Holding, ...] = (
         How.EVIDENCE,
         lambda visitor: Receipt.objects.filter(consent__subject=visitor.subject),
         lambda: Receipt.objects.filter(consent__delete_after__lte=Now()),
+        due=F("consent__delete_after"),
+    ),
+    Holding(
+        Withdrawal,
+        gettext_noop("withdrawal of one purpose, as proof"),
+        gettext_noop("%(proof_days)s days after the end of consent"),
+        How.EVIDENCE,
+        lambda visitor: Withdrawal.objects.filter(consent__subject=visitor.subject),
+        lambda: Withdrawal.objects.filter(consent__delete_after__lte=Now()),
         due=F("consent__delete_after"),
     ),
 )

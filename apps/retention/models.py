@@ -12,7 +12,8 @@ class Erasure(models.Model):
 
     `subject` is the visitor's HMAC in the ledger, never a name; the certificate is `document`.
     Where a model was retired, `pack` is the one. `template` is set when only that one template
-    went, because its person is known by the model that came after it, or by another purpose.
+    went, because its person is known by the model that came after it, or by another purpose; for
+    the cause "purpose" they withdrew the one that it was for.
     """
 
     class Cause(models.TextChoices):
@@ -21,6 +22,7 @@ class Erasure(models.Model):
         EXPIRY = "expiry"
         REPLACED = "replaced"
         RETIRED = "retired"
+        PURPOSE = "purpose"
 
     class State(models.TextChoices):
         PENDING = "pending"

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.consent.models import Consent, Purpose
+from apps.visitors import names
 from apps.visitors.models import (
     DataKey,
     Eviction,
@@ -115,6 +116,19 @@ def _keep(template: SealedTemplate, visitor: Visitor, consent: Consent) -> None:
         sealed=template.sealed,
         not_after=consent.expires_at,
         delete_after=min(consent.expires_at, timezone.now() + inactivity),
+    )
+
+
+@transaction.atomic
+def rename(*, visitor: Visitor, greeting_name: str, actor: str) -> None:
+    """Greet a person by another name from now on (GDPR 16). Raises BadName."""
+    visitor.greeting_name = names.greeting_name(greeting_name)
+    visitor.save(update_fields=["greeting_name"])
+    audit.record(
+        actor=actor,
+        action="visitor.renamed",
+        subject=visitor.subject,
+        visitor=str(visitor.pk),
     )
 
 

@@ -78,6 +78,9 @@ function keepCodeThroughLanguage(secret) {
   });
 }
 
+/* What was just done, or why it was not, is read first. */
+document.getElementById("letter-news")?.focus();
+
 const secret = document.querySelector('#letter input[name="secret"]');
 if (secret) keepCodeThroughLanguage(secret);
 

@@ -4,8 +4,10 @@ import pytest
 from django.apps import apps
 from django.db import models
 
+from apps.consent.models import Purpose
 from apps.retention import holdings
 from apps.retention.holdings import HOLDINGS, IMPERSONAL, How
+from apps.retention.services.withdraw import withdraw_purpose
 from apps.visitors.models import Visitor
 from apps.visits.services import disclose
 from tests.conftest import House
@@ -77,9 +79,11 @@ def test_what_has_a_deadline_is_found_by_it() -> None:
 def test_what_is_held_of_somebody_is_found_and_nobody_elses(
     house: House, holding: holdings.Holding
 ) -> None:
-    first, second = house.visitor(), house.visitor()
-    disclose(match_of(first, house))
-    disclose(match_of(second, house))
+    agreed = [Purpose.LANE, Purpose.HISTORY, Purpose.CONTACT]
+    first, second = house.visitor(purposes=agreed), house.visitor(purposes=agreed)
+    for visitor in (first, second):
+        disclose(match_of(visitor, house))
+        withdraw_purpose(visitor=visitor, purpose=Purpose.CONTACT, actor="test")
     mine, theirs = (
         set(holding.of(visitor).values_list("pk", flat=True)) for visitor in (first, second)
     )

@@ -133,22 +133,40 @@ def test_the_receipt_is_signed_and_says_what_iso_27560_asks_for(
     for processing in receipt["pii_processing"]:
         for field in (
             "pii_information",
+            "purpose",
+            "purpose_type",
+            "lawful_basis",
             "pii_controllers",
+            "collection_method",
+            "processing_method",
             "storage_locations",
+            "processing_locations",
+            "geographic_restrictions",
             "retention_period",
             "jurisdiction",
             "withdrawal_method",
+            "privacy_rights",
+            "services",
         ):
             assert processing[field], field
         assert processing["recipient_third_parties"] == []
-        assert all(information["type"] for information in processing["pii_information"])
-    (controller,) = receipt["parties"]
-    assert controller["type"] == "controller"
-    assert {"id", "address", "name", "contact"} <= controller.keys()
-    event = receipt["event"]
-    assert (event["type"], event["state"]) == ("explicit consent", "given")
-    assert event["entity_id"] == str(house.kiosk.pk)
-    assert datetime.fromisoformat(event["time"]) <= timezone.now()
+        for information in processing["pii_information"]:
+            assert information["pii_type"]
+            assert {"pii_optional", "sensitive_pii_category", "special_pii_category"} <= set(
+                information
+            )
+    (face, name) = receipt["pii_processing"][0]["pii_information"]
+    assert (face["sensitive_pii_category"], face["special_pii_category"]) == (True, True)
+    assert not name["special_pii_category"]
+    (controller,) = receipt["party_identification"]
+    for field in ("id", "name", "address", "contact", "email", "url", "role", "type"):
+        assert controller[f"party_{field}"], field
+    (event,) = receipt["events"]
+    assert (event["event_type"], event["event_state"]) == ("explicit consent", "given")
+    assert event["entity_id"] == receipt["pii_principal_id"]
+    assert event["device_id"] == str(house.kiosk.pk)
+    assert event["purposes"] == ["lane", "history"]
+    assert datetime.fromisoformat(event["event_time"]) <= timezone.now()
     assert datetime.fromisoformat(event["validity_duration"]) == consent.expires_at
     # What is signed can be handed to anyone who has to see it: it names nobody.
     assert "Ms Chen" not in document

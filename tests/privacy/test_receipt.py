@@ -2,13 +2,10 @@
 
 import json
 import logging
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from pydantic import SecretStr
 from pytest_django.fixtures import Settings
@@ -16,57 +13,32 @@ from pytest_django.fixtures import Settings
 from apps.audit import signing
 from apps.audit.models import Entry
 from apps.audit.services import record
-from apps.consent import services as consents
 from apps.consent.document import RECEIPT_TYPE
-from apps.consent.models import Consent, Purpose
+from apps.consent.models import Consent
 from apps.privacy.receipts import TRIES
 from apps.recognition.client import Recognizer
-from apps.recognition.engine import starter
 from apps.retention.models import Erasure
 from apps.retention.services.erase import CERTIFICATE_TYPE, erase
 from apps.visitors.models import FaceTemplate, Visitor
-from apps.visitors.services import SealedTemplate, enroll
 from apps.visits.models import Visit
 from apps.visits.services import disclose
 from tests.clients import browser
 from tests.conftest import House
+from tests.privacy.conftest import Customer
 from tests.visits.test_disclose import match_of
 
-PATHS = ("/receipt/", "/receipt/withdraw/", "/receipt/certificate/", "/receipt/download/")
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """Someone who opted in and holds the receipt's code."""
-
-    visitor: Visitor
-    secret: str
-    client: Client
-
-    def post(self, path: str = "", secret: str | None = None) -> HttpResponse:
-        form = {"secret": self.secret if secret is None else secret, "confirm": "1"}
-        answer = self.client.post(f"/receipt/{path}", form)
-        assert isinstance(answer, HttpResponse)
-        return answer
-
-    def text(self, path: str = "") -> str:
-        return self.post(path).content.decode()
-
-
-@pytest.fixture
-def customer(house: House) -> Customer:
-    signed = consents.sign(house.draft(purposes=[Purpose.LANE, Purpose.HISTORY, Purpose.CONTACT]))
-    visitor = enroll(
-        visitor=uuid.uuid4(),
-        consent=signed.consent,
-        greeting_name="Ms Chen",
-        contact="chen@example.org",
-        templates=[
-            SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", starter.NAME, starter.VERSION)
-        ],
-        actor=f"device:{house.kiosk.pk}",
-    )
-    return Customer(visitor, signed.secret, browser())
+PATHS = (
+    "/receipt/",
+    "/receipt/stop/",
+    "/receipt/name/",
+    "/receipt/pause/",
+    "/receipt/pass/",
+    "/receipt/everything/",
+    "/receipt/paper/",
+    "/receipt/withdraw/",
+    "/receipt/certificate/",
+    "/receipt/download/",
+)
 
 
 def test_the_page_asks_for_the_code_and_nothing_else(house: House) -> None:
@@ -96,7 +68,7 @@ def test_the_code_opens_however_it_is_typed(
 
 
 @pytest.mark.parametrize("secret", ["", "-", "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA", "\x00", "é" * 300])
-@pytest.mark.parametrize("path", ["", "withdraw/", "certificate/", "download/"])
+@pytest.mark.parametrize("path", [path.removeprefix("/receipt/") for path in PATHS])
 def test_a_wrong_code_opens_nothing(customer: Customer, path: str, secret: str) -> None:
     answer = customer.post(path, secret=secret)
     assert answer.status_code == 404
@@ -257,7 +229,8 @@ def test_the_code_and_the_name_are_in_no_address_and_no_log(
     all_logs: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    pages = [customer.post(path) for path in ("", "download/", "withdraw/", "certificate/", "")]
+    paths = ("", "pause/", "download/", "paper/", "everything/", "withdraw/", "certificate/", "")
+    pages = [customer.post(path) for path in paths]
     customer.post(secret=customer.secret + "X")
     assert all(page.status_code == 200 for page in pages)
     said = all_logs.text + "".join(capfd.readouterr())

@@ -8,8 +8,9 @@ acknowledged: one that runs and is silent for `SILENCE` seconds refuses to answe
 needs no word. Until then the erasure is *pending*, visible, and the sweep tries again. It is never
 reported as done before.
 
-When a model is retired, whoever is known by another template loses just the one that it made: the
-same deletion, acknowledgement and certificate, while their consent and their key go on.
+When a model is retired, whoever is known by another template loses just the one that it made, and
+whoever withdraws one purpose of two just the template for it: the same deletion, acknowledgement
+and certificate, while their consent and their key go on.
 """
 
 import time
@@ -65,16 +66,20 @@ def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str = "")
 
 
 @transaction.atomic
-def erase_template(*, template: FaceTemplate, actor: str) -> Erasure:
-    """Erase one template of a retired model, of a person who has another and is locked."""
+def erase_template(
+    *, template: FaceTemplate, actor: str, cause: Erasure.Cause = Erasure.Cause.RETIRED
+) -> Erasure:
+    """Erase one template of a person who has another and is locked: its model was retired, or its
+    purpose was withdrawn."""
     visitor = template.visitor
     key = DataKey.objects.filter(visitor=visitor).first()
     pack = f"{template.pack} {template.pack_version}"
     now, pk = _now(), template.pk
     template.delete()
+    retired = cause == Erasure.Cause.RETIRED
     audit.record(
         actor=actor,
-        action="template.retired",
+        action="template.retired" if retired else "template.withdrawn",
         subject=visitor.subject,
         purpose=template.purpose,
         pack=pack,
@@ -84,8 +89,8 @@ def erase_template(*, template: FaceTemplate, actor: str) -> Erasure:
         store=template.store,
         subject=audit.reference(visitor.subject),
         template=pk,
-        pack=pack,
-        cause=Erasure.Cause.RETIRED,
+        pack=pack if retired else "",
+        cause=cause,
         actor=actor,
         scope=[{"what": TEMPLATE, "count": 1, "how": How.ERASED.value}],
         evictions=[Eviction.objects.filter(template=pk).latest("pk").pk],

@@ -1,0 +1,251 @@
+"""Everything held on one person, as JSON for them and for machines (GDPR 15 and 20).
+
+The models are the documentation: `schema()` is their JSON Schema, which the house publishes. What
+nobody can open, the sealed templates, is described and not copied. Nothing of anybody else is in
+it, and no name of those who work here.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+from pydantic import BaseModel, ConfigDict, Field
+
+from apps.consent import document
+from apps.consent.models import Consent
+from apps.privacy import selectors
+from apps.retention.holdings import HOLDINGS, periods
+from apps.retention.models import Erasure
+from apps.visitors.models import Visitor
+
+SCHEMA = "consentry-export/1"
+# One drawn line: points [x, y] in 0..1 of the pad's width and height.
+Stroke = list[list[float]]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Controller(_Part):
+    """Who answers for the data."""
+
+    name: str
+    address: str
+    contact: str
+    email: str
+    store: str
+
+
+class Held(_Part):
+    """One kind of data, how much of it is held and by what clock it goes. In English."""
+
+    what: str
+    count: int
+    clock: str
+    when_erased: str = Field(description="what happens to it when everything is ended")
+
+
+class Person(_Part):
+    """What staff can see of you."""
+
+    greeting_name: str
+    contact: str
+    since: datetime
+    paused_at: datetime | None = Field(description="since when nobody recognises you; null: not")
+
+
+class Taken(_Part):
+    """A purpose that you took back."""
+
+    purpose: str
+    at: datetime
+
+
+class Agreement(_Part):
+    """One consent that you signed, with its proof."""
+
+    record_id: UUID
+    purposes: list[str] = Field(description="what you agree to now")
+    declined: list[str]
+    withdrawn: list[Taken]
+    signed_at: datetime
+    expires_at: datetime
+    withdrawn_at: datetime | None = Field(description="when you ended all of it; null: it is not")
+    kept_until: datetime = Field(description="how long the proof of it is kept")
+    language: str
+    notice_version: int
+    notice_sha256: str
+    notice: str = Field(description="the whole text that you were shown")
+    signature: list[Stroke] = Field(description="the lines that you drew; x and y in 0..1")
+    signature_method: str
+    receipt: str = Field(description="the signed receipt, a JWS with ISO/IEC TS 27560 fields")
+
+
+class Template(_Part):
+    """A sealed face template. Its numbers cannot be opened to be shown; a photo does not exist."""
+
+    purpose: str
+    model: str
+    created_at: datetime
+    not_after: datetime
+    delete_after: datetime
+    sealed_bytes: int
+
+
+class Stay(_Part):
+    """A visit at which you were recognised."""
+
+    arrived_at: datetime
+    last_seen_at: datetime
+    store: str
+    number: int | None
+    greeted_at: datetime | None
+    similarity: float = Field(description="cosine of your template and what the camera saw")
+    threshold: float
+    delete_after: datetime
+
+
+class Mistake(_Part):
+    """Somebody else was taken for you; it still says your name until then."""
+
+    arrived_at: datetime
+    delete_after: datetime
+
+
+class Look(_Part):
+    """An act or a look in the ledger that was about you: when, and in what role. No names."""
+
+    at: datetime
+    who: str
+    what: str
+
+
+class Ended(_Part):
+    """Something of yours that was erased, with its certificate, a JWS that anyone can check."""
+
+    cause: str
+    erased_at: datetime
+    certificate: str = Field(description="empty until every recognizer has acknowledged")
+
+
+class Export(_Part):
+    """Everything that this house holds on you."""
+
+    model_config = ConfigDict(extra="forbid", title="Everything held on one person")
+
+    schema_version: str
+    schema_address: Annotated[str, Field(description="where this schema is published")]
+    made_at: datetime
+    controller: Controller
+    held: list[Held]
+    person: Person
+    consents: list[Agreement]
+    templates: list[Template]
+    visits: list[Stay]
+    mistaken_for_you: list[Mistake]
+    ledger: list[Look]
+    erased: list[Ended]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of an export."""
+    return Export.model_json_schema(mode="serialization")
+
+
+def everything(visitor: Visitor) -> Export:
+    """Gather everything held on a person who is enrolled."""
+    consents = list(
+        Consent.objects.filter(subject=visitor.subject)
+        .select_related("text__notice", "receipt", "store__organization")
+        .order_by("signed_at")
+    )
+    organization, days = visitor.store.organization, periods(visitor.store.pack)
+    return Export(
+        schema_version=SCHEMA,
+        schema_address=f"{settings.CONSENTRY.public_url}/receipt/schema.json",
+        made_at=timezone.now(),
+        controller=Controller(
+            name=organization.name,
+            address=organization.address,
+            contact=organization.contact_name,
+            email=organization.contact_email,
+            store=visitor.store.name,
+        ),
+        held=[
+            Held(
+                what=holding.what,
+                count=count,
+                clock=holding.clock % days,
+                when_erased=holding.how.value,
+            )
+            for holding in HOLDINGS
+            if (count := holding.of(visitor).count())
+        ],
+        person=Person(
+            greeting_name=visitor.greeting_name,
+            contact=visitor.contact,
+            since=visitor.created_at,
+            paused_at=visitor.restricted_at,
+        ),
+        consents=[_agreement(consent) for consent in consents],
+        templates=[
+            Template(
+                purpose=template.purpose,
+                model=f"{template.pack} {template.pack_version}",
+                created_at=template.created_at,
+                not_after=template.not_after,
+                delete_after=template.delete_after,
+                sealed_bytes=len(template.sealed),
+            )
+            for template in visitor.templates.order_by("created_at")
+        ],
+        visits=[
+            Stay(
+                arrived_at=visit.arrived_at,
+                last_seen_at=visit.last_seen_at,
+                store=visit.store.name,
+                number=visit.number,
+                greeted_at=visit.greeted_at,
+                similarity=visit.score,
+                threshold=visit.threshold,
+                delete_after=visit.delete_after,
+            )
+            for visit in visitor.visits.theirs().select_related("store")
+        ],
+        mistaken_for_you=[
+            Mistake(arrived_at=visit.arrived_at, delete_after=visit.delete_after)
+            for visit in visitor.visits.filter(wrong_at__isnull=False)
+        ],
+        ledger=[
+            Look(at=look.at, who=look.who, what=look.what)
+            for consent in consents[-1:]
+            for look in selectors.looks(consent)
+        ],
+        erased=[
+            Ended(cause=erasure.cause, erased_at=erasure.erased_at, certificate=erasure.document)
+            for erasure in Erasure.objects.filter(consent__in=[one.pk for one in consents])
+        ],
+    )
+
+
+def _agreement(consent: Consent) -> Agreement:
+    return Agreement(
+        record_id=consent.pk,
+        purposes=consent.purposes,
+        declined=consent.declined,
+        withdrawn=[Taken(purpose=each.purpose, at=each.at) for each in consent.withdrawals.all()],
+        signed_at=consent.signed_at,
+        expires_at=consent.expires_at,
+        withdrawn_at=consent.withdrawn_at,
+        kept_until=consent.delete_after,
+        language=consent.locale,
+        notice_version=consent.text.notice.version,
+        notice_sha256=consent.digest,
+        notice=f"{consent.text.short}\n\n{consent.text.full}",
+        signature=consent.signature,
+        signature_method=consent.signature_method,
+        receipt=document.current_jws(consent.receipt),
+    )

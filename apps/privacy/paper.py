@@ -1,0 +1,94 @@
+"""The receipt on paper: a PDF with the whole notice, the answers, the signature and the code.
+
+Made on demand of what the database holds, in the language that was signed, and never stored. It is
+tagged for screen readers (PDF/UA-1). WeasyPrint needs Pango, which is no Python package; a machine
+without it says so when it is asked, and everything else works.
+"""
+
+import contextlib
+import io
+import threading
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import translation
+from django.utils.safestring import mark_safe
+
+from apps.consent.models import Consent, Receipt
+from apps.consent.qr import drawn
+from apps.privacy import selectors
+
+DEBIAN = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-noto-core fonts-noto-cjk"
+STYLE = Path("static") / "css" / "paper.css"
+
+# Pango shares what it knows of fonts among threads; one page at a time is enough.
+_one_at_a_time = threading.Lock()
+
+
+class PaperUnavailable(RuntimeError):
+    """This machine cannot make PDFs: Pango is not installed."""
+
+
+def receipt_pdf(receipt: Receipt, secret: str) -> bytes:
+    """Return the receipt as a PDF/UA-1 file. Raises PaperUnavailable.
+
+    The code in it opens the receipt: whoever has the paper can end it, as with the kiosk's own.
+    """
+    engine = _engine()
+    html = receipt_html(receipt, secret)
+    style = (settings.BASE_DIR / STYLE).read_text(encoding="utf-8")
+    with _one_at_a_time:
+        page = engine.HTML(string=html, url_fetcher=_fetch_nothing)
+        sheet = engine.CSS(string=style, url_fetcher=_fetch_nothing)
+        pdf = page.write_pdf(stylesheets=[sheet], pdf_variant="pdf/ua-1")
+    return bytes(pdf)
+
+
+def receipt_html(receipt: Receipt, secret: str) -> str:
+    """The page that becomes the PDF, in the language of the notice that was signed."""
+    consent = receipt.consent
+    address = f"{settings.CONSENTRY.public_url}{reverse('receipt:open')}"
+    with translation.override(consent.locale):
+        return render_to_string(
+            "receipt/paper.html",
+            {
+                "receipt": receipt,
+                "consent": consent,
+                "organization": consent.store.organization,
+                "notice": consent.text,
+                "answers": selectors.answers(consent),
+                "strokes": _strokes(consent),
+                "code": secret,
+                "address": address,
+                # Our own drawing of a code of letters, digits and dashes.
+                "qr": mark_safe(drawn(f"{address}#{secret}", error="m")),  # noqa: S308
+            },
+        )
+
+
+def _strokes(consent: Consent) -> list[str]:
+    """The strokes of a drawn signature as SVG points on a pad of 500 by 200 units."""
+    if consent.signature_method != Consent.SignatureMethod.DRAWN:
+        return []
+    return [
+        " ".join(f"{x * 500:.1f},{y * 200:.1f}" for x, y in stroke) for stroke in consent.signature
+    ]
+
+
+def _engine() -> Any:
+    """Import WeasyPrint, a second or so, and only where a PDF is wanted."""
+    try:
+        # It prints advice of its own when a library is missing; ours says what to do here.
+        with contextlib.redirect_stdout(io.StringIO()):
+            import weasyprint
+    except OSError:
+        raise PaperUnavailable from None
+    return weasyprint
+
+
+def _fetch_nothing(url: str, *_arguments: Any, **_options: Any) -> Any:
+    """Everything is in the page: no file and no address is opened to make it."""
+    raise ValueError("a receipt fetches nothing")

@@ -1,0 +1,66 @@
+"""What people change of their own, by receipt: the name, a pause, the pass.
+
+Each act is one transaction with its ledger entry, and locks the visitor first, as an erasure does.
+Raises Visitor.DoesNotExist when the person was erased meanwhile.
+"""
+
+import uuid
+
+from django.conf import settings
+from django.db import transaction
+
+from apps.consent.models import Consent, Purpose
+from apps.recognition.client import Recognizer
+from apps.recognition.passes import Pass
+from apps.retention.services.erase import lock
+from apps.visitors import services as visitors
+from apps.visitors.models import Visitor
+from apps.visitors.services import SealedTemplate
+from apps.visits.services import announce
+
+
+@transaction.atomic
+def rename(*, visitor: Visitor, greeting_name: str, actor: str) -> None:
+    """Greet a person by another name (GDPR 16). Raises BadName."""
+    visitor = lock(visitor.pk)
+    visitors.rename(visitor=visitor, greeting_name=greeting_name, actor=actor)
+
+
+@transaction.atomic
+def pause(*, visitor: Visitor, paused: bool, actor: str) -> None:
+    """Stop recognising a person without erasing anything, or go on (GDPR 18). Twice is once."""
+    visitor = lock(visitor.pk)
+    if (visitor.restricted_at is not None) == paused:
+        return
+    visitors.restrict(visitor=visitor, restricted=paused, actor=actor)
+    # Open boards take the person's card down, or show it again.
+    transaction.on_commit(lambda: announce(visitor.store_id, 0))
+
+
+def new_pass(*, visitor: Visitor, consent: Consent, actor: str) -> Pass:
+    """Make a new pass of the lane's template; the old pass ends in the same transaction.
+
+    Raises RecognizerDown, PassRefused when there is no lane template to make it of.
+    """
+    template = uuid.uuid4()
+    sealed = Recognizer(settings.CONSENTRY.socket).reissue(visitor=visitor.pk, template=template)
+    assert sealed.key_share is not None
+    with transaction.atomic():
+        person = lock(visitor.pk)
+        consent = Consent.objects.get(pk=consent.pk)
+        visitors.replace_pass(
+            visitor=person,
+            consent=consent,
+            template=SealedTemplate(
+                template=template,
+                wrapped_key=sealed.wrapped_key,
+                generation=sealed.generation,
+                sealed=sealed.sealed[Purpose.PASS],
+                pack=sealed.pack,
+                pack_version=sealed.pack_version,
+                purpose=Purpose.PASS,
+                rotation=sealed.rotation,
+            ),
+            actor=actor,
+        )
+    return sealed.key_share

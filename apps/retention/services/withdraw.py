@@ -1,0 +1,58 @@
+"""Withdraw one purpose: the consent is narrowed and what rested on the purpose goes, at once.
+
+Design. As in an erasure the visitor is locked first, then their visits, then the consent. One
+transaction narrows the consent, deletes what rested on the purpose and writes what was done;
+PostgreSQL tells every recognizer when it commits. Whatever else was agreed to rests on being
+recognised, so taking back the last way of it is ending everything, with a certificate for all.
+"""
+
+from django.db import transaction
+
+from apps.audit import services as audit
+from apps.consent import services as consents
+from apps.consent.models import RECOGNITION, Consent, Purpose
+from apps.retention.models import Erasure
+from apps.retention.services.erase import erase, erase_template, lock
+from apps.visitors.models import Visitor
+from apps.visits.services import announce
+
+
+def is_last(consent: Consent, purpose: Purpose) -> bool:
+    """Whether without this purpose nothing would recognise the person any more."""
+    left = set(consent.purposes) - {purpose.value}
+    return not left.intersection(RECOGNITION)
+
+
+def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[Erasure]:
+    """End one purpose of a person's live consent now; the erasures that will be certified.
+
+    Doing it twice does nothing. Raises Visitor.DoesNotExist when somebody else was faster to end
+    everything.
+    """
+    with transaction.atomic():
+        visitor = lock(visitor.pk)
+        agreed = Consent.objects.live().filter(subject=visitor.subject)
+        consent = agreed.filter(purposes__contains=[purpose]).first()
+        if consent is None:
+            return []
+        if not is_last(consent, purpose):
+            consents.withdraw_purpose(consent=consent, purpose=purpose, actor=actor)
+            return _erase_what_rested_on(purpose, visitor, actor)
+    return [erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor=actor)]
+
+
+def _erase_what_rested_on(purpose: Purpose, visitor: Visitor, actor: str) -> list[Erasure]:
+    match purpose:
+        case Purpose.HISTORY:
+            # One that was of someone else goes with its shift; until then it holds their stay.
+            count, _models = visitor.visits.theirs().delete()
+            audit.record(actor=actor, action="visits.erased", subject=visitor.subject, count=count)
+            transaction.on_commit(lambda: announce(visitor.store_id, 0))
+        case Purpose.CONTACT:
+            visitor.contact = ""
+            visitor.save(update_fields=["contact"])
+    templates = visitor.templates.select_related("visitor", "store").filter(purpose=purpose)
+    return [
+        erase_template(template=template, actor=actor, cause=Erasure.Cause.PURPOSE)
+        for template in templates.select_for_update(of=("self",))
+    ]

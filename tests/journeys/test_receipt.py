@@ -1,0 +1,184 @@
+"""What she can do with her receipt alone: less, another name, a pause, a new pass, the end."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import Browser, Page, expect
+from pypdf import PdfReader
+
+from apps.consent.models import Consent
+from apps.recognition.client import PassRefused, Recognizer
+from apps.recognition.passes import Pass
+from apps.stores.models import Camera
+from apps.visitors.models import FaceTemplate, Visitor
+from tests.journeys.accessible import faults
+from tests.journeys.conftest import Town, draw, watched
+from tests.journeys.test_pass import pass_reader, photographed
+from tests.journeys.test_visit import verified
+
+# How often a finger came down, over all pages of a tab.
+COUNT = """
+addEventListener("pointerdown", () => {
+  sessionStorage.setItem("taps", 1 + Number(sessionStorage.getItem("taps")));
+}, true);
+"""
+
+
+@contextmanager
+def taps(page: Page) -> Iterator[Callable[[], int]]:
+    """Count what is tapped from here on; typing is free."""
+
+    def count() -> int:
+        return int(page.evaluate("() => Number(sessionStorage.getItem('taps'))"))
+
+    before = count()
+    yield lambda: count() - before
+
+
+def agrees_to_all(tablet: Page) -> int:
+    """Say yes to every question; how many taps that took."""
+    tablet.context.add_init_script(COUNT)
+    tablet.reload()
+    with taps(tablet) as count:
+        tablet.get_by_test_id("language-en").click()
+        tablet.wait_for_load_state()
+        tablet.get_by_test_id("notice-go").click()
+        for purpose in ("lane", "pass", "history", "contact"):
+            tablet.get_by_test_id(f"{purpose}-yes").click()
+        tablet.get_by_test_id("age-yes").click()
+        tablet.get_by_test_id("name").fill("Ms Rivera")
+        tablet.get_by_test_id("contact").fill("rivera@example.org")
+        tablet.get_by_test_id("name-go").click()
+        draw(tablet)
+        tablet.get_by_test_id("signature-go").click()
+        expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
+        return count()
+
+
+@pytest.fixture
+def reader(town: Town) -> Camera:
+    return pass_reader(town)
+
+
+def opened(town: Town, browser: Browser, code: str) -> Page:
+    """The receipt in a phone's browser, opened by its square code."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True)
+    context.add_init_script(COUNT)
+    page = watched(context, town)
+    page.goto(f"{town.origin}/receipt/#{code}")
+    expect(page.get_by_test_id("receipt-letter")).to_be_visible()
+    assert code not in page.url
+    return page
+
+
+def opens(shown: Pass, camera: Camera) -> bool:
+    try:
+        return bool(Recognizer(settings.CONSENTRY.socket).present(camera=camera.pk, shown=shown))
+    except PassRefused:
+        return False
+
+
+def taken(page: Page, button: str) -> bytes:
+    """What a button downloads."""
+    with page.expect_download() as download:
+        page.get_by_test_id(button).click()
+    return Path(download.value.path()).read_bytes()
+
+
+def test_she_takes_back_one_thing_after_another_as_easily_as_she_agreed(
+    town: Town,
+    reader: Camera,
+    tablet: Page,
+    open_browser: Callable[..., Browser],
+    tmp_path: Path,
+) -> None:
+    agreeing = agrees_to_all(tablet)
+    assert not faults(tablet)
+    page = opened(town, open_browser(), tablet.get_by_test_id("receipt-code").inner_text())
+    assert not faults(page)
+
+    for purpose in ("history", "contact", "lane"):
+        with taps(page) as count:
+            page.get_by_test_id(f"stop-{purpose}").click()
+            page.get_by_test_id(f"stop-{purpose}-confirm").click()
+            expect(page.get_by_test_id("receipt-done")).to_be_focused()
+            expect(page.get_by_test_id(f"answer-{purpose}")).to_contain_text("Stopped")
+            assert count() == 2 <= agreeing
+    assert not faults(page)
+    assert Consent.objects.get().purposes == ["pass"]
+    assert FaceTemplate.objects.get().purpose == "pass"
+    certificate = tmp_path / "certificate.jws"
+    certificate.write_bytes(taken(page, "taken-certificate"))
+    assert verified(certificate, tmp_path)
+
+    # The last of them is the end of everything, and says so before.
+    with taps(page) as count:
+        page.get_by_test_id("stop-pass").click()
+        expect(page.get_by_test_id("answer-pass")).to_contain_text("this ends everything")
+        assert not faults(page)
+        page.get_by_test_id("stop-pass-confirm").click()
+        expect(page.get_by_test_id("receipt-erased")).to_be_visible()
+        assert count() == 2 <= agreeing
+    assert not faults(page)
+    assert not Visitor.objects.exists()
+    certificate.write_bytes(taken(page, "certificate-download"))
+    assert verified(certificate, tmp_path)
+
+
+def test_she_changes_things_takes_all_of_it_home_and_ends_it(
+    town: Town, reader: Camera, tablet: Page, open_browser: Callable[..., Browser]
+) -> None:
+    agreeing = agrees_to_all(tablet)
+    lost = photographed(tablet)
+    code = tablet.get_by_test_id("receipt-code").inner_text()
+    page = opened(town, open_browser(), code)
+
+    page.get_by_test_id("receipt-name-open").click()
+    assert not faults(page)
+    page.get_by_test_id("receipt-name-field").fill("Señora Rivera")
+    page.get_by_test_id("receipt-name-save").click()
+    expect(page.get_by_test_id("receipt-holds")).to_contain_text("Señora Rivera")
+
+    page.get_by_test_id("receipt-pause").click()
+    expect(page.get_by_test_id("receipt-paused")).to_be_visible()
+    assert not faults(page)
+    assert not opens(lost, reader)
+    page.get_by_test_id("receipt-resume").click()
+    expect(page.get_by_test_id("receipt-pause")).to_be_visible()
+    expect(page.get_by_test_id("receipt-looks")).to_contain_text("You: paused recognition")
+    assert opens(lost, reader)
+
+    # Her pass is lost: a new one, which she photographs, and the old one is dead.
+    page.get_by_test_id("receipt-pass-new").click()
+    expect(page.get_by_test_id("pass-qr").locator("svg")).to_be_visible()
+    assert not faults(page)
+    fresh = photographed(page)
+    assert fresh != lost
+    assert not opens(lost, reader)
+    assert opens(fresh, reader)
+
+    held = json.loads(taken(page, "receipt-everything"))
+    assert held["person"]["greeting_name"] == "Señora Rivera"
+    assert len(held["templates"]) == 2
+    assert taken(page, "receipt-download").count(b".") == 2
+    paper = PdfReader(io.BytesIO(taken(page, "receipt-paper")))
+    assert code in " ".join(" ".join(each.extract_text() for each in paper.pages).split())
+    # On a printer the page is a letter: nothing to press on it.
+    page.emulate_media(media="print")
+    expect(page.get_by_test_id("stop-history")).to_be_hidden()
+    expect(page.get_by_test_id("receipt-paper")).to_be_hidden()
+    expect(page.get_by_test_id("answer-history")).to_be_visible()
+    page.emulate_media(media="screen")
+
+    with taps(page) as count:
+        page.get_by_test_id("receipt-end-open").click()
+        page.get_by_test_id("receipt-end-confirm").click()
+        expect(page.get_by_test_id("receipt-erased")).to_be_visible()
+        assert count() == 2 <= agreeing
+    assert not opens(fresh, reader)
+    assert not Visitor.objects.exists()
