@@ -5,13 +5,16 @@ guide lists it. It carries the digest of the notice and its whole text: a receip
 at a notice proves nothing once the notice is gone.
 """
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
+import rfc8785
 from django.conf import settings
 
 from apps.audit import signing
 from apps.consent.models import Consent, Purpose, Receipt
+from apps.consent.signature import method_of
 
 RECEIPT_TYPE = "consentry-receipt+jws"
 SCHEMA = "consentry-receipt/1 (ISO/IEC TS 27560:2023)"
@@ -64,7 +67,8 @@ def receipt_fields(receipt: Receipt) -> dict[str, Any]:
                 "contact": organization.contact_name,
                 "email": organization.contact_email,
                 "type": "controller",
-            }
+            },
+            *_who_else(consent),
         ],
         "event": {
             "type": "explicit consent",
@@ -73,6 +77,7 @@ def receipt_fields(receipt: Receipt) -> dict[str, Any]:
             "validity_duration": _iso(consent.expires_at),
             "entity_id": str(consent.device_id),
             "signature_method": consent.signature_method,
+            "signature_sha256": _digest(consent.signature),
         },
     }
 
@@ -103,6 +108,39 @@ def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
         "privacy_rights": ["access", "rectification", "restriction", "erasure", "portability"],
         "service": store.name,
     }
+
+
+def _who_else(consent: Consent) -> list[dict[str, Any]]:
+    """The parties beside the person and the controller: who co-signed, and who of the staff saw it.
+
+    The witness stands here as in the ledger, by number: a receipt names no staff.
+    """
+    parties: list[dict[str, Any]] = []
+    if guardian := consent.guardian:
+        parties.append(
+            {
+                "id": f"{consent.pk}#guardian",
+                "type": "guardian",
+                "name": guardian["name"],
+                "role": "parent or guardian of the PII principal, present in person",
+                "signature_method": method_of(guardian["signature"]).value,
+                "signature_sha256": _digest(guardian["signature"]),
+            }
+        )
+    if consent.witness_id:
+        parties.append(
+            {
+                "id": f"user:{consent.witness_id}",
+                "type": "witness",
+                "role": "member of staff who saw the signature being given",
+            }
+        )
+    return parties
+
+
+def _digest(signature: Any) -> str:
+    """SHA-256 of the canonical JSON (RFC 8785): binds a signature without carrying it."""
+    return hashlib.sha256(rfc8785.dumps(signature)).hexdigest()
 
 
 def _iso(at: datetime) -> str:

@@ -25,6 +25,7 @@ from apps.recognition.passes import Pass
 from apps.retention.models import Erasure
 from apps.retention.services.erase import erase, lock
 from apps.stores.models import Device
+from apps.stores.witnesses import witness_of
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
 
@@ -66,6 +67,32 @@ class Purposes(BaseModel):
         return [purpose for purpose in Purpose if answers[purpose.value]]
 
 
+FullName = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=80, pattern=SOMETHING_TO_SAY)
+]
+
+
+class TypedName(BaseModel):
+    """A signature of whoever cannot draw one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: FullName
+
+
+# Strokes of [x, y] points, 0..1 of the box; or a typed name.
+Signature = list[list[list[float]]] | TypedName
+
+
+class Guardian(BaseModel):
+    """The parent or guardian who is there in person and co-signs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: FullName
+    signature: Signature
+
+
 class OptIn(BaseModel):
     """What the tablet sends when the person has finished."""
 
@@ -75,6 +102,7 @@ class OptIn(BaseModel):
     notice: uuid.UUID
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     purposes: Purposes
+    term: int
     age_ok: bool
     name: Annotated[
         str, StringConstraints(strip_whitespace=True, max_length=60, pattern=SOMETHING_TO_SAY)
@@ -82,7 +110,8 @@ class OptIn(BaseModel):
     contact: Annotated[
         str, StringConstraints(strip_whitespace=True, max_length=120, pattern=ONE_LINE)
     ] = ""
-    signature: list[list[list[float]]]
+    signature: Signature
+    guardian: Guardian | None = None
     photos: Annotated[list[str], Field(min_length=1, max_length=5)]
 
 
@@ -116,8 +145,10 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
         digest=form.digest,
         purposes=form.purposes.agreed(),
         asked=form.purposes.asked(),
+        term=form.term,
         age_confirmed=form.age_ok,
-        signature=form.signature,
+        **form.model_dump(include={"signature", "guardian"}),
+        witness=witness_of(attempt=form.attempt, device=device),
     )
     crops = np.stack(_crops(form.photos))
     visitor = uuid.uuid4()

@@ -12,6 +12,7 @@ urlpatterns = [
     path("enroll/", views.enroll, KIOSK, name="enroll"),
     path("nonce/", views.nonce, KIOSK, name="nonce"),
     path("look/", views.look, name="look"),
+    path("witness/", views.witness, name="witness"),
     path("opt-in/", views.submit, name="opt-in"),
     path("refuse/", views.refuse, name="refuse"),
     path("<slug:language>/", views.flow, name="flow"),
