@@ -210,7 +210,8 @@ class Consent(models.Model):
                 name="proof_outlives_consent",
             ),
             models.CheckConstraint(
-                condition=Q(signature_method="drawn", guardian__isnull=True) | Q(witness__isnull=False),
+                condition=Q(signature_method="drawn", guardian__isnull=True)
+                | Q(witness__isnull=False),
                 name="typed_or_for_a_child_is_witnessed",
             ),
         )

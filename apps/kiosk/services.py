@@ -11,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Consent, Purpose
 from apps.consent.services import Signed
-from apps.kiosk import faces
+from apps.kiosk import faces, undone
 from apps.recognition.client import CropsRefused, Recognizer, Sealed, SealRequest
 from apps.recognition.passes import Pass
 from apps.retention.models import Erasure
@@ -30,6 +30,8 @@ from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
 
 MIN_CROPS = 3
+# The first half of the advisory lock's name; the second is the attempt.
+LOCK = 27560
 # No control signs, of which PostgreSQL takes no NUL and a greeting none.
 ONE_LINE = r"^\P{Cc}*$"
 # At least one sign that can be seen: a card with an empty name greets nobody.
@@ -155,6 +157,9 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
     agreed = [purpose for purpose in RECOGNITION if purpose in consent.purposes]
     sealed, templates = _seal(consent, crops, visitor=visitor, purposes=agreed)
     with transaction.atomic():
+        _alone(form.attempt)
+        if undone.marked(form.attempt):
+            raise OptInRefused("undone", _("This was stopped. Nothing was kept."), "notice")
         older = _older(sealed.same, device)
         signed = consents.sign(consent)
         visitors.enroll(
@@ -168,6 +173,27 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
         if older:
             erase(visitor=older, cause=Erasure.Cause.REPLACED, actor=f"device:{device.pk}")
     return OptedIn(signed, sealed.key_share)
+
+
+@transaction.atomic
+def undo(*, attempt: uuid.UUID, device: Device) -> None:
+    """End what an attempt led to whose answer never arrived; one still under way is refused.
+
+    The mark is set before the lock is taken, and read after it: whichever is first, nothing stays.
+    Raises NonceStoreDown.
+    """
+    undone.mark(attempt)
+    _alone(attempt)
+    consent = Consent.objects.live().filter(pk=attempt, device=device).first()
+    person = consent and Visitor.objects.filter(subject=consent.subject).first()
+    if person:
+        erase(visitor=person, cause=Erasure.Cause.WITHDRAWAL, actor=f"device:{device.pk}")
+
+
+def _alone(attempt: uuid.UUID) -> None:
+    """Let one transaction at a time finish or undo this attempt."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK, str(attempt)])
 
 
 def _replace_pass(consent: Consent, device: Device, form: OptIn) -> Pass | None:

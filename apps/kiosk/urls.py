@@ -14,6 +14,7 @@ urlpatterns = [
     path("look/", views.look, name="look"),
     path("witness/", views.witness, name="witness"),
     path("opt-in/", views.submit, name="opt-in"),
+    path("undo/", views.undo, name="undo"),
     path("refuse/", views.refuse, name="refuse"),
     path("<slug:language>/", views.flow, name="flow"),
 ]

@@ -29,7 +29,7 @@ from apps.consent.models import RECOGNITION, Purpose
 from apps.consent.services import ConsentRefused
 from apps.consent.signature import BadSignaturePath, said
 from apps.consent.terms import end_of, terms
-from apps.kiosk import faces
+from apps.kiosk import faces, services
 from apps.kiosk.services import OptIn, OptInRefused, opt_in
 from apps.recognition.client import RecognizerDown
 from apps.stores import devices, witnesses
@@ -339,6 +339,17 @@ def submit(request: HttpRequest, device: Device) -> HttpResponse:
         "pass_svg": _drawn(done.key_share.text(), error="l") if done.key_share else "",
     }
     return JsonResponse({"receipt": receipt}, status=201)
+
+
+@signed_by(Device.Kind.KIOSK)
+def undo(request: HttpRequest, device: Device) -> HttpResponse:
+    """End an attempt whose answer never arrived, whether it succeeded or not."""
+    try:
+        attempt = UUID(json.loads(request.body)["attempt"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return refusal(400, "form", _("That did not arrive whole. Please try again."))
+    services.undo(attempt=attempt, device=device)
+    return HttpResponse(status=204)
 
 
 @signed_by(Device.Kind.KIOSK)

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.audit import services as audit
 from apps.consent.models import Receipt
+from apps.consent.signature import said
 from apps.privacy import selectors
 from apps.retention.models import Erasure
 from apps.retention.services.erase import await_acknowledgements, complete, erase
@@ -81,6 +82,7 @@ def _letter(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse
                 "notice_version": consent.text.notice.version,
                 "locale": consent.locale,
                 "state": "live" if consent.live and visitor else "ended",
+                "signed": said(consent),
                 "purposes": selectors.answers(consent),
                 "sign_anew": selectors.sign_anew(consent),
                 "has_pass": selectors.has_pass(consent, visitor),

@@ -101,7 +101,8 @@ def _board(request: HttpRequest, store: Store, **more: object) -> HttpResponse:
 def witness(request: HttpRequest, slug: str) -> HttpResponse:
     """A code by which this member of staff vouches at the kiosk for what they saw signed."""
     store = _store(request, slug)
-    shown: dict[str, object] = {"witness_minutes": int(witnesses.LIFE.total_seconds() // 60)}
+    seconds = int(witnesses.LIFE.total_seconds())
+    shown: dict[str, object] = {"witness_minutes": seconds // 60, "witness_seconds": seconds}
     try:
         if allowed(f"witness-code:{request.user.pk}", limit=WITNESS_CODES, seconds=600):
             shown["witness_code"] = witnesses.new_code(user=request.user, store=store)  # type: ignore[arg-type]

@@ -21,9 +21,7 @@ BEGIN
     RETURN NEW;
 END $$;
 """
-FORWARD = FROZEN.format(
-    new=" NEW.guardian, NEW.witness_id,", old=" OLD.guardian, OLD.witness_id,"
-)
+FORWARD = FROZEN.format(new=" NEW.guardian, NEW.witness_id,", old=" OLD.guardian, OLD.witness_id,")
 BACKWARD = FROZEN.format(new="", old="")
 
 
