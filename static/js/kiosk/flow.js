@@ -549,4 +549,6 @@ if (address.searchParams.has("changed")) {
   history.replaceState(null, "", address.pathname);
   root.querySelector("[data-changed]").hidden = false;
 }
+/* Until here a tap would have gone nowhere. */
+root.inert = false;
 screen("notice").querySelector("h1").focus({ preventScroll: true });
