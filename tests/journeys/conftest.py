@@ -163,9 +163,10 @@ def choose(page: Page, language: str = "en") -> None:
     page.wait_for_url(f"**/kiosk/{language}/")
 
 
-def draw(page: Page) -> None:
-    """Sign on the pad."""
-    box = page.get_by_test_id("pad").bounding_box()
+def draw(page: Page, pad: str = "pad") -> None:
+    """Sign on a pad."""
+    page.get_by_test_id(pad).scroll_into_view_if_needed()
+    box = page.get_by_test_id(pad).bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 40, box["y"] + box["height"] / 2)
     page.mouse.down()
