@@ -22,7 +22,11 @@ from apps.stores.models import Device, Organization, Store, User
 
 
 class Purpose(models.TextChoices):
-    """What can be agreed to, one control each."""
+    """What can be agreed to, one control each.
+
+    Nothing is asked for that nothing here would do: statistics from what people state, greetings
+    across a group of stores, and notes by staff are no purposes, because no code uses them.
+    """
 
     LANE = "lane", _("Recognise me when I come back")
     PASS = "pass", _("Recognise me when I show my pass")

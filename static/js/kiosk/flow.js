@@ -116,6 +116,9 @@ async function undo() {
   if (!unsure) return;
   await signed("/kiosk/undo/", JSON.stringify({ attempt: unsure }));
   unsure = "";
+  /* That attempt can succeed no more; whoever changes their mind begins another. */
+  state.attempt = crypto.randomUUID();
+  state.witnessed = false;
 }
 
 /** Stop: without a face. What may have arrived is undone before anything is said about it. */
@@ -125,7 +128,7 @@ async function stop() {
     await undo();
     decline(purposeKeys.filter(asked));
   } catch (error) {
-    tell("sending", error.text || say("unsure"));
+    tell(shown(), error.text || say("unsure"));
   } finally {
     setUnderWay(false);
   }
@@ -423,7 +426,7 @@ function sendingFailed(error) {
   }
   /* Nothing is wrong with what was said: keep it and let the person send it again. */
   const keep = !(error instanceof RequestError) || error.status === 0 || error.status >= 500;
-  unsure = keep ? state.attempt : "";
+  if (keep) unsure = state.attempt;
   if (keep || error.code === "device" || error.code === "replayed") {
     tell("sending", sentence(error));
     return;
@@ -520,6 +523,7 @@ nameForm.addEventListener("submit", takeName);
 guardianForm?.addEventListener("submit", coSign);
 witnessForm.addEventListener("submit", takeWitness);
 guardLinks(() => {
+  document.querySelector("details.tongues").open = false;
   root.querySelector("[data-network]").textContent = say("offline");
 });
 
