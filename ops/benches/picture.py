@@ -29,6 +29,7 @@ def stages_picture(
             color=INK,
         )
     axes.invert_yaxis()
+    axes.set_xlim(0, 1.12 * max(stages.values()))  # room for the longest one's figure
     axes.set_xlabel("milliseconds", color=LINE)
     axes.grid(axis="y", visible=False)
     axes.legend(frameon=False, loc="lower right")

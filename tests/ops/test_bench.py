@@ -12,8 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.conftest import ROOT
 
 
@@ -44,12 +42,9 @@ def test_a_clip_goes_through_the_whole_pipeline(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("cameras", [2])
-def test_cameras_side_by_side_each_report_what_they_saw(tmp_path: Path, cameras: int) -> None:
-    said = bench(
-        tmp_path / "state", "fleet", "--cameras", str(cameras), "--fps", "5", "--seconds", "8"
-    )
-    assert said["cameras"] == cameras
+def test_a_camera_reports_what_it_saw_and_what_it_dropped(tmp_path: Path) -> None:
+    said = bench(tmp_path / "state", "fleet", "--cameras", "1", "--fps", "5", "--seconds", "4")
+    assert said["cameras"] == 1
     assert said["frames_done"] + said["frames_dropped"] > 0
     assert said["cpu_s"] > 0
     assert said["mib"] > 0

@@ -21,6 +21,7 @@ from apps.recognition.engine.evaluation import (
 )
 from apps.recognition.engine.packs import Pack
 from apps.recognition.engine.rates import Rate
+from apps.recognition.engine.starter import THRESHOLD
 from apps.recognition.measured import read_measurement
 from tests import faces
 
@@ -65,7 +66,7 @@ def test_people_are_told_apart_and_the_charts_are_drawn(people: Path, tmp_path: 
     assert measured["people"] == 5
     assert measured["photos"] == 25
     assert measured["refused"] == {}
-    assert measured["threshold"] == pytest.approx(0.4)
+    assert measured["threshold"] == pytest.approx(THRESHOLD["value"])
     assert measured["fpir"] == 0
     assert measured["fnir"] == 0
     # Six rounds: two enrolled with two photos left, three strangers with five.

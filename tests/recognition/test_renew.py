@@ -67,17 +67,17 @@ class Town:
         ).as_dict()
 
     def secrets(self) -> list[bytes]:
-        return [
-            bytes(
-                unwrap_rotation(
-                    bytes(one.wrapped),
-                    organization=one.organization_id,
-                    number=one.number,
-                    keyring=self.keyring,
-                ).reveal()
+        opened = [
+            unwrap_rotation(
+                bytes(one.wrapped),
+                organization=one.organization_id,
+                number=one.number,
+                keyring=self.keyring,
             )
             for one in Rotation.objects.order_by("number")
         ]
+        # A secret is overwritten with its object.
+        return [bytes(one.reveal()) for one in opened]
 
     def in_rotation(self) -> list[int]:
         """The rotation that each person's template names."""
