@@ -124,6 +124,7 @@ def test_a_child_agrees_together_with_a_parent_who_is_there(
     expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
     expect(tablet.get_by_test_id("receipt-signed")).to_contain_text("Ana Rivera")
     consent = Consent.objects.get()
+    assert consent.guardian
     assert consent.guardian["name"] == "Ana Rivera"
     assert consent.guardian["signature"] != consent.signature
     assert consent.witness == town.house.staff
