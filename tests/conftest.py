@@ -21,7 +21,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import connection
-from django.utils import timezone
+from django.utils import timezone, translation
 from numpy.typing import NDArray
 
 from apps.audit import signing
@@ -65,6 +65,12 @@ def nothing_tried_yet() -> None:
     redis = live_events()
     for key in redis.scan_iter("limit:*"):
         redis.delete(key)
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> None:
+    """A request leaves its language active in the thread that it ran in: here, in the next test."""
+    translation.activate(settings.LANGUAGE_CODE)
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,24 @@ from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 
+from django.conf import settings
 from django.utils import timezone
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from apps.stores.models import Camera
-from apps.visits.models import Visit
+from apps.recognition.client import Recognizer
+from apps.stores.devices import add_door, new_code
+from apps.stores.models import Camera, Device, Role, User
+from apps.visitors.models import FaceTemplate, FormerPack
+from apps.visits.models import Footfall, Unmatched, Visit
 from apps.visits.services import disclose
-from tests.conftest import ROOT
+from tests.conftest import ROOT, hashed
+from tests.consent.notices import new_version
 from tests.journeys.conftest import Town, agree, choose, draw, log_in, watched
 from tests.journeys.test_cameras import lane, wall_of_cameras
+from tests.people import enrolled_for_good
+from tests.recognition.test_keep import Crops
+from tests.retention.test_retire import OLD, of_the_former, taken_anew
 from tests.visits.rtsp import RtspCamera
 from tests.visits.test_disclose import match_of
 
@@ -146,3 +154,75 @@ def test_customer(town: Town, tablet: Page, open_browser: Callable[..., Browser]
     take(page, "receipt-ended", full_page=True)
     page.goto(f"{town.origin}/public/{town.house.store.slug}/")
     take(page, "public", full_page=True)
+
+
+def test_calibration(town: Town, open_browser: Callable[..., Browser], crops_of: Crops) -> None:
+    for person in (2, 3):
+        enrolled_for_good(town.house, [Recognizer(settings.CONSENTRY.socket)], crops_of(person))
+    busy_floor(town)
+    Unmatched.objects.create(store=town.house.store, day=timezone.now().date(), count=38)
+    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    log_in(page, town, "diana", "/admin/recognition/calibration/")
+    take(page, "portal-calibration", full_page=True)
+    page.emulate_media(color_scheme="dark")
+    take(page, "portal-calibration-dark", full_page=True)
+
+
+def test_models(town: Town, open_browser: Callable[..., Browser]) -> None:
+    now = timezone.now()
+    FormerPack.objects.create(
+        name=OLD[0],
+        version=OLD[1],
+        licence="Apache-2.0 and MIT",
+        dim=256,
+        left_at=now - timedelta(days=10),
+    )
+    for _ in range(7):
+        visitor, new = taken_anew(town.house)
+        FaceTemplate.objects.filter(pk=new.pk).update(visit=visitor.pk)
+    for _ in range(4):
+        of_the_former(town.house)
+    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    log_in(page, town, "diana", "/admin/visitors/formerpack/")
+    take(page, "portal-models", full_page=True)
+
+
+def test_notice(town: Town, open_browser: Callable[..., Browser]) -> None:
+    omar = User.objects.create(username="omar", password=hashed(), first_name="Omar")
+    Role.objects.create(user=omar, store=town.house.store, kind=Role.Kind.DPO)
+    notice = new_version(town.house)
+    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    log_in(page, town, "omar", f"/admin/consent/notice/{notice.pk}/change/")
+    take(page, "portal-notice", full_page=True)
+
+
+def test_entrance(town: Town, open_browser: Callable[..., Browser]) -> None:
+    entrance = Camera.objects.create(
+        store=town.house.store, name="Entrance", mode=Camera.Mode.COUNT, source="entrance.mp4"
+    )
+    day = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    for quarter in range(36, 76):
+        busy = 3 + (quarter * 7) % 11 + (12 if 46 < quarter < 56 else 0)
+        Footfall.objects.create(
+            camera=entrance,
+            quarter=day + timedelta(minutes=15 * quarter),
+            entered=busy,
+            left=max(busy - 2 + quarter % 5, 0),
+        )
+    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    where = f"/admin/stores/camera/{entrance.pk}/footfall/?day={day.date().isoformat()}"
+    log_in(page, town, "diana", "/admin/")
+    page.goto(f"{town.origin}{where}")
+    take(page, "portal-footfall", full_page=True)
+
+
+def test_door(town: Town, open_browser: Callable[..., Browser]) -> None:
+    device = add_door(Device(store=town.house.store, name="Main door"), actor="test")
+    Camera.objects.filter(tablet=device).update(signage_confirmed_at=timezone.now())
+    # Its picture is what its camera sees, which must be nobody: the browser's own test picture.
+    page = watched(open_browser().new_context(viewport={"width": 820, "height": 1180}), town)
+    page.goto(f"{town.origin}/door/")
+    page.get_by_test_id("enroll-code").fill(new_code(device=device, actor="test"))
+    page.get_by_test_id("enroll-submit").click()
+    expect(page.get_by_test_id("door")).to_have_attribute("data-state", "ready", timeout=30_000)
+    take(page, "door")
