@@ -111,6 +111,7 @@ def opt_in(tablet: Tablet, text: Any, name: str, face: int) -> dict[str, Any]:
         "notice": str(text.pk),
         "digest": text.digest,
         "purposes": {"lane": True, "history": True, "contact": False},
+        "term": 12,
         "age_ok": True,
         "name": name,
         "contact": "",

@@ -82,6 +82,7 @@ def opt_in_form(house: House, photos: Sequence[bytes], **changes: Any) -> dict[s
         "notice": str(house.text.pk),
         "digest": house.text.digest,
         "purposes": {"lane": True, "history": True, "contact": False},
+        "term": 12,
         "age_ok": True,
         "name": "Ms Chen",
         "contact": "",

@@ -103,6 +103,7 @@ class House:
             "digest": self.text.digest,
             "purposes": [Purpose.LANE, Purpose.HISTORY],
             "asked": [Purpose.LANE, Purpose.HISTORY, Purpose.CONTACT],
+            "term": 12,
             "age_confirmed": True,
             "signature": SIGNATURE,
         }

@@ -7,13 +7,16 @@ its whole text: a receipt that only points at a notice proves nothing once the n
 What was signed stays as it was signed: purposes that were withdrawn since are further events.
 """
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
+import rfc8785
 from django.conf import settings
 
 from apps.audit import signing
 from apps.consent.models import Consent, Purpose, Receipt
+from apps.consent.signature import method_of
 
 RECEIPT_TYPE = "consentry-receipt+jws"
 SCHEMA = "consentry-receipt/2 (ISO/IEC TS 27560:2023)"
@@ -78,7 +81,8 @@ def receipt_fields(receipt: Receipt) -> dict[str, Any]:
                 "party_url": settings.CONSENTRY.public_url,
                 "party_role": "PII controller",
                 "party_type": "organization",
-            }
+            },
+            *_who_else(consent),
         ],
         "events": [
             {
@@ -89,6 +93,7 @@ def receipt_fields(receipt: Receipt) -> dict[str, Any]:
                 "entity_id": str(consent.subject),
                 "device_id": str(consent.device_id),
                 "signature_method": consent.signature_method,
+                "signature_sha256": _digest(consent.signature),
                 "purposes": list(consent.purposes),
             }
         ],
@@ -159,6 +164,39 @@ def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
         ],
         "services": [f"greeting by name in {store.name}"],
     }
+
+
+def _who_else(consent: Consent) -> list[dict[str, Any]]:
+    """The parties beside the person and the controller: who co-signed, and who of the staff saw it.
+
+    The witness stands here as in the ledger, by number: a receipt names no staff.
+    """
+    parties: list[dict[str, Any]] = []
+    if guardian := consent.guardian:
+        parties.append(
+            {
+                "party_id": f"{consent.pk}#guardian",
+                "party_type": "guardian",
+                "party_name": guardian["name"],
+                "party_role": "parent or guardian of the PII principal, present in person",
+                "signature_method": method_of(guardian["signature"]).value,
+                "signature_sha256": _digest(guardian["signature"]),
+            }
+        )
+    if consent.witness_id:
+        parties.append(
+            {
+                "party_id": f"user:{consent.witness_id}",
+                "party_type": "witness",
+                "party_role": "member of staff who saw the signature being given",
+            }
+        )
+    return parties
+
+
+def _digest(signature: Any) -> str:
+    """SHA-256 of the canonical JSON (RFC 8785): binds a signature without carrying it."""
+    return hashlib.sha256(rfc8785.dumps(signature)).hexdigest()
 
 
 def _iso(at: datetime) -> str:

@@ -18,11 +18,15 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apps.stores.models import Device, Organization, Store
+from apps.stores.models import Device, Organization, Store, User
 
 
 class Purpose(models.TextChoices):
-    """What can be agreed to, one control each."""
+    """What can be agreed to, one control each.
+
+    Nothing is asked for that nothing here would do: statistics from what people state, greetings
+    across a group of stores, and notes by staff are no purposes, because no code uses them.
+    """
 
     LANE = "lane", _("Recognise me when I come back")
     PASS = "pass", _("Recognise me when I show my pass")
@@ -169,10 +173,15 @@ class ConsentQuerySet(models.QuerySet["Consent"]):
 
 class Consent(models.Model):
     """One person's signed agreement. Rows are kept as evidence; they hold no face, and no name but
-    in the signature itself."""
+    in the signatures themselves.
+
+    `signature` holds strokes, or `{"name": …}` when it was typed. `guardian` is who co-signed for
+    somebody too young to agree alone: `{"name": …, "signature": …}`. Both need a `witness`.
+    """
 
     class SignatureMethod(models.TextChoices):
         DRAWN = "drawn", _("Drawn by finger")
+        TYPED = "typed", _("Typed name")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     subject = models.UUIDField(default=uuid.uuid4, editable=False, db_index=True)
@@ -184,6 +193,10 @@ class Consent(models.Model):
     declined = ArrayField(models.CharField(max_length=20, choices=Purpose), default=list)
     signature = models.JSONField()
     signature_method = models.CharField(max_length=10, choices=SignatureMethod)
+    guardian = models.JSONField(null=True, blank=True)
+    witness = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, related_name="witnessed_consents"
+    )
     device = models.ForeignKey(Device, models.PROTECT, related_name="consents")
     signed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -199,6 +212,11 @@ class Consent(models.Model):
                 condition=Q(delete_after__gte=F("expires_at"))
                 | Q(delete_after__gte=F("withdrawn_at")),
                 name="proof_outlives_consent",
+            ),
+            models.CheckConstraint(
+                condition=Q(signature_method="drawn", guardian__isnull=True)
+                | Q(witness__isnull=False),
+                name="typed_or_for_a_child_is_witnessed",
             ),
         )
 

@@ -31,8 +31,9 @@ from apps.consent.models import (
     Withdrawal,
 )
 from apps.consent.notices import publish as publish
-from apps.consent.signature import check_path
-from apps.stores.models import Device, Store
+from apps.consent.signature import BadSignaturePath, check, method_of
+from apps.consent.terms import end_of, terms
+from apps.stores.models import Device, Store, User
 
 CODE_SIGNS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 
@@ -80,13 +81,19 @@ def draft(
     digest: str,
     purposes: Sequence[Purpose],
     asked: Sequence[Purpose],
+    term: int,
     age_confirmed: bool,
     signature: Any,
+    guardian: dict[str, Any] | None = None,
+    witness: User | None = None,
 ) -> Consent:
     """Return a consent ready to sign, not saved. Raises ConsentRefused, BadSignaturePath.
 
     The text that was on the screen must be the published one; what was `asked` and not ticked is
-    recorded as declined.
+    recorded as declined. `term` is in months, one of `terms`. Who is too young alone needs a
+    `guardian`, `{"name": …, "signature": …}`, where the pack allows one; who can agree alone needs
+    none, and none is kept. `witness` is the member of staff who saw a typed signature, or a
+    guardian's, being given.
     """
     store = device.store
     text = current_text(store=store, locale=locale)
@@ -97,15 +104,25 @@ def draft(
             "nothing_agreed",
             _("Without recognition there is nothing to keep, so nothing was kept."),
         )
-    if not age_confirmed:
+    if term not in terms(store.pack):
+        raise ConsentRefused("term", _("Please choose how long this may last."))
+    if age_confirmed:
+        guardian = None
+    elif guardian is None or not store.pack.guardian:
         raise ConsentRefused(
             "too_young",
             _("You need to be at least %(age)s years old.") % {"age": store.pack.min_age},
         )
-    check_path(signature)
+    check(signature)
+    if guardian is not None:
+        _check_guardian(guardian)
+    method = method_of(signature)
+    if witness is None and (guardian or method == Consent.SignatureMethod.TYPED):
+        raise ConsentRefused(
+            "no_witness", _("One of our staff has to confirm this signature. Please ask for one.")
+        )
     now = timezone.now()
-    # Whole seconds: this very number is sealed into the template.
-    expires_at = (now + timedelta(days=store.pack.max_term_days)).replace(microsecond=0)
+    expires_at = end_of(term, now, store.pack)
     return Consent(
         id=attempt,
         store=store,
@@ -117,7 +134,9 @@ def draft(
             purpose.value for purpose in Purpose if purpose in asked and purpose not in purposes
         ],
         signature=signature,
-        signature_method=Consent.SignatureMethod.DRAWN,
+        signature_method=method,
+        guardian=guardian,
+        witness=witness if guardian or method == Consent.SignatureMethod.TYPED else None,
         device=device,
         signed_at=now,
         expires_at=expires_at,
@@ -155,6 +174,9 @@ def sign(consent: Consent) -> Signed:
         locale=consent.locale,
         purposes=consent.purposes,
         declined=consent.declined,
+        method=consent.signature_method,
+        guardian=consent.guardian is not None,
+        witness=f"user:{consent.witness_id}" if consent.witness_id else "",
     )
     return Signed(consent, receipt, secret)
 
@@ -229,6 +251,13 @@ def count_refusal(*, store: Store, purpose: str) -> None:
         store=store, day=timezone.now().date(), purpose=purpose
     )
     Refusal.objects.filter(pk=row.pk).update(count=F("count") + 1)
+
+
+def _check_guardian(guardian: dict[str, Any]) -> None:
+    try:
+        check(guardian["signature"])
+    except BadSignaturePath as error:
+        raise ConsentRefused("guardian", str(error)) from None
 
 
 def _notice_changed() -> ConsentRefused:

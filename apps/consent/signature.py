@@ -1,4 +1,8 @@
-"""A finger signature: the drawn path only. Speed and pressure would be biometrics themselves."""
+"""A signature: the drawn path only, or a typed name for whoever cannot draw.
+
+Speed and pressure would be biometrics themselves. A typed name anyone can type, so it counts only
+beside a witness: see `consent.services.draft`.
+"""
 
 import itertools
 import math
@@ -6,8 +10,12 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from apps.consent.models import Consent
+
 Path = list[list[list[float]]]
 
+# A full name in Chinese is two signs at least.
+MIN_LETTERS = 2
 MIN_POINTS = 8
 MAX_POINTS = 5000
 # In units of the pad's width: shorter than this is a dot or a slip of the finger.
@@ -16,6 +24,35 @@ MIN_LENGTH = 0.15
 
 class BadSignaturePath(ValueError):
     """Not a signature that a person drew; the text says what to do."""
+
+
+def method_of(signature: Any) -> Consent.SignatureMethod:
+    """How this signature was given: strokes were drawn, an object holds a typed name."""
+    typed = isinstance(signature, dict)
+    return Consent.SignatureMethod.TYPED if typed else Consent.SignatureMethod.DRAWN
+
+
+def said(consent: Consent) -> list[str]:
+    """How this was signed and in whose presence, in sentences for the person; staff by role, as
+    everywhere on a receipt."""
+    typed = consent.signature_method == Consent.SignatureMethod.TYPED
+    words = [
+        _("With your typed name; one of our staff saw it.") if typed else _("Drawn by finger.")
+    ]
+    if consent.guardian:
+        words.append(
+            _("Co-signed by %(name)s, parent or guardian; one of our staff saw it.")
+            % {"name": consent.guardian["name"]}
+        )
+    return words
+
+
+def check(signature: Any) -> None:
+    """Check a signature, drawn or typed as `{"name": …}`. Raises BadSignaturePath."""
+    if not isinstance(signature, dict):
+        check_path(signature)
+    elif sum(sign.isalpha() for sign in str(signature.get("name", ""))) < MIN_LETTERS:
+        raise BadSignaturePath(_("Please type your full name."))
 
 
 def check_path(strokes: Any) -> None:

@@ -3,13 +3,14 @@
 Until then the server has kept nothing; what fails here leaves nothing behind.
 """
 
+import contextlib
 import uuid
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -18,18 +19,21 @@ from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Consent, Purpose
 from apps.consent.services import Signed
 from apps.kiosk import challenge as challenges
-from apps.kiosk import faces
+from apps.kiosk import faces, undone
 from apps.recognition.briefly import briefly
 from apps.recognition.client import CropsRefused, Recognizer, Sealed, SealRequest
 from apps.recognition.passes import Pass
 from apps.retention.models import Erasure
 from apps.retention.services.erase import erase, lock
 from apps.stores.models import Device
+from apps.stores.witnesses import witness_of
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
-from apps.visitors.names import GreetingName
+from apps.visitors.names import SOMETHING_TO_SAY, GreetingName
 
 MIN_CROPS = 3
+# The first half of the advisory lock's name; the second is the attempt.
+LOCK = 27560
 # No control signs, of which PostgreSQL takes no NUL and a greeting none.
 ONE_LINE = r"^\P{Cc}*$"
 
@@ -65,6 +69,32 @@ class Purposes(BaseModel):
         return [purpose for purpose in Purpose if answers[purpose.value]]
 
 
+FullName = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=80, pattern=SOMETHING_TO_SAY)
+]
+
+
+class TypedName(BaseModel):
+    """A signature of whoever cannot draw one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: FullName
+
+
+# Strokes of [x, y] points, 0..1 of the box; or a typed name.
+Signature = list[list[list[float]]] | TypedName
+
+
+class Guardian(BaseModel):
+    """The parent or guardian who is there in person and co-signs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: FullName
+    signature: Signature
+
+
 class OptIn(BaseModel):
     """What the tablet sends when the person has finished."""
 
@@ -74,12 +104,14 @@ class OptIn(BaseModel):
     notice: uuid.UUID
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     purposes: Purposes
+    term: int
     age_ok: bool
     name: GreetingName
     contact: Annotated[
         str, StringConstraints(strip_whitespace=True, max_length=120, pattern=ONE_LINE)
     ] = ""
-    signature: list[list[list[float]]]
+    signature: Signature
+    guardian: Guardian | None = None
     photos: Annotated[list[str], Field(min_length=1, max_length=5)]
     challenge: Annotated[str, StringConstraints(pattern=r"^[\w-]{1,64}$")]
     frames: Annotated[list[challenges.Frame], Field(max_length=challenges.MAX_FRAMES)]
@@ -117,8 +149,10 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
         digest=form.digest,
         purposes=form.purposes.agreed(),
         asked=form.purposes.asked(),
+        term=form.term,
         age_confirmed=form.age_ok,
-        signature=form.signature,
+        **form.model_dump(include={"signature", "guardian"}),
+        witness=witness_of(attempt=form.attempt, device=device),
     )
     with challenges.held(device=device, attempt=form.attempt, challenge=form.challenge) as acts:
         looks = _looks(form.photos)
@@ -137,6 +171,9 @@ def _enroll(
     agreed = [purpose for purpose in RECOGNITION if purpose in consent.purposes]
     sealed, templates = _seal(consent, crops, watched, visitor=visitor, purposes=agreed)
     with transaction.atomic():
+        _alone(form.attempt)
+        if undone.marked(form.attempt):
+            raise OptInRefused("undone", _("This was stopped. Nothing was kept."), "notice")
         older = _older(sealed.same, device)
         signed = consents.sign(consent)
         visitors.enroll(
@@ -150,6 +187,28 @@ def _enroll(
         if older:
             erase(visitor=older, cause=Erasure.Cause.REPLACED, actor=f"device:{device.pk}")
     return OptedIn(signed, sealed.key_share)
+
+
+@transaction.atomic
+def undo(*, attempt: uuid.UUID, device: Device) -> None:
+    """End what an attempt led to whose answer never arrived; one still under way is refused.
+
+    The mark is set before the lock is taken, and read after it: whichever is first, nothing stays.
+    Raises NonceStoreDown.
+    """
+    undone.mark(attempt)
+    _alone(attempt)
+    consent = Consent.objects.live().filter(pk=attempt, device=device).first()
+    person = consent and Visitor.objects.filter(subject=consent.subject).first()
+    if person:
+        with contextlib.suppress(Visitor.DoesNotExist):  # their receipt was faster
+            erase(visitor=person, cause=Erasure.Cause.WITHDRAWAL, actor=f"device:{device.pk}")
+
+
+def _alone(attempt: uuid.UUID) -> None:
+    """Let one transaction at a time finish or undo this attempt."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK, str(attempt)])
 
 
 def _replace_pass(consent: Consent, device: Device, form: OptIn) -> Pass | None:

@@ -14,7 +14,9 @@ urlpatterns = [
     path("look/", views.look, name="look"),
     path("challenge/", views.challenge, name="challenge"),
     path("act/", views.act, name="act"),
+    path("witness/", views.witness, name="witness"),
     path("opt-in/", views.submit, name="opt-in"),
+    path("undo/", views.undo, name="undo"),
     path("refuse/", views.refuse, name="refuse"),
     path("<slug:language>/", views.flow, name="flow"),
 ]

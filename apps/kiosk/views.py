@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -28,18 +27,20 @@ from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Purpose
 from apps.consent.qr import drawn
 from apps.consent.services import ConsentRefused
-from apps.consent.signature import BadSignaturePath
+from apps.consent.signature import BadSignaturePath, said
+from apps.consent.terms import end_of, terms
 from apps.kiosk import challenge as challenges
-from apps.kiosk import faces
+from apps.kiosk import faces, services
 from apps.kiosk.challenge import Glimpse, NotAlive
 from apps.kiosk.services import OptIn, OptInRefused, opt_in
 from apps.recognition.client import RecognizerDown
 from apps.recognition.engine.liveness import BOX_S
 from apps.recognition.engine.starter import PackBroken
-from apps.stores import devices
+from apps.stores import devices, witnesses
 from apps.stores.devices import DeviceRefused, NonceStoreDown, NonceUsed
 from apps.stores.limits import allowed
 from apps.stores.models import Device, Store
+from apps.stores.witnesses import WitnessRefused
 from apps.visits import look_alikes
 
 log = logging.getLogger(__name__)
@@ -47,18 +48,30 @@ log = logging.getLogger(__name__)
 COOKIE_AGE = 365 * 24 * 60 * 60
 # Within ten minutes at one tablet: some twelve people come by, and a few try again.
 CHALLENGES = 30
+# In ten minutes, at one tablet: a guess at six digits is one in a million.
+WITNESS_TRIES = 10
 LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
 
 # The screen on which each part of an opt-in is given.
 STEPS = {
     "purposes": "purposes",
+    "term": "term",
     "age_ok": "age",
     "name": "name",
     "contact": "name",
     "signature": "signature",
+    "guardian": "guardian",
     "photos": "camera",
     "challenge": "camera",
     "frames": "camera",
+}
+
+REFUSED_AT = {
+    "notice_changed": "notice",
+    "term": "term",
+    "too_young": "age",
+    "guardian": "guardian",
+    "no_witness": "witness",
 }
 
 Signed = Callable[[HttpRequest, Device], HttpResponse]
@@ -125,7 +138,7 @@ def _answer(view: Signed, request: HttpRequest, device: Device) -> HttpResponse:
     except NotAlive as error:
         return refusal(422, error.code, faces.sentence(error.code), "camera")
     except ConsentRefused as error:
-        step = {"notice_changed": "notice", "too_young": "age"}.get(error.code, "purposes")
+        step = REFUSED_AT.get(error.code, "purposes")
         return refusal(409 if step == "notice" else 422, error.code, error.text, step)
     except BadSignaturePath as error:
         return refusal(422, "signature", str(error), "signature")
@@ -187,7 +200,11 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
         text = consents.current_text(store=store, locale=language)
         if text is None:
             return render(request, "kiosk/closed.html", {"store": store}, status=503)
-        until = timezone.now() + timedelta(days=store.pack.max_term_days)
+        now = timezone.now()
+        choices = [
+            {"months": months, "until": date_format(end_of(months, now, store.pack), "DATE_FORMAT")}
+            for months in terms(store.pack)
+        ]
         return render(
             request,
             "kiosk/flow.html",
@@ -198,7 +215,9 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
                 "language": language,
                 "notice": text,
                 "purposes": purposes(store),
-                "until": date_format(until, "DATE_FORMAT"),
+                "terms": choices,
+                "longest": choices[-1],
+                "guardian": store.pack.guardian,
                 "min_age": store.pack.min_age,
                 "alternative": store.non_face_check_in,
                 "offers_pass": offers_pass(store),
@@ -351,10 +370,39 @@ def submit(request: HttpRequest, device: Device) -> HttpResponse:
         "qr_svg": drawn(settings.CONSENTRY.public_url + address, error="m"),
         "code": signed.secret,
         "until": date_format(signed.consent.expires_at, "DATE_FORMAT"),
+        "signed": said(signed.consent),
         # Fewest modules, so that a door reads it from farthest: see recognition.passes.
         "pass_svg": drawn(done.key_share.text(), error="l") if done.key_share else "",
     }
     return JsonResponse({"receipt": receipt}, status=201)
+
+
+@signed_by(Device.Kind.KIOSK)
+def undo(request: HttpRequest, device: Device) -> HttpResponse:
+    """End an attempt whose answer never arrived, whether it succeeded or not."""
+    try:
+        attempt = UUID(json.loads(request.body)["attempt"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return refusal(400, "form", _("That did not arrive whole. Please try again."))
+    services.undo(attempt=attempt, device=device)
+    return HttpResponse(status=204)
+
+
+@signed_by(Device.Kind.KIOSK)
+def witness(request: HttpRequest, device: Device) -> HttpResponse:
+    """Have a member of staff vouch, by a code from their floor board, for what they saw signed."""
+    if not allowed(f"witness:{device.pk}", limit=WITNESS_TRIES, seconds=600):
+        return refusal(429, "slow_down", _("Too many attempts. Please wait ten minutes."))
+    try:
+        body = json.loads(request.body)
+        attempt = UUID(body["attempt"])
+        witnesses.confirm(code=str(body["code"]), device=device, attempt=attempt)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return refusal(400, "form", _("That did not arrive whole. Please try again."), "witness")
+    except WitnessRefused:
+        text = _("This code is not known, was used, or is too old. Ask for a new one.")
+        return refusal(403, "code", text, "witness")
+    return HttpResponse(status=204)
 
 
 @signed_by(Device.Kind.KIOSK)

@@ -17,6 +17,7 @@ from apps.audit import services as audit
 from apps.consent import document
 from apps.consent.models import Purpose, Receipt
 from apps.consent.qr import drawn
+from apps.consent.signature import said
 from apps.privacy import export, paper, selectors, services
 from apps.recognition.client import PassRefused, RecognizerDown
 from apps.retention.models import Erasure
@@ -129,6 +130,7 @@ def _letter(
                 "notice_version": consent.text.notice.version,
                 "locale": consent.locale,
                 "state": "live" if consent.live and visitor else "ended",
+                "signed": said(consent),
                 "purposes": selectors.answers(consent),
                 "sign_anew": selectors.sign_anew(consent),
                 "has_pass": selectors.has_pass(consent, visitor),

@@ -20,11 +20,15 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
+from apps.stores import witnesses
 from apps.stores.access import actor, stores_of
+from apps.stores.devices import NonceStoreDown
+from apps.stores.limits import allowed
 from apps.stores.models import Role, Store, User
 from apps.visits import look_alikes, selectors
 from apps.visits.mistakes import mark_wrong, take_back
@@ -36,6 +40,8 @@ log = logging.getLogger(__name__)
 # A comment at least this often keeps proxies from closing a quiet stream, and bounds how late a
 # board is when Redis has lost a message.
 QUIET_SECONDS = 10.0
+# In ten minutes, for one member of staff.
+WITNESS_CODES = 20
 
 
 def _store(request: HttpRequest, slug: str) -> Store:
@@ -56,7 +62,10 @@ def choose(request: HttpRequest) -> HttpResponse:
 @login_required
 def board(request: HttpRequest, slug: str) -> HttpResponse:
     """The board as it is now; `floor.js` keeps it live, without it the page refreshes."""
-    store = _store(request, slug)
+    return _board(request, _store(request, slug))
+
+
+def _board(request: HttpRequest, store: Store, **more: object) -> HttpResponse:
     with transaction.atomic():
         visits = list(selectors.current(store))
         for visit in visits:
@@ -82,8 +91,28 @@ def board(request: HttpRequest, slug: str) -> HttpResponse:
             "fade_minutes": int(selectors.FADES.total_seconds() // 60),
             "events_url": f"events/?since={max((visit.sequence for visit in visits), default=0)}",
             "now": timezone.now(),
+            **more,
         },
     )
+
+
+@require_POST
+@login_required
+def witness(request: HttpRequest, slug: str) -> HttpResponse:
+    """A code by which this member of staff vouches at the kiosk for what they saw signed."""
+    store = _store(request, slug)
+    seconds = int(witnesses.LIFE.total_seconds())
+    shown: dict[str, object] = {"witness_minutes": seconds // 60, "witness_seconds": seconds}
+    try:
+        if allowed(f"witness-code:{request.user.pk}", limit=WITNESS_CODES, seconds=600):
+            shown["witness_code"] = witnesses.new_code(user=request.user, store=store)  # type: ignore[arg-type]
+        else:
+            shown["witness_problem"] = _("Too many codes. Please wait ten minutes.")
+    except NonceStoreDown:
+        shown["witness_problem"] = _("Something here is not working right now. Please try again.")
+    if request.headers.get("Consentry-Partial"):
+        return render(request, "floor/_witness.html", {"store": store, **shown})
+    return _board(request, store, **shown)
 
 
 def _record_look(user: User, visit: Visit) -> None:

@@ -9,6 +9,7 @@ urlpatterns = [
     path("", floor.choose, name="choose"),
     path("<slug:slug>/", floor.board, name="board"),
     path("<slug:slug>/events/", floor.events, name="events"),
+    path("<slug:slug>/witness/", floor.witness, name="witness"),
     path("<slug:slug>/visits/<uuid:visit>/greet/", floor.greet, name="greet"),
     path("<slug:slug>/visits/<uuid:visit>/wrong/", floor.wrong, name="wrong"),
     path("<slug:slug>/visits/<uuid:visit>/wrong/undo/", floor.undo, name="undo"),

@@ -168,6 +168,38 @@ list.addEventListener("submit", async (event) => {
   }
 });
 
+/* A code for the kiosk stands where its button was, and goes when its time is over. */
+board.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-witness]");
+  if (!form) return;
+  event.preventDefault();
+  const section = form.closest("section");
+  form.querySelector("button").disabled = true;
+  try {
+    const reply = await fetch(form.action, {
+      method: "POST",
+      body: new FormData(form),
+      headers: { Accept: "text/html", "Consentry-Partial": "1" },
+    });
+    const parsed = new DOMParser().parseFromString(await reply.text(), "text/html");
+    const fresh = parsed.getElementById("floor-witness");
+    if (!fresh) throw new Error("no code in the reply");
+    section.replaceWith(document.importNode(fresh, true));
+    hideWitness();
+  } catch {
+    form.querySelector("button").disabled = false;
+    announce.textContent = board.dataset.failedText;
+  }
+});
+
+let witnessOver = 0;
+
+function hideWitness() {
+  const code = document.querySelector("[data-witness-seconds]");
+  clearTimeout(witnessOver);
+  if (code) witnessOver = setTimeout(() => code.remove(), Number(code.dataset.witnessSeconds) * 1000);
+}
+
 function swap(item, fresh) {
   if (fresh.id.startsWith("visit-")) {
     if (item.id !== fresh.id) item.remove();
@@ -198,6 +230,7 @@ addEventListener("pageshow", (event) => {
 localise(document);
 if (lookAlike.dataset.at) tellLookAlike(lookAlike.dataset.at);
 for (const line of list.querySelectorAll("[data-seconds]")) fade(line);
+hideWitness();
 tidy();
 setInterval(tidy, 30_000);
 listen();

@@ -345,6 +345,7 @@ ROOMY = {
     "audit_entry.leaf": "a hash",
     "audit_salt.secret": "32 random bytes of an enrolled person",
     "consent_consent.declined": "words of a list",
+    "consent_consent.guardian": "the name of who co-signed, and the path that their finger drew",
     "consent_consent.purposes": "words of a list",
     "consent_consent.signature": "the path that a finger drew",
     "consent_notice.editors": "actors",

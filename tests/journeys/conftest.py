@@ -160,9 +160,16 @@ def log_in(page: Page, town: Town, name: str, path: str) -> None:
     page.wait_for_url(f"**{path}")
 
 
-def draw(page: Page) -> None:
-    """Sign on the pad."""
-    box = page.get_by_test_id("pad").bounding_box()
+def choose(page: Page, language: str = "en") -> None:
+    """Choose a language at the start page, and wait for its notice."""
+    page.get_by_test_id(f"language-{language}").click()
+    page.wait_for_url(f"**/kiosk/{language}/")
+
+
+def draw(page: Page, pad: str = "pad") -> None:
+    """Sign on a pad."""
+    page.get_by_test_id(pad).scroll_into_view_if_needed()
+    box = page.get_by_test_id(pad).bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 40, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -176,13 +183,12 @@ def draw(page: Page) -> None:
 
 def agree(page: Page, language: str = "en", name: str = "Ms Rivera", history: bool = True) -> None:
     """Go from the choice of language to the camera, agreeing to recognition."""
-    page.get_by_test_id(f"language-{language}").click()
-    # Its buttons answer once its scripts have run, which a busy machine puts off.
-    page.wait_for_load_state()
+    choose(page, language)
     page.get_by_test_id("notice-go").click()
     page.get_by_test_id("lane-yes").click()
     page.get_by_test_id("history-yes" if history else "history-no").click()
     page.get_by_test_id("contact-no").click()
+    page.get_by_test_id("term-12").click()
     page.get_by_test_id("age-yes").click()
     page.get_by_test_id("name").fill(name)
     page.get_by_test_id("name-go").click()

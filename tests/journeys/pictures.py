@@ -21,7 +21,7 @@ from apps.visits.models import Footfall, Unmatched, Visit
 from apps.visits.services import disclose
 from tests.conftest import ROOT, hashed
 from tests.consent.notices import new_version
-from tests.journeys.conftest import Town, agree, draw, log_in, watched
+from tests.journeys.conftest import Town, agree, choose, draw, log_in, watched
 from tests.journeys.test_cameras import lane, wall_of_cameras
 from tests.people import enrolled_for_good
 from tests.recognition.test_keep import Crops
@@ -63,10 +63,10 @@ def busy_floor(town: Town) -> None:
 def test_kiosk(tablet: Page) -> None:
     for language in ("en", "zh-hans"):
         take(tablet, f"kiosk-{language}-1-language")
-        tablet.get_by_test_id(f"language-{language}").click()
+        choose(tablet, language)
         take(tablet, f"kiosk-{language}-2-notice")
         tablet.get_by_test_id("notice-go").click()
-        for name in ("lane-yes", "history-yes", "contact-yes", "age-yes"):
+        for name in ("lane-yes", "history-yes", "contact-yes", "term-12", "age-yes"):
             take(tablet, f"kiosk-{language}-3-{name.partition('-')[0]}")
             tablet.get_by_test_id(name).click()
         tablet.get_by_test_id("name").fill("Ms Rivera")
@@ -87,7 +87,7 @@ def test_floor_and_front_picture(
 ) -> None:
     busy_floor(town)
     tablet.set_viewport_size({"width": 700, "height": 900})
-    tablet.get_by_test_id("language-en").click()
+    choose(tablet)
     tablet.get_by_test_id("notice-go").click()
     left = take(tablet, "front-kiosk")
     context = open_browser().new_context(viewport={"width": 420, "height": 900})

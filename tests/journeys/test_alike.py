@@ -14,7 +14,7 @@ from apps.visitors.models import FaceTemplate
 from tests import faces
 from tests.journeys.accessible import faults
 from tests.journeys.acting import acting
-from tests.journeys.conftest import Town, draw, enrolled, log_in, watched
+from tests.journeys.conftest import Town, choose, draw, enrolled, log_in, watched
 from tests.journeys.test_pass import pass_reader
 from tests.people import enrolled_for_good
 
@@ -37,13 +37,13 @@ def sister(
 
 
 def agree_to_the_lane(page: Page) -> None:
-    page.get_by_test_id("language-en").click()
-    page.wait_for_load_state()
+    choose(page)
     page.get_by_test_id("notice-go").click()
     page.get_by_test_id("lane-yes").click()
     page.get_by_test_id("pass-no").click()
     page.get_by_test_id("history-yes").click()
     page.get_by_test_id("contact-no").click()
+    page.get_by_test_id("term-12").click()
     page.get_by_test_id("age-yes").click()
     page.get_by_test_id("name").fill("Mei")
     page.get_by_test_id("name-go").click()

@@ -15,7 +15,7 @@ from apps.visits.models import Visit
 from tests import faces, qr
 from tests.conftest import Process
 from tests.journeys.accessible import faults
-from tests.journeys.conftest import PERSON, Town, draw, log_in, watched
+from tests.journeys.conftest import PERSON, Town, choose, draw, log_in, watched
 from tests.journeys.test_visit import expect_soon
 
 SOMEBODY_ELSE = 3
@@ -42,13 +42,13 @@ def photographed(page: Page) -> Pass:
 
 
 def agree_to_a_pass(page: Page) -> None:
-    page.get_by_test_id("language-en").click()
-    page.wait_for_load_state()
+    choose(page)
     page.get_by_test_id("notice-go").click()
     page.get_by_test_id("lane-no").click()
     page.get_by_test_id("pass-yes").click()
     page.get_by_test_id("history-yes").click()
     page.get_by_test_id("contact-no").click()
+    page.get_by_test_id("term-12").click()
     page.get_by_test_id("age-yes").click()
     page.get_by_test_id("name").fill("Ms Rivera")
     page.get_by_test_id("name-go").click()
@@ -98,8 +98,7 @@ def test_a_guest_takes_a_pass_and_is_greeted_by_it_and_nobody_else_is(
 
 def test_saying_no_to_both_kinds_leads_to_the_same_benefits(town: Town, tablet: Page) -> None:
     pass_reader(town)
-    tablet.get_by_test_id("language-en").click()
-    tablet.wait_for_load_state()
+    choose(tablet)
     tablet.get_by_test_id("notice-go").click()
     tablet.get_by_test_id("lane-no").click()
     expect(tablet.get_by_test_id("pass-no")).to_be_visible()

@@ -19,7 +19,7 @@ from tests import faces
 from tests.clients import rows
 from tests.conftest import Process
 from tests.journeys.acting import acting
-from tests.journeys.conftest import PERSON, Town, draw, enrolled, log_in, watched
+from tests.journeys.conftest import PERSON, Town, choose, draw, enrolled, log_in, watched
 from tests.journeys.test_pass import photographed
 from tests.journeys.test_visit import expect_soon
 
@@ -41,13 +41,13 @@ def in_a_crowd(*walks: Walk) -> Walk:
 
 def opts_in(page: Page, name: str, *, lane: bool) -> Pass:
     """She reads, agrees, signs and is photographed; the pass that her phone reads afterwards."""
-    page.get_by_test_id("language-en").click()
-    page.wait_for_load_state()
+    choose(page)
     page.get_by_test_id("notice-go").click()
     page.get_by_test_id("lane-yes" if lane else "lane-no").click()
     page.get_by_test_id("pass-yes").click()
     page.get_by_test_id("history-yes").click()
     page.get_by_test_id("contact-no").click()
+    page.get_by_test_id("term-12").click()
     page.get_by_test_id("age-yes").click()
     page.get_by_test_id("name").fill(name)
     page.get_by_test_id("name-go").click()

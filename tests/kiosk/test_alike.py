@@ -128,6 +128,19 @@ def test_whoever_says_yes_twice_is_one_visitor_under_the_newer_yes(
     assert lane.greets(photos(PERSON)) == "Mei"
 
 
+def test_a_second_yes_renews_and_its_term_runs_anew(
+    house: House, tablet: KioskTablet, lane: Lane, photos: Photos
+) -> None:
+    lane.joins(photos(PERSON))
+    assert tablet.opt_in(opt_in_form(house, photos(PERSON), term=3)).status == 201
+    older, newer = Consent.objects.order_by("signed_at")
+    assert not older.live
+    assert timedelta(days=88) < newer.expires_at - newer.signed_at < timedelta(days=93)
+    (template,) = FaceTemplate.objects.all()
+    assert template.consent == newer
+    assert template.not_after == newer.expires_at, "what was agreed last, though it is shorter"
+
+
 def test_the_tablet_hears_the_same_of_a_first_yes_and_of_a_second(
     house: House, tablet: KioskTablet, lane: Lane, photos: Photos
 ) -> None:

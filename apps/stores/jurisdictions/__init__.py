@@ -12,6 +12,8 @@ FOLDER = Path(__file__).parent
 class Pack:
     """One jurisdiction's figures; `source` names the rule behind each.
 
+    `guardian`: whether who is younger than `min_age` may agree with a parent or guardian who
+    co-signs in person; else they cannot agree at all.
     `requires`: sections without which no notice is published, of `consent.wording.Section`.
     `renew_min_days` to `renew_max_days`: how long consents to a former notice last after a
     material change.
@@ -20,6 +22,7 @@ class Pack:
     code: str
     name: str
     min_age: int
+    guardian: bool
     max_term_days: int
     inactivity_days: int
     visit_days: int

@@ -5,28 +5,49 @@
 import { Camera, WANTED, toBase64 } from "./camera.js";
 import { RequestError, signed } from "./device.js";
 import { watch } from "./idle.js";
-import { Pad } from "./pad.js";
+import { guardLinks, reachable } from "./reach.js";
 import { clearProblem, screen, show, shown, tell } from "./screens.js";
+import { Signing } from "./signing.js";
 import { say } from "./words.js";
 
 const root = document.getElementById("kiosk");
 const { home, here, notice, digest } = root.dataset;
 const purposeKeys = [...root.querySelectorAll("[data-purpose]")].map((node) => node.dataset.purpose);
 const first = `purpose-${purposeKeys[0]}`;
-const order = ["notice", ...purposeKeys.map((key) => `purpose-${key}`), "age", "name", "signature", "camera"];
 /* Recognition on arrival is what the rest stands on: without any there is nothing to remember. */
 const foundation = [...root.querySelectorAll("[data-recognition]")].map((node) => node.dataset.purpose);
 
 const nameForm = document.getElementById("name-form");
 const camera = new Camera(document.getElementById("video"));
-const pad = new Pad(document.getElementById("pad"), padChanged);
+const guardianForm = document.getElementById("guardian-form");
+const witnessForm = document.getElementById("witness-form");
+const signature = new Signing(
+  root.querySelector('[data-signing="signature"]'),
+  document.getElementById("signature-typed"),
+  () => signedAnew("signature"),
+);
+/* Only where the law lets a parent or guardian agree together with who is too young alone. */
+const coSignature = guardianForm && new Signing(
+  guardianForm.querySelector("[data-signing]"),
+  document.getElementById("guardian-name"),
+  () => signedAnew("guardian"),
+);
 const guidance = root.querySelector("[data-guidance]");
 const oval = root.querySelector(".oval");
 const stage = root.querySelector(".stage-look");
 const idleDialog = document.getElementById("idle-dialog");
 const noticeDialog = document.getElementById("notice-dialog");
 
-const blank = () => ({ attempt: crypto.randomUUID(), purposes: {}, age: null, seen: null, receipt: null });
+const blank = () => ({
+  attempt: crypto.randomUUID(),
+  purposes: {},
+  term: null,
+  age: null,
+  guarded: false,
+  witnessed: false,
+  seen: null,
+  receipt: null,
+});
 let state = blank();
 /* The lane could mix this person up: they decide on a pass, and the lane is asked for no more. */
 let instead = false;
@@ -34,31 +55,85 @@ let mixedUp = "";
 let refused = false;
 /* The finished form is on its way: whoever leaves now would miss the receipt. */
 let underWay = false;
+/* The attempt that was sent and not answered: whoever leaves then has it undone. */
+let unsure = "";
 
 /* ---- moving between screens ---- */
+
+/** The screens in their order, as far as the answers so far lead. */
+function order() {
+  const witness = (signature.typed || state.guarded) && !state.witnessed;
+  return [
+    ...["notice", ...purposeKeys.map((key) => `purpose-${key}`), "term", "age", "name", "signature"],
+    ...(state.guarded ? ["guardian"] : []),
+    ...(witness || shown() === "witness" ? ["witness"] : []),
+    "camera",
+  ];
+}
 
 function go(name, problem = "") {
   if (shown() === "camera" && name !== "camera") camera.close();
   if (name === "name") prepareName();
-  if (name === "signature") fillAnswers();
+  if (name === "signature" || name === "guardian") fillAnswers();
+  if (name === "witness") prepareWitness();
+  root.querySelector("[data-network]").textContent = "";
   show(name, problem);
   if (name === "camera" && !problem) look();
 }
 
 function next() {
-  go(order[order.indexOf(shown()) + 1]);
+  const screens = order();
+  go(screens[screens.indexOf(shown()) + 1]);
 }
 
 function back() {
   const name = shown();
   if (instead && name === "purpose-pass") return go("alike", mixedUp);
-  go(name === "young" ? "age" : order[order.indexOf(name) - 1]);
+  const screens = order();
+  go(name === "young" ? "age" : screens[screens.indexOf(name) - 1]);
 }
 
-/** Drop everything and go where the next person begins. */
-function leave() {
+/** Drop everything and go where the next person begins; without a network, say so and wait. */
+async function leave() {
   forget();
-  location.replace(home);
+  if (shown() !== "leaving") show("leaving");
+  clearProblem(screen("leaving"));
+  setGone(false);
+  try {
+    await undo();
+    if (await reachable(home)) return location.replace(home);
+  } catch {
+    /* said below */
+  }
+  setGone(true);
+  tell("leaving", say("forgotten"));
+}
+
+function setGone(now) {
+  screen("leaving").querySelector("[data-gone]").hidden = !now;
+}
+
+/** Have an attempt undone of which nobody here knows whether it succeeded. Throws RequestError. */
+async function undo() {
+  if (!unsure) return;
+  await signed("/kiosk/undo/", JSON.stringify({ attempt: unsure }));
+  unsure = "";
+  /* That attempt can succeed no more; whoever changes their mind begins another. */
+  state.attempt = crypto.randomUUID();
+  state.witnessed = false;
+}
+
+/** Stop: without a face. What may have arrived is undone before anything is said about it. */
+async function stop() {
+  try {
+    setUnderWay(true);
+    await undo();
+    decline(purposeKeys.filter(asked));
+  } catch (error) {
+    tell(shown(), error.text || say("unsure"));
+  } finally {
+    setUnderWay(false);
+  }
 }
 
 function forget() {
@@ -67,8 +142,13 @@ function forget() {
   instead = false;
   mixedUp = "";
   nameForm.reset();
-  pad.clear();
-  for (const node of root.querySelectorAll("[data-qr], [data-pass], [data-code], [data-until], [data-answer-of]")) {
+  guardianForm?.reset();
+  witnessForm.reset();
+  signature.reset();
+  coSignature?.reset();
+  for (const node of root.querySelectorAll(
+    "[data-qr], [data-pass], [data-code], [data-until], [data-signed], [data-answer-of], [data-term-until]",
+  )) {
     node.replaceChildren();
   }
 }
@@ -82,17 +162,43 @@ function answer(button) {
     other.setAttribute("aria-pressed", String(other === button));
   }
   if (name === "age") {
+    if (state.age !== yes) unsign();
     state.age = yes;
+    state.guarded = false;
     return yes ? next() : go("young");
   }
   const key = screen(name).dataset.purpose;
   if (state.purposes[key] !== yes) {
     state.purposes[key] = yes;
-    pad.clear(); /* what was signed were other answers */
+    unsign();
     state.seen = null;
   }
   if (instead && key === "pass") return yes ? go("signature") : decline(["pass"]);
   return key === foundation.at(-1) && !recognised() ? decline(foundation) : next();
+}
+
+/** How long: of three equal buttons the one that is tapped, and none before. */
+function chooseTerm(button) {
+  const months = Number(button.dataset.term);
+  if (state.term !== months) unsign();
+  state.term = months;
+  for (const other of screen("term").querySelectorAll("[data-term]")) {
+    other.setAttribute("aria-pressed", String(other === button));
+  }
+  next();
+}
+
+/** The parent or guardian is here: they sign too, and staff see both. */
+function withGuardian() {
+  state.guarded = true;
+  go("name");
+}
+
+/** What was signed were other answers. */
+function unsign() {
+  signature.clear();
+  coSignature?.clear();
+  state.seen = null;
 }
 
 /** Whether this question is part of what is signed. */
@@ -108,14 +214,15 @@ function recognised() {
 /** A decision of its own: nothing about a pass is taken from before, and it is signed anew. */
 function passInstead() {
   instead = true;
-  state = { ...blank(), purposes: { ...state.purposes }, age: state.age };
+  const { term, age, guarded } = state;
+  state = { ...blank(), purposes: { ...state.purposes }, term, age, guarded };
   for (const key of foundation) {
     delete state.purposes[key];
     for (const button of screen(`purpose-${key}`).querySelectorAll("[data-answer]")) {
       button.setAttribute("aria-pressed", "false");
     }
   }
-  pad.clear();
+  unsign();
   go("purpose-pass");
 }
 
@@ -136,6 +243,10 @@ function fillAnswers() {
     node.textContent = say(yes ? "yes" : "no");
     node.dataset.yes = String(yes);
     node.parentElement.hidden = !asked(node.dataset.answerOf);
+  }
+  const term = screen("term").querySelector(`[data-term="${state.term}"]`);
+  for (const node of root.querySelectorAll("[data-term-until]")) {
+    node.textContent = term?.dataset.termEnd ?? "";
   }
 }
 
@@ -160,18 +271,67 @@ function takeName(event) {
 
 /* ---- signature ---- */
 
-function padChanged() {
-  root.querySelector("[data-clear]").disabled = pad.empty;
-  if (!pad.empty) clearProblem(screen("signature"));
+/** A signature changed: whoever saw the former one has not seen this. */
+function signedAnew(name) {
+  clearProblem(screen(name));
+  if (!state.witnessed) return;
+  state.witnessed = false;
+  state.attempt = crypto.randomUUID();
 }
 
 function sign() {
-  if (pad.empty) return tell("signature", say("signature_missing"));
-  if (pad.tooShort) {
-    pad.clear();
-    return tell("signature", say("signature_short"));
+  const { missing } = signature;
+  if (!missing) return next();
+  if (missing === "signature_short") signature.clear();
+  tell("signature", say(missing));
+}
+
+function coSign(event) {
+  event.preventDefault();
+  const name = document.getElementById("guardian-name");
+  name.removeAttribute("aria-invalid");
+  if (!name.value.trim()) {
+    name.setAttribute("aria-invalid", "true");
+    tell("guardian", say("full_name_missing"));
+    return name.focus();
   }
-  next();
+  const { missing } = coSignature;
+  if (!missing) return next();
+  if (missing === "signature_short") coSignature.clear();
+  tell("guardian", say(missing));
+}
+
+/* ---- the witness ---- */
+
+function prepareWitness() {
+  witnessForm.reset();
+  witnessForm.querySelector("[data-alone]").hidden = state.guarded;
+  witnessForm.querySelector("[data-guarded-words]").hidden = !state.guarded;
+}
+
+async function takeWitness(event) {
+  event.preventDefault();
+  const input = document.getElementById("witness-code");
+  const button = witnessForm.querySelector("[type=submit]");
+  const { attempt } = state;
+  const code = input.value.trim();
+  clearProblem(witnessForm);
+  if (!code) {
+    tell("witness", say("witness_missing"));
+    return input.focus();
+  }
+  button.disabled = true;
+  try {
+    await signed("/kiosk/witness/", JSON.stringify({ attempt, code }));
+    if (state.attempt !== attempt) return; /* they left, or signed anew, meanwhile */
+    state.witnessed = true;
+    go("camera");
+  } catch (error) {
+    input.value = "";
+    if (shown() === "witness") tell("witness", sentence(error));
+  } finally {
+    button.disabled = false;
+  }
 }
 
 /* ---- camera ---- */
@@ -257,16 +417,21 @@ async function submit() {
     notice,
     digest,
     purposes,
+    term: state.term,
     age_ok: state.age === true,
     name: nameForm.elements.name.value.trim(),
     contact: purposes.contact ? nameForm.elements.contact.value.trim() : "",
-    signature: pad.strokes,
+    signature: signature.value,
+    guardian: state.guarded
+      ? { name: document.getElementById("guardian-name").value.trim(), signature: coSignature.value }
+      : null,
     photos: await Promise.all(state.seen.photos.map(toBase64)),
     challenge: state.seen.challenge,
     frames: state.seen.frames,
   });
   try {
     const reply = await signed("/kiosk/opt-in/", body);
+    unsure = "";
     finish((await reply.json()).receipt);
   } catch (error) {
     sendingFailed(error);
@@ -283,20 +448,25 @@ function sendingFailed(error) {
   }
   /* Nothing is wrong with what was said: keep it and let the person send it again. */
   const keep = !(error instanceof RequestError) || error.status === 0 || error.status >= 500;
+  if (keep) unsure = state.attempt;
   if (keep || error.code === "device" || error.code === "replayed") {
     tell("sending", sentence(error));
     return;
   }
   state.seen = null;
   if (error.step === "alike") {
-    if (screen("alike").querySelector("[data-pass-instead]")) pad.clear();
+    if (screen("alike").querySelector("[data-pass-instead]")) unsign();
     else forget();
     mixedUp = sentence(error);
     go("alike", mixedUp);
     return;
   }
   const step = error.step === "purposes" ? first : error.step;
-  if (step === "signature") pad.clear();
+  if (step === "signature" || step === "guardian") unsign();
+  if (step === "witness") {
+    state.witnessed = false;
+    return go("witness", sentence(error));
+  }
   if (step === "camera") {
     show("camera");
     count(0);
@@ -305,7 +475,7 @@ function sendingFailed(error) {
     tell("camera", sentence(error));
     return;
   }
-  go(order.includes(step) ? step : "notice", sentence(error));
+  go(order().includes(step) ? step : "notice", sentence(error));
 }
 
 function setUnderWay(now) {
@@ -334,6 +504,7 @@ function finish(receipt) {
   for (const node of root.querySelectorAll("[data-with-pass]")) node.hidden = !receipt.pass_svg;
   root.querySelector("[data-without-pass]").hidden = Boolean(receipt.pass_svg);
   root.querySelector("[data-until]").textContent = receipt.until;
+  root.querySelector("[data-signed]").textContent = receipt.signed.join(" ");
   root.querySelector("[data-code]").textContent = receipt.code;
   const address = new URL(receipt.url, location.href);
   root.querySelector("[data-address]").textContent = address.host + address.pathname;
@@ -357,19 +528,26 @@ root.addEventListener("click", (event) => {
   if (!button) return;
   const { dataset } = button;
   if ("answer" in dataset) answer(button);
+  else if ("term" in dataset) chooseTerm(button);
+  else if ("guarded" in dataset) withGuardian();
   else if ("next" in dataset) next();
   else if ("back" in dataset) back();
   else if ("refuseAll" in dataset) decline(purposeKeys.filter(asked));
-  else if ("clear" in dataset) pad.clear();
   else if ("sign" in dataset) sign();
   else if ("again" in dataset) look();
-  else if ("stop" in dataset) decline(purposeKeys.filter(asked));
+  else if ("stop" in dataset) stop();
   else if ("resend" in dataset) submit();
   else if ("print" in dataset) print();
   else if ("againFromStart" in dataset) go(instead ? "purpose-pass" : first);
   else if ("passInstead" in dataset) passInstead();
 });
 nameForm.addEventListener("submit", takeName);
+guardianForm?.addEventListener("submit", coSign);
+witnessForm.addEventListener("submit", takeWitness);
+guardLinks(() => {
+  document.querySelector("details.tongues").open = false;
+  root.querySelector("[data-network]").textContent = say("offline");
+});
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
@@ -390,11 +568,13 @@ addEventListener("pagehide", forget);
 addEventListener("pageshow", (event) => {
   if (event.persisted) leave();
 });
-watch(idleDialog, leave, () => underWay);
+watch(idleDialog, leave, () => underWay || shown() === "leaving");
 
 const address = new URL(location.href);
 if (address.searchParams.has("changed")) {
   history.replaceState(null, "", address.pathname);
   root.querySelector("[data-changed]").hidden = false;
 }
+/* Until here a tap would have gone nowhere. */
+root.inert = false;
 screen("notice").querySelector("h1").focus({ preventScroll: true });

@@ -27,8 +27,8 @@ export function watch(dialog, leave, busy) {
       seconds.textContent = String(Math.max(left, 0));
       if (left > 0) return;
       clearInterval(ticking);
-      if (busy()) dialog.close();
-      else leave();
+      dialog.close();
+      if (!busy()) leave();
     }, 250);
   }
 
