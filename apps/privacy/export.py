@@ -64,6 +64,12 @@ class Taken(_Part):
     at: datetime
 
 
+class TypedName(_Part):
+    """A signature by somebody who could not draw; one of the staff saw it."""
+
+    name: str
+
+
 class Agreement(_Part):
     """One consent that you signed, with its proof."""
 
@@ -79,8 +85,11 @@ class Agreement(_Part):
     notice_version: int
     notice_sha256: str
     notice: str = Field(description="the whole text that you were shown")
-    signature: list[Stroke] = Field(description="the lines that you drew; x and y in 0..1")
+    signature: list[Stroke] | TypedName = Field(
+        description="the lines that you drew, x and y in 0..1, or the name that you typed"
+    )
     signature_method: str
+    guardian: str | None = Field(description="who signed with you, as your parent or guardian")
     receipt: str = Field(description="the signed receipt, a JWS with ISO/IEC TS 27560 fields")
 
 
@@ -247,5 +256,6 @@ def _agreement(consent: Consent) -> Agreement:
         notice=f"{consent.text.short}\n\n{consent.text.full}",
         signature=consent.signature,
         signature_method=consent.signature_method,
+        guardian=consent.guardian["name"] if consent.guardian else None,
         receipt=document.current_jws(consent.receipt),
     )

@@ -19,6 +19,7 @@ from django.utils.safestring import mark_safe
 
 from apps.consent.models import Consent, Receipt
 from apps.consent.qr import drawn
+from apps.consent.signature import said
 from apps.privacy import selectors
 
 DEBIAN = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-noto-core fonts-noto-cjk"
@@ -61,6 +62,8 @@ def receipt_html(receipt: Receipt, secret: str) -> str:
                 "notice": consent.text,
                 "answers": selectors.answers(consent),
                 "strokes": _strokes(consent),
+                "typed": consent.signature["name"] if _typed(consent) else "",
+                "signed": said(consent),
                 "code": secret,
                 "address": address,
                 # Our own drawing of a code of letters, digits and dashes.
@@ -69,9 +72,13 @@ def receipt_html(receipt: Receipt, secret: str) -> str:
         )
 
 
+def _typed(consent: Consent) -> bool:
+    return consent.signature_method == Consent.SignatureMethod.TYPED
+
+
 def _strokes(consent: Consent) -> list[str]:
     """The strokes of a drawn signature as SVG points on a pad of 500 by 200 units."""
-    if consent.signature_method != Consent.SignatureMethod.DRAWN:
+    if _typed(consent):
         return []
     return [
         " ".join(f"{x * 500:.1f},{y * 200:.1f}" for x, y in stroke) for stroke in consent.signature

@@ -164,7 +164,7 @@ class FaceTemplate(models.Model):
     purpose = models.CharField(max_length=20)
     pack = models.CharField(max_length=60)
     pack_version = models.CharField(max_length=80)
-    rotation = models.PositiveIntegerField(default=0)
+    rotation = models.PositiveIntegerField(default=0, db_default=0)
     sealed = models.BinaryField()
     not_after = models.DateTimeField()
     delete_after = models.DateTimeField(db_index=True)

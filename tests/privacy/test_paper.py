@@ -162,3 +162,21 @@ def test_without_pango_the_letter_says_what_to_install(
     assert "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0" in page
     assert 'data-testid="receipt-letter"' in page
     assert reader.form("/receipt/download/", secret=customer.secret).status == 200
+
+
+def test_a_typed_name_and_a_guardian_are_on_it(house: House) -> None:
+    guardian = {"name": "Chen Hua", "signature": SIGNATURE}
+    typed = house.draft(
+        signature={"name": "Chen Mei"},
+        age_confirmed=False,
+        guardian=guardian,
+        witness=house.staff,
+    )
+    secret = consents.sign(typed).secret
+    text = text_of(browser().post("/receipt/paper/", {"secret": secret}).content)
+    for words in ("Chen Mei", "With your typed name", "Co-signed by Chen Hua"):
+        assert words in text, words
+    assert "Linda" not in text, "staff by their role"
+    told = browser().post("/receipt/everything/", {"secret": secret}).json()
+    (agreement,) = told["consents"]
+    assert (agreement["signature"], agreement["guardian"]) == ({"name": "Chen Mei"}, "Chen Hua")
