@@ -98,11 +98,12 @@ def seed(clip: Path) -> Demo:
             "signage_confirmed_at": timezone.now(),
         },
     )
+    door = _door(store)
     # After the cameras, which it names.
     if not organization.notices.exists():
         _publish_notice(organization)
     kiosk, _ = Device.objects.get_or_create(store=store, name="Tablet at the entrance")
-    return Demo(store, _code(kiosk), _code(_door(store)), logins)
+    return Demo(store, _code(kiosk), _code(door), logins)
 
 
 def _door(store: Store) -> Device:

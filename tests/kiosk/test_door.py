@@ -349,7 +349,7 @@ def test_the_public_page_counts_it_like_any_camera(door: Door) -> None:
     page = browser().get("/public/harbour-street/").content.decode()
     listed = re.search(r"<h3>Door</h3>.*?</li>", page, re.DOTALL)
     assert listed is not None
-    assert re.findall(r"<dd[^>]*>(\d+)</dd>", listed[0]) == ["1", "1", "0", "0"]
+    assert re.findall(r"<dd[^>]*>(\d+)</dd>", listed[0]) == ["1", "1", "1", "0", "0"]
 
 
 # In the portal.
