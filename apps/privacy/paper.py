@@ -16,6 +16,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 from django.utils.safestring import mark_safe
+from PIL import ImageFile
 
 from apps.consent.models import Consent, Receipt
 from apps.consent.qr import drawn
@@ -93,6 +94,8 @@ def _engine() -> Any:
             import weasyprint
     except OSError:
         raise PaperUnavailable from None
+    # It lets half a picture pass in the whole process; what a tablet sends must be whole.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     return weasyprint
 
 

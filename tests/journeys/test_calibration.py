@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from apps.audit.models import Entry
 from apps.recognition.client import MatchRequest, Recognizer
+from apps.recognition.engine import starter
 from apps.recognition.models import Calibration
 from apps.visits.models import Unmatched
 from tests.journeys.accessible import faults
@@ -48,7 +49,7 @@ def test_the_officer_sets_a_threshold_that_is_live_at_once(
     page = watched(context, town)
     log_in(page, town, "diana", "/admin/")
     page.get_by_test_id("to-calibration").click()
-    expect(page.get_by_test_id("threshold")).to_have_text("0.400")
+    expect(page.get_by_test_id("threshold")).to_have_text(f"{starter.THRESHOLD['value']:.3f}")
     expect(page.get_by_test_id("verdict")).to_contain_text("Good enough")
     expect(page.get_by_test_id("strangers")).to_have_text("40.0")
     closest = recognizer.closest(town.house.store.pk)

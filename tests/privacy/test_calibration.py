@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from apps.audit.models import Entry
 from apps.recognition.engine import starter
+from apps.recognition.engine.rates import threshold_at_size
 from apps.recognition.measured import Measurement, shipped, written
 from apps.recognition.models import Calibration, Recognizer
 from apps.recognition.services import choose_threshold
@@ -66,13 +67,19 @@ def say_false(house: House, score: float, camera: Camera | None = None, days: in
     )
 
 
+def greeted(threshold: float) -> str:
+    """The share of strangers that the measurement says would be greeted."""
+    return f"{100 * measurement().false_greetings(threshold).share:.2f} %"
+
+
 def test_it_says_in_words_and_numbers_how_often_recognition_errs(officer: Client) -> None:
     text = page(officer)
-    assert "Good enough to go by: 0.80 % of strangers" in text
+    assert f"Good enough to go by: {greeted(starter.THRESHOLD['value'])} of strangers" in text
     assert "200 photos of 20 people" in text
     assert "measured by the makers of this software" in text
     assert text.count('<svg class="chart"') == 2
-    assert '<th scope="row">10000</th><td>0.592</td>' in text
+    at_most = threshold_at_size(starter.THRESHOLD["value"], starter.THRESHOLD["slope"], 10_000)
+    assert f'<th scope="row">10000</th><td>{at_most:.3f}</td>' in text
 
 
 def test_expected_false_greetings_follow_traffic_and_gallery(house: House, officer: Client) -> None:
@@ -83,7 +90,7 @@ def test_expected_false_greetings_follow_traffic_and_gallery(house: House, offic
         Unmatched.objects.create(store=house.store, day=today - timedelta(days=day), count=count)
     text = page(officer)
     assert '<dd data-testid="strangers">40.0</dd>' in text
-    each = measurement().false_matches(0.4).share
+    each = measurement().false_matches(starter.THRESHOLD["value"]).share
     assert f'<dd data-testid="expected">{40 * each:.2f}, at most' in text
 
 
@@ -113,7 +120,7 @@ def test_a_threshold_is_shown_before_it_is_recorded(house: House, officer: Clien
     status, text = try_out(officer, "0.45")
     assert status == 200
     assert "Of 3 false greetings that staff reported in four weeks, 2 would not have" in text
-    assert '<td data-testid="then-greeted">0.00 %</td>' in text
+    assert f'<td data-testid="then-greeted">{greeted(0.45)}</td>' in text
     assert Calibration.objects.count() == 1
     status, text = try_out(officer, "0.45", act="choose")
     assert (status, Calibration.objects.count()) == (200, 1), "what nobody saw is not recorded"
@@ -161,7 +168,7 @@ def test_a_measurement_is_taken_from_a_file(house: House, officer: Client) -> No
     assert status == 200
     assert "buffalo_l abc answers with the threshold 0.350" in text
     assert (row().pack, row().source, row().note) == ("buffalo_l", "measured", "our own staff")
-    assert "Not good enough: 5.05 % of strangers" in text
+    assert f"Not good enough: {greeted(0.35)} of strangers" in text
     assert "consentry-starter" in text, "the other pack is one link away"
     assert f"consentry-starter {starter.VERSION}</b>" in page(
         officer, f"?pack=consentry-starter&version={starter.VERSION}"
@@ -231,7 +238,7 @@ def test_it_is_the_officers_page_alone_and_of_their_stores(house: House, officer
     assert officer.post(change, {"threshold": "0.9"}).status_code == 403
     assert officer.post(f"{PAGE}{row().pk}/delete/", {"post": "yes"}).status_code == 403
     assert officer.get(f"{PAGE}add/").status_code == 403
-    assert row().threshold == 0.4
+    assert row().threshold == starter.THRESHOLD["value"]
 
 
 def test_a_word_in_the_address_that_is_no_pack_shows_the_pack_that_counts(officer: Client) -> None:

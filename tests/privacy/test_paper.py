@@ -14,6 +14,7 @@ from django.http import HttpResponse
 from django.utils import translation
 from django.utils.formats import date_format
 from numpy.typing import NDArray
+from PIL import ImageFile
 from pypdf import PdfReader
 from pypdf.generic import ContentStream
 
@@ -180,3 +181,9 @@ def test_a_typed_name_and_a_guardian_are_on_it(house: House) -> None:
     told = browser().post("/receipt/everything/", {"secret": secret}).json()
     (agreement,) = told["consents"]
     assert (agreement["signature"], agreement["guardian"]) == ({"name": "Chen Mei"}, "Chen Hua")
+
+
+def test_making_it_lets_no_half_picture_through_elsewhere(customer: Customer) -> None:
+    """WeasyPrint tells Pillow, for the whole process, to take what ends early."""
+    paper_of(customer)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False

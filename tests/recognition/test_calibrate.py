@@ -146,7 +146,11 @@ def test_the_command_records_a_file_and_says_what_it_means(db: None, tmp_path: P
     said = io.StringIO()
     call_command("calibrate", str(path), "--note", "our own staff", stdout=said)
     row = Calibration.objects.of(starter.NAME, "7").get()
-    assert (row.source, row.note, row.threshold) == ("measured", "our own staff", 0.4)
+    assert (row.source, row.note, row.threshold) == (
+        "measured",
+        "our own staff",
+        starter.THRESHOLD["value"],
+    )
     assert json.loads(said.getvalue())["fpir"] < 0.01
     entry = Entry.objects.get(action="pack.calibrated")
     assert entry.detail["version"] == "7"
@@ -189,7 +193,7 @@ def test_postgresql_changes_no_calibration(calibration: Calibration, statement: 
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         run(statement)
     calibration.refresh_from_db()
-    assert calibration.threshold == 0.4
+    assert calibration.threshold == starter.THRESHOLD["value"]
 
 
 def test_postgresql_empties_no_calibrations(calibration: Calibration) -> None:
