@@ -178,9 +178,6 @@ def test_a_typed_name_and_a_guardian_are_on_it(house: House) -> None:
     for words in ("Chen Mei", "With your typed name", "Co-signed by Chen Hua"):
         assert words in text, words
     assert "Linda" not in text, "staff by their role"
-    told = browser().post("/receipt/everything/", {"secret": secret}).json()
-    (agreement,) = told["consents"]
-    assert (agreement["signature"], agreement["guardian"]) == ({"name": "Chen Mei"}, "Chen Hua")
 
 
 def test_making_it_lets_no_half_picture_through_elsewhere(customer: Customer) -> None:

@@ -88,7 +88,9 @@ def old_town(house: House) -> House:
         absence_minutes=60,
     )
     now = timezone.now()
-    camera = Camera.objects.create(store=store, name="Lane", mode="lane", signage_confirmed_at=now)
+    camera = Camera.objects.create(
+        store=store, name="Lane", mode="lane", source="lane.mp4", signage_confirmed_at=now
+    )
     Role.objects.create(user=house.dpo, store=store, kind=Role.Kind.DPO)
     Assessment.objects.create(
         camera=camera,
