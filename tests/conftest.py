@@ -20,7 +20,9 @@ import numpy as np
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
-from django.db import connection
+from django.core.management.base import CommandError
+from django.db import OperationalError, connection
+from django.test import TransactionTestCase
 from django.utils import timezone, translation
 from numpy.typing import NDArray
 
@@ -71,6 +73,27 @@ def nothing_tried_yet() -> None:
 def in_english() -> None:
     """A request leaves its language active in the thread that it ran in: here, in the next test."""
     translation.activate(settings.LANGUAGE_CODE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables_are_emptied_in_the_end() -> Iterator[None]:
+    """TRUNCATE locks all tables, a recognizer that still acknowledges locks two: when they meet,
+    PostgreSQL stops one of them, and emptying is what may be tried again."""
+    emptied = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
+
+    def until_done(case: TransactionTestCase) -> None:
+        for _ in range(5):
+            try:
+                return emptied(case)
+            except CommandError as error:
+                met = error.__cause__
+                if not isinstance(met, OperationalError):
+                    raise
+        return emptied(case)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", until_done)
+        yield
 
 
 @pytest.fixture(scope="session")
