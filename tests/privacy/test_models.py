@@ -20,6 +20,12 @@ from tests.retention.test_retire import OLD, of_the_former, taken_anew
 PAGE = "/admin/visitors/formerpack/"
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_yet(db: None) -> None:
+    """A recognizer of some test before may have written down a pack after it."""
+    FormerPack.objects.all().delete()
+
+
 @pytest.fixture
 def officer(house: House) -> Client:
     return browser(house.dpo)

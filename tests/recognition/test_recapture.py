@@ -79,6 +79,9 @@ def process(
         process = Process("recognizer", CONSENTRY_FORMER_PACK_DIR=str(folder))
     yield process
     process.stop()
+    # It writes down what it leaves whenever the tables were emptied, after the last test as well.
+    with django_db_blocker.unblock():
+        FormerPack.objects.all().delete()
 
 
 @dataclass
