@@ -149,6 +149,7 @@ def lane(store: Store, clip: Path) -> None:
         camera=camera,
         necessity="Measuring.",
         max_faces=1,
+        way_past="Nobody has to walk through a bench.",
         signed_by=User.objects.get(username="diana"),
         signed_at=now,
         expires_at=now + timedelta(days=1),

@@ -23,11 +23,6 @@ class Outcome:
         if not self.values[name] <= limit:
             self.missed.append(f"{name} is {self.values[name]}, not at most {limit}")
 
-    def at_least(self, name: str, limit: float) -> None:
-        """Hold a value to its reach from below."""
-        if not self.values[name] >= limit:
-            self.missed.append(f"{name} is {self.values[name]}, not at least {limit}")
-
 
 def milliseconds(calls: Sequence[Callable[[], object]], times: int) -> list[list[float]]:
     """Each call's times in ms, taken in turns, so that a busy moment meets all of them."""

@@ -22,12 +22,12 @@ from typing import Any
 import cv2
 import numpy as np
 from django.conf import settings
-from django.core.management import call_command
 
 from apps.recognition.engine.align import align
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.engine.quality import assess
 from apps.recognition.engine.runtime import session
+from apps.recognition.engine.starter import build_starter
 from apps.recognition.engine.types import Crops, Floats, Image
 from apps.recognition.engine.yunet import picture_blob
 from apps.recognition.gallery import Enrolled, Gallery
@@ -57,8 +57,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(given: argparse.Namespace) -> Outcome:
-    call_command("pack", "build")
     env = settings.CONSENTRY
+    # Not through the command, which records a calibration too: there is no database here.
+    build_starter(env.packs)
     pack = load_pack(env.packs, threads=given.threads)
     line = Line(pack)
     bare = Bare(env.packs, given.threads)

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from tests import faces
 from tests.conftest import House, Process, build_house
 from tests.journeys.accessible import complaints
 from tests.journeys.acting import acting
+from tests.waiting import until
 
 # Playwright's sync API keeps an event loop in this thread; Django must not mind.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -80,9 +80,7 @@ def town(running: str, transactional_db: None) -> Iterator[Town]:
     # Emptying tables tells nobody, deleting does: the next journey begins with an empty gallery.
     Visitor.objects.all().delete()
     recognizer = Recognizer(settings.CONSENTRY.socket)
-    deadline = time.monotonic() + 10
-    while recognizer.status()["templates"]:
-        assert time.monotonic() < deadline
+    until(lambda: not recognizer.status()["templates"], seconds=10)
 
 
 @pytest.fixture(scope="session")

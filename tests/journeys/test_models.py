@@ -1,9 +1,7 @@
 """The officer follows a change of model to its end: who came by, who is left, and the last day."""
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -20,7 +18,7 @@ WIDTHS = (390, 820, 1280)
 
 
 def looked_at(page: Page, name: str) -> list[str]:
-    """Faults and overflow at each width, in light and dark; pictures if the run asks for them."""
+    """Faults and overflow at each width, in light and dark."""
     found = []
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -29,8 +27,6 @@ def looked_at(page: Page, name: str) -> list[str]:
             found += [f"{name} {scheme} {width} {fault}" for fault in faults(page)]
             if page.evaluate("() => document.documentElement.scrollWidth > innerWidth"):
                 found.append(f"{name} {width}: scrolls sideways")
-            if folder := os.environ.get("CONSENTRY_PICTURES"):
-                page.screenshot(path=Path(folder) / f"{name}-{scheme}-{width}.png", full_page=True)
     return found
 
 

@@ -26,10 +26,10 @@ from apps.stores.devices import live_events
 from ops import story
 from ops.heads import flat, on_screen, performance
 from tests import faces
-from tests.clients import KioskTablet, alive, enrolled, opt_in_form
+from tests.clients import KioskTablet, alive, enrolled, nothing_kept, opt_in_form
 from tests.conftest import House
 from tests.kiosk.conftest import Photos
-from tests.kiosk.test_opt_in import error_of, nothing_kept_but_the_recognizers_own
+from tests.kiosk.test_opt_in import error_of
 from tests.recognition.liveness_model import declare, undeclare
 
 PERSON, OTHER = 2, 5
@@ -156,7 +156,7 @@ def test_nobody_is_enrolled_by_a_picture_of_them(
     sentence: str,
 ) -> None:
     form = attempt_of(tablet, opt_in_form(house, photos()), clip)
-    with nothing_kept_but_the_recognizers_own():
+    with nothing_kept():
         answer = send(tablet, form)
     status, said, step = error_of(answer)
     assert (status, step) == (422, "camera")
@@ -212,7 +212,7 @@ def test_movements_are_asked_for_once_and_judged_once(
     assert send(tablet, form).status == 422
     key = f"challenge:{house.kiosk.pk}:{form['challenge']}"
     assert live_events().get(key) is None
-    with nothing_kept_but_the_recognizers_own():
+    with nothing_kept():
         assert error_of(send(tablet, form)) == (422, "too_slow", "camera")
 
 
@@ -222,7 +222,7 @@ def test_a_challenge_serves_its_own_attempt_and_its_own_tablet(
     form = alive(tablet, opt_in_form(house, photos()))
     another = {**form, "attempt": str(uuid.uuid4())}
     other = enrolled(house.store.devices.create(name="Another tablet"))
-    with nothing_kept_but_the_recognizers_own():
+    with nothing_kept():
         assert error_of(send(tablet, another)) == (422, "too_slow", "camera")
         assert error_of(send(other, form)) == (422, "too_slow", "camera")
 
@@ -232,7 +232,7 @@ def test_whoever_took_too_long_is_asked_anew(
 ) -> None:
     form = opt_in_form(house, photos())
     slow = attempt_of(tablet, form, lambda acts: acted(tuple(acts)), pace=5.0)
-    with nothing_kept_but_the_recognizers_own():
+    with nothing_kept():
         assert error_of(send(tablet, slow)) == (422, "too_slow", "camera")
     assert tablet.opt_in(form).status == 201
 
@@ -276,7 +276,7 @@ def test_a_challenge_that_is_not_whole_enrols_nobody(
 ) -> None:
     form = json.loads(json.dumps(alive(tablet, opt_in_form(house, photos()))))
     spoil(form)
-    with nothing_kept_but_the_recognizers_own():
+    with nothing_kept():
         status, _code, step = error_of(send(tablet, form))
     assert status in (400, 422)
     assert step == "camera"
@@ -373,7 +373,7 @@ def test_a_network_that_is_declared_and_not_whole_closes_the_kiosk(
     spoilt: dict[str, str],
 ) -> None:
     network(0.93, **spoilt)
-    with nothing_kept_but_the_recognizers_own():
+    with nothing_kept():
         answer = tablet.opt_in(opt_in_form(house, photos()))
     assert error_of(answer) == (503, "unavailable", "camera")
     assert starter.is_starter(house_settings.CONSENTRY.packs)

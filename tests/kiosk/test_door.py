@@ -29,9 +29,8 @@ from apps.visits.health import abort_words, look_at
 from apps.visits.models import Visit
 from ops.tablet import Answer
 from tests import faces
-from tests.clients import KioskTablet, browser, enrolled
+from tests.clients import KioskTablet, browser, enrolled, nothing_kept
 from tests.conftest import House, build_house
-from tests.kiosk.test_alike import nothing_kept
 from tests.recognition.test_present import ENDS, Holder, holder_of
 
 Crops = Callable[[int], NDArray[np.uint8]]

@@ -28,10 +28,11 @@ from apps.recognition.client import MatchRequest, Recognizer
 from apps.stores.devices import live_events, revoke
 from apps.visitors.models import FaceTemplate, Visitor
 from ops.tablet import Answer
-from tests.clients import KioskTablet, alive, browser, enrolled, opt_in_form, rows
+from tests.clients import KioskTablet, alive, browser, enrolled, nothing_kept, opt_in_form, rows
 from tests.conftest import House
 from tests.consent.notices import published
 from tests.kiosk.conftest import Photos
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -45,14 +46,6 @@ def error_of(answer: Answer) -> tuple[int, str, str]:
     assert len(error["text"]) > 15
     assert error["text"].endswith((".", "。"))
     return answer.status, error["code"], error["step"]
-
-
-@contextmanager
-def nothing_kept() -> Iterator[None]:
-    """Not one row more, of anything."""
-    before = rows()
-    yield
-    assert rows() == before
 
 
 # What is kept when all goes well.
@@ -86,9 +79,7 @@ def test_an_opt_in_leaves_a_consent_a_receipt_and_a_template_that_recognises(
 
 
 def until_loaded(recognizer: Recognizer, *, templates: int) -> None:
-    deadline = time.monotonic() + 5
-    while recognizer.status()["templates"] != templates:
-        assert time.monotonic() < deadline, "the recognizer did not hear of the enrolment"
+    until(lambda: recognizer.status()["templates"] == templates)
 
 
 def test_an_answer_that_was_lost_is_asked_for_again_without_enrolling_twice(
@@ -315,19 +306,10 @@ def test_three_to_five_photos_are_needed(
 def test_photos_of_different_people_are_refused(
     house: House, tablet: KioskTablet, recognizer: Recognizer, photos: Photos
 ) -> None:
-    with nothing_kept_but_the_recognizers_own():
+    with nothing_kept():
         answer = tablet.opt_in(opt_in_form(house, [photos(2)[0], photos(3)[0], photos(5)[0]]))
     assert error_of(answer) == (422, "different_faces", "camera")
     assert "same person" in answer.json()["error"]["text"]
-
-
-@contextmanager
-def nothing_kept_but_the_recognizers_own() -> Iterator[None]:
-    """A running recognizer writes one row about itself."""
-    own = "recognition.Recognizer"
-    before = rows()
-    yield
-    assert {**rows(), own: 0} == {**before, own: 0}
 
 
 # What the person said.
@@ -470,7 +452,7 @@ def test_a_form_sent_twice_is_taken_once(
         "Content-Type": "application/json",
     }
     assert tablet.request("/kiosk/opt-in/", body, headers).status == 201
-    with nothing_kept_but_the_recognizers_own():
+    with nothing_kept():
         again = tablet.request("/kiosk/opt-in/", body, headers)
     assert error_of(again) == (409, "replayed", "camera")
 
@@ -545,7 +527,7 @@ def test_a_database_lost_in_the_middle_leaves_nothing_half_done(
     house: House, tablet: KioskTablet, recognizer: Recognizer, photos: Photos, table: str
 ) -> None:
     """The template is sealed already; at this insert the database goes away."""
-    with nothing_kept_but_the_recognizers_own(), connection_lost_at(table):
+    with nothing_kept(), connection_lost_at(table):
         is_unavailable(tablet.opt_in(opt_in_form(house, photos())))
     # And it works again as soon as the database does.
     assert tablet.opt_in(opt_in_form(house, photos())).status == 201

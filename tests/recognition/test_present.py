@@ -1,7 +1,6 @@
 """A shown pass at a real recognizer: its owner, once, here and now; nothing else opens anything."""
 
 import os
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -36,6 +35,7 @@ from apps.visitors.services import SealedTemplate, enroll, replace_pass, restric
 from apps.visitors.vault import new_share
 from apps.visits.models import Visit
 from tests.conftest import House, Process, build_house
+from tests.waiting import until
 
 Crops = Callable[[int], NDArray[np.uint8]]
 BOTH = [Purpose.LANE, Purpose.PASS, Purpose.HISTORY]
@@ -56,9 +56,7 @@ def recognizer(running: Recognizer, transactional_db: None) -> Iterator[Recogniz
     yield running
     # Emptying tables tells nobody, deleting does.
     Visitor.objects.all().delete()
-    deadline = time.monotonic() + 20
-    while (status := running.status())["templates"] or not status["trusted"]:
-        assert time.monotonic() < deadline
+    until(lambda: not (status := running.status())["templates"] and status["trusted"], seconds=20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,5 +110,5 @@ def picture_blob(image: Image) -> Floats:
     if below or right:
         padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=0)
         image = np.asarray(padded, dtype=np.uint8)
-    # One pass in C++: four times as fast as numpy's transpose and conversion.
+    # One pass in C++, without numpy's transposed copy.
     return np.asarray(cv2.dnn.blobFromImage(image, swapRB=True), dtype=np.float32)
