@@ -118,22 +118,25 @@ def watch(
 
     looks: of the pictures that are to be enrolled, the first from the front. Raises NotAlive.
     """
-    glances, crops, grids = [], [], [each.grid for each in looks]
-    for frame in frames:
-        seen = faces.glance(unpacked(frame.photo))
-        if seen.crop is None or seen.landmarks is None:
-            raise NotAlive("two_faces_came" if seen.code == "two_faces_came" else "face_lost")
-        glances.append(Glance(frame.step, frame.at, seen.landmarks))
-        crops.append(seen.crop)
-        grids.append(seen.grid)
-    if median(grids) > liveness.MAX_GRID or not all(each.alive for each in looks):
-        raise NotAlive("looks_flat")
-    front = looks[0].landmarks
-    assert front is not None
-    verdict = liveness.judge(front, acts, glances)
-    if verdict != "ok":
-        raise NotAlive(CODES.get(verdict, verdict))
-    return np.stack(crops)
+    glances, seen = [], []
+    try:
+        for frame in frames:
+            one = faces.glance(unpacked(frame.photo), judged=True)
+            if one.crop is None or one.landmarks is None:
+                raise NotAlive("two_faces_came" if one.code == "two_faces_came" else "face_lost")
+            seen.append(one)
+            glances.append(Glance(frame.step, frame.at, one.landmarks))
+        grids = [each.grid for each in (*looks, *seen)]
+        if median(grids) > liveness.MAX_GRID or not all(each.alive for each in looks):
+            raise NotAlive("looks_flat")
+        front = looks[0].landmarks
+        assert front is not None
+        verdict = liveness.judge(front, acts, glances)
+        if verdict != "ok":
+            raise NotAlive(CODES.get(verdict, verdict))
+        return faces.stacked(seen)
+    finally:
+        faces.wipe(seen)
 
 
 CODES = {"incomplete": "not_seen", "flat": "looks_flat"}
@@ -145,6 +148,7 @@ def glimpse(asked: Glimpse) -> dict[str, object]:
     Guidance only: the same pictures are judged again, together, with the opt-in.
     """
     seen = faces.glance(unpacked(asked.photo))
+    faces.wipe([seen])
     if seen.landmarks is None:
         return {"done": False, "stop": seen.code == "two_faces_came", **_told(seen.code)}
     front = np.array(asked.front, dtype=np.float32)

@@ -4,8 +4,6 @@ It answers in public, so it never says a name, nor why a pass opens nothing: who
 learns neither whose it is nor whether it ever worked. The name goes to the floor board alone.
 """
 
-import base64
-import binascii
 import time
 from typing import Annotated
 
@@ -18,6 +16,7 @@ from django.views.decorators.http import require_GET
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from apps.kiosk import faces
+from apps.kiosk.challenge import unpacked
 from apps.kiosk.views import LANGUAGES, device_of, refusal, signed_by
 from apps.recognition.engine.imagefile import BadImage, decode_jpeg
 from apps.recognition.engine.types import Image
@@ -76,7 +75,6 @@ def page(request: HttpRequest) -> HttpResponse:
     if device is None:
         return render(request, "door/enroll.html")
     context = {
-        "device": device,
         "store": device.store,
         "open": is_open(camera_of(device)),
         "words": words(),
@@ -190,8 +188,7 @@ def is_open(camera: Camera) -> bool:
 
 def pictures(burst: Burst) -> list[Image]:
     """RGB uint8 (H, W, 3) each. Raises BadImage for the first that is none."""
-    try:
-        files = [base64.b64decode(text, validate=True) for text in burst.pictures]
-    except binascii.Error:
-        raise BadImage("not_an_image") from None
-    return [decode_jpeg(file, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS) for file in files]
+    return [
+        decode_jpeg(unpacked(text), max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+        for text in burst.pictures
+    ]

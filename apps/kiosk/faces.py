@@ -3,6 +3,7 @@
 Nothing is kept: an image lives as long as the call.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,8 +24,8 @@ from apps.recognition.engine.types import Detector, Floats
 @dataclass(frozen=True, slots=True)
 class Look:
     """What one picture is good for. When `code` is "good": `crop`, uint8 RGB (112, 112, 3);
-    `landmarks`, float32 (5, 2) in pixels; `grid`, see engine.liveness; `alive`, what the pack's
-    liveness network says, True without one.
+    `landmarks`, float32 (5, 2) in pixels. When it was judged too: `grid`, see engine.liveness;
+    `alive`, what the pack's liveness network says, True without one.
     """
 
     code: str
@@ -48,17 +49,29 @@ def addon() -> liveness.AddOn | None:
     return liveness.load_addon(settings.CONSENTRY.packs)
 
 
-def look(data: bytes) -> Look:
-    """Judge one picture from the kiosk's camera."""
-    return _seen(data, strict=True)
+def look(data: bytes, *, judged: bool = False) -> Look:
+    """Look at one picture from the kiosk's camera; `judged` also for whether it is alive."""
+    return _seen(data, strict=True, judged=judged)
 
 
-def glance(data: bytes) -> Look:
-    """Judge one picture of the challenge, in which a head may be turned and on its way."""
-    return _seen(data, strict=False)
+def glance(data: bytes, *, judged: bool = False) -> Look:
+    """Look at one picture of the challenge, in which a head may be turned and on its way."""
+    return _seen(data, strict=False, judged=judged)
 
 
-def _seen(data: bytes, *, strict: bool) -> Look:
+def stacked(looks: Iterable[Look]) -> NDArray[np.uint8]:
+    """A copy of their crops, uint8 (N, 112, 112, 3), for the caller to overwrite."""
+    return np.stack([each.crop for each in looks if each.crop is not None])
+
+
+def wipe(looks: Iterable[Look]) -> None:
+    """Overwrite the crops of pictures that have served."""
+    for each in looks:
+        if each.crop is not None:
+            each.crop.fill(0)
+
+
+def _seen(data: bytes, *, strict: bool, judged: bool) -> Look:
     try:
         decoded = decode_jpeg(data)
     except BadImage as error:
@@ -77,14 +90,15 @@ def _seen(data: bytes, *, strict: bool) -> Look:
             crop = align(image, face.landmarks)
         except BadLandmarks:
             return _say("turned")
+        # Opened also where nothing is judged: one that is broken closes the kiosk at once.
         network = addon() if strict else None
         return Look(
             "good",
             sentence("good"),
             crop,
             face.landmarks,
-            liveness.grid(image, face),
-            network is None or network.alive(image, face),
+            liveness.grid(image, face) if judged else 0.0,
+            not judged or network is None or network.alive(image, face),
         )
 
 

@@ -5,6 +5,7 @@ Until then the server has kept nothing; what fails here leaves nothing behind.
 
 import contextlib
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -154,10 +155,12 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
         **form.model_dump(include={"signature", "guardian"}),
         witness=witness_of(attempt=form.attempt, device=device),
     )
-    with challenges.held(device=device, attempt=form.attempt, challenge=form.challenge) as acts:
-        looks = _looks(form.photos)
+    with (
+        challenges.held(device=device, attempt=form.attempt, challenge=form.challenge) as acts,
+        _looked_at(form.photos) as looks,
+    ):
         watched = challenges.watch(acts=acts, looks=looks, frames=form.frames)
-        return _enroll(consent, device, form, _stack(looks), watched)
+        return _enroll(consent, device, form, faces.stacked(looks), watched)
 
 
 def _enroll(
@@ -216,13 +219,14 @@ def _replace_pass(consent: Consent, device: Device, form: OptIn) -> Pass | None:
     person = Visitor.objects.select_related("data_key").filter(subject=consent.subject).first()
     if person is None or Purpose.PASS not in consent.purposes:
         return None
-    sealed, (template,) = _seal(
-        consent,
-        _stack(_looks(form.photos)),
-        visitor=person.pk,
-        purposes=[Purpose.PASS],
-        wrapped_key=bytes(person.data_key.wrapped),
-    )
+    with _looked_at(form.photos) as looks:
+        sealed, (template,) = _seal(
+            consent,
+            faces.stacked(looks),
+            visitor=person.pk,
+            purposes=[Purpose.PASS],
+            wrapped_key=bytes(person.data_key.wrapped),
+        )
     visitors.replace_pass(
         visitor=person, consent=consent, template=template, actor=f"device:{device.pk}"
     )
@@ -300,19 +304,20 @@ def _older(same: uuid.UUID | None, device: Device) -> Visitor | None:
         return None
 
 
-def _looks(photos: list[str]) -> list[faces.Look]:
-    looks = []
-    for photo in photos:
-        seen = faces.look(challenges.unpacked(photo))
-        if seen.crop is None:
-            raise OptInRefused(seen.code, seen.text, "camera")
-        looks.append(seen)
-    if len(looks) < MIN_CROPS:
-        raise OptInRefused(
-            "too_few", _("Three good pictures are needed. Please try again."), "camera"
-        )
-    return looks
-
-
-def _stack(looks: list[faces.Look]) -> NDArray[np.uint8]:
-    return np.stack([seen.crop for seen in looks if seen.crop is not None])
+@contextlib.contextmanager
+def _looked_at(photos: list[str]) -> Iterator[list[faces.Look]]:
+    """Lend what the pictures are good for, and overwrite it, whatever happened."""
+    looks: list[faces.Look] = []
+    try:
+        for photo in photos:
+            seen = faces.look(challenges.unpacked(photo), judged=True)
+            if seen.crop is None:
+                raise OptInRefused(seen.code, seen.text, "camera")
+            looks.append(seen)
+        if len(looks) < MIN_CROPS:
+            raise OptInRefused(
+                "too_few", _("Three good pictures are needed. Please try again."), "camera"
+            )
+        yield looks
+    finally:
+        faces.wipe(looks)

@@ -184,7 +184,7 @@ def start(request: HttpRequest) -> HttpResponse:
     device = device_of(request)
     if device is None:
         return render(request, "kiosk/enroll.html", {"languages": LANGUAGES})
-    context = {"device": device, "store": device.store, "languages": offered(device.store)}
+    context = {"store": device.store, "languages": offered(device.store)}
     return render(request, "kiosk/start.html", context)
 
 
@@ -210,7 +210,6 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
             "kiosk/flow.html",
             {
                 "store": store,
-                "device": device,
                 "languages": offered(store),
                 "language": language,
                 "notice": text,
@@ -322,6 +321,7 @@ def nonce(request: HttpRequest, kind: Device.Kind) -> HttpResponse:
 def look(request: HttpRequest, device: Device) -> HttpResponse:
     """Judge one camera picture. Nothing is kept."""
     seen = faces.look(request.body)
+    faces.wipe([seen])
     points = None if seen.landmarks is None else seen.landmarks.tolist()
     return JsonResponse(
         {"ok": seen.crop is not None, "code": seen.code, "text": seen.text, "points": points}

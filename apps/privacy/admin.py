@@ -1,5 +1,6 @@
 """People in the portal: a record opens only for a reason, and every look is in the ledger."""
 
+import contextlib
 from typing import Any
 from uuid import UUID
 
@@ -20,13 +21,13 @@ from apps.consent.models import Consent, Notice
 from apps.privacy.calibration import CalibrationAdmin
 from apps.privacy.notices import NoticeAdmin
 from apps.privacy.packs import FormerPackAdmin
+from apps.privacy.services import pause
 from apps.recognition.models import Calibration
 from apps.retention.models import Erasure
 from apps.retention.services.erase import await_acknowledgements, erase, plan
 from apps.stores.access import actor
 from apps.stores.admin import StoreScopedAdmin
 from apps.visitors.models import FormerPack, Visitor
-from apps.visitors.services import restrict
 
 REASONS = {
     "request": gettext_lazy("The person asked something"),
@@ -151,11 +152,12 @@ class VisitorAdmin(StoreScopedAdmin):
         """Pause or resume recognition of one person (GDPR 18). Needs the record's reason."""
         visitor = self._visitor(request, str(pk))
         if request.method == "POST" and _reason(request, visitor):
-            restrict(
-                visitor=visitor,
-                restricted=visitor.restricted_at is None,
-                actor=actor(request.user),
-            )
+            with contextlib.suppress(Visitor.DoesNotExist):  # erased this very moment
+                pause(
+                    visitor=visitor,
+                    paused=visitor.restricted_at is None,
+                    actor=actor(request.user),
+                )
         return HttpResponseRedirect(reverse("admin:visitors_visitor_change", args=[pk]))
 
     def _visitor(self, request: HttpRequest, pk: str) -> Visitor:

@@ -278,8 +278,8 @@ def _report(
 
 
 def _steps(measurement: Measurement, threshold: float) -> list[Errors]:
-    """The charts in numbers: hundredths from 0.20 up, and the threshold itself."""
-    around = sorted({threshold, *(0.20 + 0.05 * i for i in range(STEPS))})
+    """The charts in numbers: every 0.05 from 0.20 up, and the threshold itself."""
+    around = sorted({threshold, *(round(0.20 + 0.05 * i, 2) for i in range(STEPS))})
     return [Errors.of(measurement, at) for at in around]
 
 
@@ -332,7 +332,7 @@ def _strangers(stores: QuerySet[Store]) -> dict[UUID, float]:
 
 def _closest(store: Store) -> float | None:
     try:
-        return Client(settings.CONSENTRY.socket).closest(store.pk)
+        return Client.any_of(settings.CONSENTRY.sockets).closest(store.pk)
     except RecognizerDown:
         return None
 

@@ -13,6 +13,7 @@ from apps.recognition.measured import BINS, PER_UNIT, Measurement
 
 WIDTH, HEIGHT = 360, 232
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 26, 192
+END = WIDTH - RIGHT
 LOWEST, STEP = -0.4, 4
 """The least cosine that is drawn, and how many bins make one step of the histogram (0.02)."""
 SMALLEST = 1e-5

@@ -13,7 +13,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -25,7 +24,6 @@ from django.utils.translation import gettext_lazy
 from apps.audit.admin import PortalAdmin
 from apps.recognition.models import Recognizer
 from apps.retention.models import Erasure
-from apps.retention.services.erase import SILENCE
 from apps.stores.access import actor, stores_of
 from apps.stores.models import Role, Store
 from apps.visitors.models import FaceTemplate, FormerPack, left, overdue
@@ -185,7 +183,7 @@ class FormerPackAdmin(PortalAdmin):
         status: int = 200,
     ) -> HttpResponse:
         stores = stores_of(request.user, Role.Kind.DPO)
-        running = Recognizer.objects.filter(stopped_at=None, seen_at__gt=Now() - SILENCE)
+        running = Recognizer.objects.running()
         packs = list(FormerPack.objects.all())
         given = forms_by_pack or {}
         shown = [

@@ -108,7 +108,8 @@ def _letter(
 ) -> HttpResponse:
     """The letter as things stand now, below what was just done or why it was not."""
     consent = receipt.consent
-    consent.refresh_from_db()
+    # Only what an act may have changed: all that was read with it stays.
+    consent.refresh_from_db(fields=("purposes", "expires_at", "withdrawn_at", "delete_after"))
     visitor = selectors.visitor_of(consent)
     organization = consent.store.organization
     visits = visitor.visits.theirs().select_related("store") if visitor else ()
@@ -298,6 +299,7 @@ def _ended(
         "number": str(erasure.pk)[:8],
         "replaced": erasure.cause == Erasure.Cause.REPLACED,
         "retired": erasure.cause == Erasure.Cause.RETIRED,
+        "pressed": erasure.cause == Erasure.Cause.WITHDRAWAL,
         "contact_email": erasure.store.organization.contact_email,
     }
     context = {"secret": secret, "certificate": certificate}

@@ -43,7 +43,9 @@ def new_pass(*, visitor: Visitor, consent: Consent, actor: str) -> Pass:
     Raises RecognizerDown, PassRefused when there is no lane template to make it of.
     """
     template = uuid.uuid4()
-    sealed = Recognizer(settings.CONSENTRY.socket).reissue(visitor=visitor.pk, template=template)
+    sealed = Recognizer.any_of(settings.CONSENTRY.sockets).reissue(
+        visitor=visitor.pk, template=template
+    )
     assert sealed.key_share is not None
     with transaction.atomic():
         person = lock(visitor.pk)

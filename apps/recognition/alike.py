@@ -16,7 +16,7 @@ Between "surely the same" and "surely another" nobody can tell. There nothing is
 sentence is true of both: this lane could mix you up.
 
 What it costs grows with the gallery, as false matches do: of 19,000 pairs of two people (below)
-0.6 % are within the margin of the starter pack's threshold and 0.2 % above it. With a hundred
+0.6 % are within the margin of starter pack 1's threshold and 0.2 % above it. With a hundred
 visitors that is every second newcomer, or every sixth, unless the threshold follows the gallery.
 """
 
@@ -27,7 +27,7 @@ from uuid import UUID
 from apps.recognition.gallery import Neighbour
 
 SURELY = 0.15
-"""So far above the pack's threshold two templates are of one person. Measured with the starter pack
+"""So far above the pack's threshold two templates are of one person. Measured with starter pack 1
 (threshold 0.40) on the Database of Faces, AT&T Laboratories Cambridge, 20 people, each template the
 mean of three photos, 50 draws of disjoint photos: of 1,000 pairs of one person 0.3 % stay below
 0.55, the least is 0.543; of 19,000 pairs of two people none is above 0.444."""

@@ -34,11 +34,6 @@ class Bench:
         """A bench with nobody on it yet."""
         return cls(pack, Gallery(pack.dim))
 
-    @property
-    def answers(self) -> bool:
-        """Whether a calibration of its pack was recorded: without one it compares nobody."""
-        return calibrated(self.pack) is not None
-
     def threshold(self, store: UUID | None = None) -> float:
         """Least cosine of one person: among a store's templates, or of one to one.
 

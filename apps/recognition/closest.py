@@ -6,6 +6,7 @@ from uuid import UUID
 
 import numpy as np
 
+from apps.recognition.briefly import briefly
 from apps.recognition.gallery import Gallery
 
 MOST = 10_000
@@ -25,17 +26,17 @@ class Closest:
 
         Rounded to hundredths. None for fewer than two visitors, and beyond MOST templates.
         """
+        # Python's own hash: only to notice a change, within this process.
+        known = self._known.get(store)
+        if known is not None and known[0] == hash(gallery.live(store)):
+            return known[1]
         entries, vectors = gallery.snapshot(store, most=MOST)
-        try:
-            # Python's own hash: only to notice a change, within this process.
-            held = hash(frozenset(entry.template for entry in entries))
-            if store not in self._known or self._known[store][0] != held:
-                owners = {visitor: i for i, visitor in enumerate({e.visitor for e in entries})}
-                whose = np.array([owners[entry.visitor] for entry in entries], dtype=np.int64)
-                self._known[store] = held, _highest(vectors, whose)
-            return self._known[store][1]
-        finally:
-            vectors[:] = 0
+        with briefly(vectors):
+            owners = {visitor: i for i, visitor in enumerate({e.visitor for e in entries})}
+            whose = np.array([owners[entry.visitor] for entry in entries], dtype=np.int64)
+            found = _highest(vectors, whose)
+        self._known[store] = hash(frozenset(entry.template for entry in entries)), found
+        return found
 
 
 def _highest(vectors: np.ndarray, whose: np.ndarray) -> float | None:

@@ -192,6 +192,17 @@ class Gallery:
     def _shelves(self, store: UUID) -> Iterable[_Shelf]:
         return self._stores.get(store, {}).values()
 
+    def live(self, store: UUID) -> frozenset[UUID]:
+        """The live templates of `store`."""
+        with self._lock:
+            now = self._clock()
+            return frozenset(
+                entry.template
+                for shelf in self._shelves(store)
+                for entry in shelf.entries
+                if now < entry.not_after
+            )
+
     def snapshot(self, store: UUID, *, most: int) -> tuple[list[Enrolled], Floats]:
         """The live templates of `store` as they are now: plain vectors, float32 (N, D), of length
         about 1.
@@ -202,12 +213,16 @@ class Gallery:
             if not 0 < self.size(store) <= most:
                 return [], np.empty((0, self.dim), np.float32)
             now = self._clock()
-            parts = [shelf.live(now) for shelf in self._shelves(store)]
-        entries = [entry for held, _vectors in parts for entry in held]
-        whole = np.concatenate([vectors for _held, vectors in parts])
-        for _held, vectors in parts:
-            vectors.fill(0)
-        return entries, whole
+            copies = [shelf.copied(now) for shelf in self._shelves(store)]
+        # The rest without the lock: searches and evictions wait for it.
+        parts = []
+        for space, _held, codes in copies:
+            with briefly(codes), briefly(codes.view(np.float16).astype(np.float32)) as turned:
+                parts.append(space.leave(turned))
+        whole = np.concatenate(parts)
+        for part in parts:
+            part.fill(0)
+        return [entry for _space, held, _codes in copies for entry in held], whole
 
     def _evict(self, template: UUID) -> bool:
         home = self._home.pop(template, None)
@@ -332,6 +347,7 @@ class _Shelf:
 
     def near(self, probe: Floats, least: float, now: float) -> Iterator[tuple[UUID, float]]:
         """The visitor and the score of each live template above `least`."""
+        _alone()
         with briefly(self._space.enter(probe)) as query:
             _limits, scores, rows = self._index.range_search(query[None], least)
         for score, row in zip(scores, rows, strict=True):
@@ -339,14 +355,10 @@ class _Shelf:
             if now < entry.not_after:
                 yield entry.visitor, float(score)
 
-    def live(self, now: float) -> tuple[list[Enrolled], Floats]:
-        """Entries that are not past, and their plain vectors, float32 (N, D)."""
+    def copied(self, now: float) -> tuple[Space, list[Enrolled], NDArray[np.uint8]]:
+        """The space, the entries that are not past, and a copy of their codes, one row each."""
         rows = [row for row, entry in enumerate(self.entries) if now < entry.not_after]
-        with (
-            briefly(self._codes()[rows]) as codes,
-            briefly(codes.view(np.float16).astype(np.float32)) as turned,
-        ):
-            return [self.entries[row] for row in rows], self._space.leave(turned)
+        return self._space, [self.entries[row] for row in rows], self._codes()[rows]
 
 
 def _index(dim: int) -> faiss.IndexScalarQuantizer:

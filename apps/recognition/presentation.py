@@ -12,12 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
 from uuid import UUID
 
 import numpy as np
-from django.db import connection
 from numpy.typing import NDArray
 
 from apps.recognition.benches import Bench, Benches
@@ -25,7 +22,7 @@ from apps.recognition.briefly import briefly
 from apps.recognition.passes import WINDOW_SECONDS
 from apps.recognition.renewal import Carrier
 from apps.recognition.rotations import Rotations
-from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, open_row
+from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, open_row, rows_of
 from apps.visitors.vault import FileKeyring, SealBroken, Share, UnknownGeneration
 
 LIFETIME = WINDOW_SECONDS + 3.0
@@ -149,7 +146,8 @@ def open_shown(
     A pass names the template that it was made with. One that was taken anew since opens with the
     same share, so that what the person holds goes on. Raises PassInvalid.
     """
-    rows = {(row.pack, row.pack_version): row for row in _rows(camera, template)}
+    which = {"camera": camera, "template": template}
+    rows = {(row.pack, row.pack_version): row for row in rows_of(SHOWN, which)}
     mine = [(bench, rows.get((bench.pack.name, bench.pack.version))) for bench in benches]
     bench, row = next(((bench, row) for bench, row in mine if row), (benches.present, None))
     if row is None:
@@ -169,10 +167,3 @@ def open_shown(
     except (SealBroken, UnknownGeneration):
         raise PassInvalid("pass_broken") from None
     return Shown(row.template, row.store_id, bench, plain)
-
-
-def _rows(camera: UUID, template: UUID) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(SHOWN, {"camera": camera, "template": template})
-        names = [column.name for column in cursor.description]
-        return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]

@@ -28,20 +28,19 @@ from apps.recognition.engine.quality import clear
 from apps.recognition.engine.types import Crops, Floats
 from apps.recognition.matching import mean_of
 from apps.recognition.rotations import Rotations
-from apps.recognition.sealed import binding_of
+from apps.recognition.sealed import binding_of, seal_vector
 from apps.visitors.models import FaceTemplate, Visitor, overdue
 from apps.visitors.vault import (
     FileKeyring,
     SealBroken,
     Share,
     UnknownGeneration,
-    seal,
-    seal_for_pass,
     unwrap,
 )
 
 log = logging.getLogger(__name__)
 
+# A pass is believed for no fewer good pictures than a lane is, and so is a template taken anew.
 MIN_CROPS = 3
 
 
@@ -140,11 +139,7 @@ def _sealed_anew(
         keyring=keyring,
     )
     with briefly(space.enter(vector)) as turned:
-        sealed = (
-            seal(turned, data_key, binding)
-            if share is None
-            else seal_for_pass(turned, data_key, share, binding)
-        )
+        sealed = seal_vector(turned, data_key, binding, share=share)
     FaceTemplate.objects.create(
         id=new,
         visitor=old.visitor,

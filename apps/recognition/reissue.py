@@ -7,17 +7,22 @@ alone has no other template, and makes a new one at the kiosk. Nothing is writte
 process stores it in the transaction that deletes the old template, and with that the old pass.
 """
 
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
-
-from django.db import connection
 
 from apps.recognition.briefly import briefly
 from apps.recognition.engine.packs import Pack
 from apps.recognition.presentation import PassInvalid
 from apps.recognition.rotations import Rotations
-from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, binding_of, key_of_row, open_row
+from apps.recognition.sealed import (
+    COLUMNS,
+    LIVE,
+    TEMPLATES,
+    binding_of,
+    key_of_row,
+    open_row,
+    rows_of,
+)
 from apps.visitors.vault import (
     FileKeyring,
     SealBroken,
@@ -50,7 +55,8 @@ def reissue(
     Raises PassInvalid with "pass_unknown" when there is none of this pack that is live beside a
     consent to a pass, with "pass_broken" when it does not open; DatabaseError.
     """
-    row = _lane(visitor, pack)
+    which = {"visitor": visitor, "pack": pack.name, "version": pack.version}
+    row = next(iter(rows_of(LANE, which)), None)
     if row is None:
         raise PassInvalid("pass_unknown")
     try:
@@ -74,11 +80,3 @@ def reissue(
             return Reissued(seal_for_pass(vector, data_key, share, binding), space.number, share)
     except (SealBroken, UnknownGeneration):
         raise PassInvalid("pass_broken") from None
-
-
-def _lane(visitor: UUID, pack: Pack) -> Any:
-    with connection.cursor() as cursor:
-        cursor.execute(LANE, {"visitor": visitor, "pack": pack.name, "version": pack.version})
-        names = [column.name for column in cursor.description]
-        row = cursor.fetchone()
-    return SimpleNamespace(**dict(zip(names, row, strict=True))) if row else None

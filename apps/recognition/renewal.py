@@ -14,7 +14,6 @@ erasure, which locks in the order visitor, visits, consent, template, never meet
 """
 
 import logging
-from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from threading import Event
@@ -34,6 +33,8 @@ from apps.recognition.sealed import (
     binding_of_row,
     key_of_row,
     open_row,
+    rows_of,
+    seal_vector,
 )
 from apps.recognition.spaces import Passage, Space
 from apps.visitors.models import Rotation
@@ -42,8 +43,6 @@ from apps.visitors.vault import (
     SealBroken,
     Share,
     UnknownGeneration,
-    seal,
-    seal_for_pass,
 )
 
 log = logging.getLogger(__name__)
@@ -104,13 +103,7 @@ class Carrier:
     @transaction.atomic
     def batch(self) -> int:
         """Carry the next lane templates that nobody else has; how many there were."""
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT {COLUMNS} {LANES} LIMIT {BATCH} {FREE}",
-                self._which,
-            )
-            row = namedtuple("row", [column.name for column in cursor.description])  # type: ignore[misc]
-            return self._keep([row._make(each) for each in cursor.fetchall()])
+        return self._keep(rows_of(f"SELECT {COLUMNS} {LANES} LIMIT {BATCH} {FREE}", self._which))
 
     @transaction.atomic
     def shown(self, row: Any, share: Share) -> None:
@@ -152,9 +145,7 @@ class Carrier:
             briefly(open_row(row, pack=pack, keyring=self.keyring, share=share)) as opened,
             briefly(self._passage(row, len(opened)).carry(opened)) as vector,
         ):
-            if share is None:
-                return seal(vector, data_key, binding)
-            return seal_for_pass(vector, data_key, share, binding)
+            return seal_vector(vector, data_key, binding, share=share)
 
     def _passage(self, row: Any, dim: int) -> Passage:
         here = self.rotations.of(row, dim)

@@ -1,10 +1,12 @@
 """Reads sealed templates and opens them. What is not sealed for just this row stays closed."""
 
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
+from django.db import connection
 from numpy.typing import NDArray
 
 from apps.recognition.engine.packs import Pack
@@ -13,6 +15,8 @@ from apps.visitors.vault import (
     FileKeyring,
     OpenKey,
     Share,
+    seal,
+    seal_for_pass,
     unseal,
     unseal_with_pass,
     unwrap,
@@ -48,6 +52,23 @@ class PackName(NamedTuple):
 
     name: str
     version: str
+
+
+def rows_of(query: str, which: dict[str, Any]) -> list[Any]:
+    """Rows of COLUMNS and what else is asked for, by name, over Django's connection."""
+    with connection.cursor() as cursor:
+        cursor.execute(query, which)
+        names = [column.name for column in cursor.description]
+        return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+
+
+def seal_vector(
+    vector: NDArray[np.float32], data_key: OpenKey, binding: Binding, *, share: Share | None
+) -> bytes:
+    """Seal a template as `open_row` opens it: with a share, only that pass opens it too."""
+    if share is None:
+        return seal(vector, data_key, binding)
+    return seal_for_pass(vector, data_key, share, binding)
 
 
 def open_row(

@@ -30,9 +30,10 @@ from apps.recognition.closest import Closest
 from apps.recognition.keeper import Keeper
 from apps.recognition.matching import SLACK, mean_of
 from apps.recognition.presentation import PassInvalid, Windows, open_shown
-from apps.recognition.recapture import recapture, sure
+from apps.recognition.recapture import MIN_CROPS, recapture, sure
 from apps.recognition.reissue import reissue
-from apps.recognition.sealed import binding_of
+from apps.recognition.sealed import binding_of, seal_vector
+from apps.recognition.services import calibrated
 from apps.recognition.spaces import Space
 from apps.visitors.models import FaceTemplate
 from apps.visitors.vault import (
@@ -43,8 +44,6 @@ from apps.visitors.vault import (
     generation_of,
     new_data_key,
     new_share,
-    seal,
-    seal_for_pass,
     unwrap,
     wrap,
 )
@@ -52,8 +51,6 @@ from apps.visitors.vault import (
 log = logging.getLogger(__name__)
 
 WORKERS = 2
-# A pass is believed for no fewer good pictures than a lane is.
-MIN_CROPS = 3
 
 
 class SocketTaken(OSError):
@@ -91,17 +88,13 @@ class Desk:
                 case "reissue":
                     return self._reissue(header)
                 case "match":
-                    decision = self._match(header, self._crops(payload))
-                    visit = str(decision.visit) if decision.visit else None
-                    return {"visit": visit, "outcome": decision.outcome}, bytearray()
+                    return _told(self._match(header, self._crops(payload))), bytearray()
                 case "present":
                     return {"nonce": self._present(header, payload)}, bytearray()
                 case "closest":
                     return {"closest": self._closest(UUID(header["store"]))}, bytearray()
                 case "verify":
-                    decision = self._verify(header, payload)
-                    visit = str(decision.visit) if decision.visit else None
-                    return {"visit": visit, "outcome": decision.outcome}, bytearray()
+                    return _told(self._verify(header, payload)), bytearray()
         except Refused as refusal:
             return {"error": str(refusal)}, bytearray()
         except PassInvalid as invalid:
@@ -182,12 +175,9 @@ class Desk:
                 pack=present.pack,
                 rotation=space.number,
             )
+            half = share if purpose == "pass" else None
             with briefly(space.enter(mean)) as vector:
-                sealed[purpose] = (
-                    seal_for_pass(vector, data_key, share, binding)
-                    if purpose == "pass" and share is not None
-                    else seal(vector, data_key, binding)
-                )
+                sealed[purpose] = seal_vector(vector, data_key, binding, share=half)
         reply = {
             "wrapped_key": base64.b64encode(wrapped).decode(),
             "generation": generation_of(wrapped),
@@ -261,9 +251,10 @@ class Desk:
             rotations=self.keeper.rotations,
         )
         with briefly(shown.vector) as mine:
-            if not shown.bench.answers:
+            pack = calibrated(shown.bench.pack)
+            if pack is None:
                 return UNCALIBRATED
-            crops, threshold = self._crops(payload), shown.bench.threshold()
+            crops, threshold = self._crops(payload), pack.threshold_for(1)
             with briefly(shown.bench.embed(crops)) as probes:
                 with briefly(mean_of(probes)) as mean:
                     score = float(cosines(mean[None], mine)[0])
@@ -332,8 +323,11 @@ class Desk:
         present = self.benches.present
         if decision.visit is None or bench is present:
             return decision
+        # Asked first of what is at hand: embedding is the dear part.
+        if not sure(match.score, match.threshold, (bench, probes)):
+            return decision
         with briefly(present.embed(crops)) as anew:
-            if sure(match.score, match.threshold, (bench, probes), (present, anew)):
+            if sure(match.score, match.threshold, (present, anew)):
                 recapture(
                     former=match.template,
                     visit=decision.visit,
@@ -420,6 +414,13 @@ def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper
         windows=windows,
     )
     return Server(path, Desk(benches, keyring, keeper, disclose, windows)), keeper
+
+
+def _told(decision: Decision) -> dict[str, Any]:
+    return {
+        "visit": str(decision.visit) if decision.visit else None,
+        "outcome": decision.outcome,
+    }
 
 
 def _live(template: UUID) -> bool:

@@ -38,7 +38,7 @@ def needs(camera: Camera) -> list[Need]:
 def leaves_a_way_past(zone: Sequence[Sequence[float]]) -> bool:
     """Whether somebody can walk by outside this zone, corners [x, y] from 0 to 1."""
     across = [corner[0] for corner in zone]
-    return not across or min(across) >= WAY_PAST or max(across) <= 1 - WAY_PAST
+    return min(across) >= WAY_PAST or max(across) <= 1 - WAY_PAST
 
 
 def _needs(camera: Camera, *, lane: bool) -> Iterator[Need]:

@@ -205,7 +205,7 @@ class CameraAdmin(StoreScopedAdmin):
         health = look_at(camera, uncalibrated=answers_nobody()).health
         return format_html("<div>{}</div><div>{}</div>", health.word, health.advice)
 
-    @admin.display(description=gettext_lazy("nobody was asked about"))
+    @admin.display(description=gettext_lazy("nobody was greeted"))
     def aborted(self, camera: Camera) -> str:
         rows = abort_counts(camera) if not camera._state.adding else []
         return format_html_join("", "<div>{}: {}</div>", rows) or "—"

@@ -34,7 +34,8 @@ def specs(only: set[UUID]) -> dict[UUID, CameraSpec]:
     """What may run now, by camera; the state of what may not says so in the portal."""
     found = {}
     # A door tablet is a camera without a source: it sends what it sees by itself.
-    for camera in Camera.objects.filter(active=True).exclude(source="").select_related("store"):
+    cameras = Camera.objects.filter(active=True).exclude(source="")
+    for camera in cameras.select_related("store").prefetch_related("assessments"):
         if only and camera.pk not in only:
             continue
         if camera.blockers():

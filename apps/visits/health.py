@@ -86,16 +86,13 @@ def _health(camera: Camera, reasons: list[str], uncalibrated: bool, now: datetim
         return Health(
             _("watcher silent"), "bad", _("The watcher does not report. Start it on this machine.")
         )
-    if camera.is_tablet and (camera.last_frame_at is None or now - camera.last_frame_at > STALE):
-        return Health(
-            _("no picture"), "bad", _("See whether its browser is allowed to use its camera.")
-        )
     if camera.last_frame_at is None or now - camera.last_frame_at > STALE:
-        return Health(
-            _("no picture"),
-            "bad",
-            _("Check its power, its network and its source. It is tried every few seconds."),
+        advice = (
+            _("See whether its browser is allowed to use its camera.")
+            if camera.is_tablet
+            else _("Check its power, its network and its source. It is tried every few seconds.")
         )
+        return Health(_("no picture"), "bad", advice)
     if uncalibrated and camera.mode != Camera.Mode.COUNT:
         return Health(
             _("recognises nobody"),
@@ -108,7 +105,7 @@ def _health(camera: Camera, reasons: list[str], uncalibrated: bool, now: datetim
 
 
 def abort_counts(camera: Camera) -> list[tuple[str, int]]:
-    """Why nobody was asked about and how often, in words, the commonest first."""
+    """Why nobody was greeted and how often, in words, the commonest first."""
     ordered = sorted(camera.aborts.items(), key=lambda item: (-item[1], item[0]))
     return [(abort_words(reason), number) for reason, number in ordered]
 

@@ -14,16 +14,16 @@ from django.utils import timezone
 from apps.stores.models import Camera
 from apps.visits.models import Footfall
 
+if TYPE_CHECKING:
+    # The pipeline brings decoders and models along; nobody but the watcher needs them.
+    from apps.visits.pipeline.lane import Counters
+    from apps.visits.pipeline.watcher import Report
+
 COUNT_UNMATCHED = """
 INSERT INTO visits_unmatched (store_id, day, count)
 VALUES (%(store)s, (clock_timestamp() AT TIME ZONE 'UTC')::date, %(count)s)
     ON CONFLICT (store_id, day) DO UPDATE SET count = visits_unmatched.count + excluded.count
 """
-
-if TYPE_CHECKING:
-    # The pipeline brings decoders and models along; nobody but the watcher needs them.
-    from apps.visits.pipeline.lane import Counters
-    from apps.visits.pipeline.watcher import Report
 
 
 @transaction.atomic

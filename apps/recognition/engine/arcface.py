@@ -64,9 +64,8 @@ class ArcFace:
         lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))[:, None]
         if not np.isfinite(lengths).all() or (lengths < 1e-6).any():
             raise BadCrops("a crop embeds to nothing")
-        vectors /= (
-            lengths  # in place: the caller overwrites what it was given, and there is no more
-        )
+        # In place: the caller overwrites what it was given, and there is no more.
+        vectors /= lengths
         return vectors
 
     def _raw(self, crops: Crops) -> Floats:

@@ -29,7 +29,7 @@ from .yunet import MAX_SIDE, YuNet
 THRESHOLD = 0.40
 """Cosine, for packs that bring none of their own: what InsightFace Server 0.2 uses."""
 SLOPE = 0.064
-"""Cosine per tenfold gallery, for packs that bring none of their own: the starter pack's."""
+"""Cosine per tenfold gallery, for packs that bring none of their own: that of starter pack 1."""
 MIN_DIM = 64
 """A shorter output is no identity vector: age and sex networks give three numbers."""
 MIN_SCORE = 0.5

@@ -137,13 +137,15 @@ _RIGHT_OF_LIPS = (slice(82, 102), slice(78, 90))
 
 
 def clear(crop: Image) -> bool:
-    """Whether an aligned crop, RGB uint8 (112, 112, 3), is lit and sharp enough.
+    """Whether an aligned crop, RGB uint8 (112, 112, 3), is lit, sharp and uncovered.
 
     What `assess` asks of a face that was found, as far as its crop alone can tell.
     """
     grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), dtype=np.float32)
-    lit = MIN_BRIGHTNESS <= float(grey[_INNER].mean()) <= MAX_BRIGHTNESS
-    return lit and sharpness(grey) >= MIN_SHARPNESS
+    brightness = float(grey[_INNER].mean())
+    return _first_reason(0.0, MIN_SIZE, brightness, sharpness(grey), 0.0) is None and not covered(
+        grey
+    )
 
 
 def turn(landmarks: Floats) -> float:

@@ -20,13 +20,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models.functions import Now
 
 from apps.audit import services as audit
 from apps.audit import signing
 from apps.consent import services as consents
 from apps.consent.models import Consent
-from apps.recognition.models import SILENCE, Acknowledgement, Recognizer
+from apps.recognition.models import Acknowledgement, Recognizer
 from apps.retention.holdings import HOLDINGS, TEMPLATE, How
 from apps.retention.models import Erasure
 from apps.visitors import services as visitors
@@ -160,7 +159,7 @@ def waiting_for(erasure: Erasure) -> list[str]:
     One that was started since acknowledges what it did not load: it may have loaded the template
     while the erasure was not committed yet.
     """
-    able = Recognizer.objects.filter(stopped_at=None, seen_at__gt=Now() - SILENCE)
+    able = Recognizer.objects.running()
     waiting = []
     for recognizer in able:
         acknowledged = recognizer.acknowledgements.filter(eviction__in=erasure.evictions).count()

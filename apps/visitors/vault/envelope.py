@@ -100,7 +100,6 @@ class Binding:
     """What a template is sealed for. It opens for exactly this and nothing else.
 
     `scope` names the store or group the consent covers ("store:<uuid>"); `not_after` is the
-    `scope` names the store or group the consent covers ("store:<uuid>"); `not_after` is the
     consent's hard end in whole seconds of Unix time, rounded down; `rotation` the number of the
     organization's rotation that turned the vector, 0 for none.
     """

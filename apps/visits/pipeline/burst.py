@@ -16,7 +16,7 @@ from .presenting import Desk, Presenting
 from .zone import Zone
 
 SPACING = 0.1
-"""Seconds between two pictures, as `static/js/door/burst.js` takes them."""
+"""Least seconds between two pictures: `APART_MS` in `static/js/door/door.js`."""
 WELCOME = "welcome"
 NO_CODE = "no_code"
 

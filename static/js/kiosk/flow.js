@@ -46,7 +46,6 @@ const blank = () => ({
   guarded: false,
   witnessed: false,
   seen: null,
-  receipt: null,
 });
 let state = blank();
 /* The lane could mix this person up: they decide on a pass, and the lane is asked for no more. */
@@ -171,7 +170,6 @@ function answer(button) {
   if (state.purposes[key] !== yes) {
     state.purposes[key] = yes;
     unsign();
-    state.seen = null;
   }
   if (instead && key === "pass") return yes ? go("signature") : decline(["pass"]);
   return key === foundation.at(-1) && !recognised() ? decline(foundation) : next();
