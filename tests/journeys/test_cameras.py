@@ -20,6 +20,9 @@ from tests.visits.rtsp import RtspCamera
 TALL: Any = {"viewport": {"width": 820, "height": 1180}}
 SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desk": (1440, 900)}
 
+# For a still a process of its own starts and opens its models.
+PATIENCE = 60_000
+
 
 @pytest.fixture
 def lane(town: Town, tmp_path: Path) -> Iterator[RtspCamera]:
@@ -72,7 +75,9 @@ def test_a_lane_is_drawn_on_what_the_camera_sees(
     problems = faults(page)
     assert not coloured(page)
     page.get_by_test_id("still-take").click()
-    expect(page.get_by_test_id("zone-said")).to_have_text("The picture is here. Faces are covered.")
+    expect(page.get_by_test_id("zone-said")).to_have_text(
+        "The picture is here. Faces are covered.", timeout=PATIENCE
+    )
     assert coloured(page)
     assert Entry.objects.filter(action="camera.still").count() == 1
 
@@ -254,7 +259,7 @@ def test_the_pages_fit_every_screen_in_light_and_dark(
     page.screenshot(path=tmp_path / f"cameras-{size}-{scheme}.png", full_page=True)
     page.goto(f"{town.origin}/admin/stores/camera/{town.house.camera.pk}/zone/")
     page.get_by_test_id("still-take").click()
-    expect(page.get_by_test_id("zone-said")).to_contain_text("Faces are covered.")
+    expect(page.get_by_test_id("zone-said")).to_contain_text("Faces are covered.", timeout=PATIENCE)
     problems += faults(page)
     assert fits(page)
     page.screenshot(path=tmp_path / f"zone-{size}-{scheme}.png", full_page=True)

@@ -17,7 +17,7 @@ from apps.recognition.passes import Pass
 from apps.stores.models import Camera
 from apps.visitors.models import FaceTemplate, Visitor
 from tests.journeys.accessible import faults
-from tests.journeys.conftest import Town, draw, watched
+from tests.journeys.conftest import Town, choose, draw, watched
 from tests.journeys.test_pass import pass_reader, photographed
 from tests.journeys.test_visit import verified
 
@@ -45,11 +45,11 @@ def agrees_to_all(tablet: Page) -> int:
     tablet.context.add_init_script(COUNT)
     tablet.reload()
     with taps(tablet) as count:
-        tablet.get_by_test_id("language-en").click()
-        tablet.wait_for_load_state()
+        choose(tablet)
         tablet.get_by_test_id("notice-go").click()
         for purpose in ("lane", "pass", "history", "contact"):
             tablet.get_by_test_id(f"{purpose}-yes").click()
+        tablet.get_by_test_id("term-12").click()
         tablet.get_by_test_id("age-yes").click()
         tablet.get_by_test_id("name").fill("Ms Rivera")
         tablet.get_by_test_id("contact").fill("rivera@example.org")

@@ -50,8 +50,13 @@ def answer(tablet: Page, language: str, age: str, term: int = 6) -> None:
 
 
 def rest(page: Page) -> None:
-    """Take the pointer off: what it is over looks chosen."""
+    """Take the pointer off: what it is over looks chosen, and until it has faded a little too."""
     page.mouse.move(1, 1)
+    page.evaluate(
+        """() => Promise.allSettled(document.getAnimations()
+            .filter((one) => one.effect.getComputedTiming().endTime !== Infinity)
+            .map((one) => one.finished))"""
+    )
 
 
 def fits(page: Page) -> bool:
@@ -196,7 +201,8 @@ CONTRAST = """node => {
     const style = getComputedStyle(node);
     const [low, high] = [light(style.color), light(style.backgroundColor)].sort((a, b) => a - b);
     return (high + 0.05) / (low + 0.05); }"""
-PLACE = "node => [node.offsetTop, node.offsetLeft]"
+# Both in one go: whatever moves the page moves both.
+PLACES = "(no, yes) => [no, yes].map((node) => [node.offsetTop, node.offsetLeft])"
 # Every No of the kiosk, word for word: no more words, and none that makes anyone feel small.
 NO = {"en": {"No, thanks", "No, I am younger"}, "zh-hans": {"谢谢，不用", "没有，未满"}}
 
@@ -222,7 +228,7 @@ def test_yes_and_no_are_alike_and_nothing_is_chosen_before(
             assert one.evaluate(CONTRAST) >= 4.5
             assert one.get_attribute("aria-pressed") in (None, "false")
             assert one.evaluate("node => document.activeElement !== node"), "nor by the focus"
-        (top, left), (other_top, other_left) = (one.evaluate(PLACE) for one in (no, yes))
+        (top, left), (other_top, other_left) = no.evaluate(PLACES, yes.element_handle())
         assert top == other_top, "side by side"
         orders.add(left < other_left)
         assert no.inner_text() in NO[language]
