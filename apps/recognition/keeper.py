@@ -72,7 +72,6 @@ class Keeper(threading.Thread):
         self.rotations = Rotations(keyring)
         self.loaded = threading.Event()
         self._database = database
-        self._declared = False
         self._keyring = keyring
         self._stopping = threading.Event()
         self._confirmed = float("-inf")
@@ -119,8 +118,6 @@ class Keeper(threading.Thread):
         listen.execute(f"LISTEN {channel}")
         self._remember_time(work)
         self._register(work)
-        if not self._declared:
-            self._declare()
         self._reconcile(work)
         due = 0.0
         while not self._stopping.is_set():
@@ -142,18 +139,23 @@ class Keeper(threading.Thread):
     def _declare(self) -> None:
         try:
             declare(self.benches)
-            self._declared = True
         finally:
             connection.close()  # this thread needs no other of Django's
 
     def _register(self, work: psycopg.Connection[Any]) -> None:
+        """Count among the recognizers again, or for the first time with the packs it leaves."""
+        known = work.execute(
+            "UPDATE recognition_recognizer SET seen_at = clock_timestamp() WHERE id = %s", [self.id]
+        )
+        if known.rowcount:
+            return
+        self._declare()
         pack, former = self.benches.present.pack, self.benches.former
         work.execute(
             """INSERT INTO recognition_recognizer
                    (id, pack, pack_version, licence, commercial, dim, former, templates, generation,
                     started_at, seen_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, 0, %s, clock_timestamp(), clock_timestamp())
-               ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()""",
+               VALUES (%s, %s, %s, %s, %s, %s, %s, 0, %s, clock_timestamp(), clock_timestamp())""",
             [
                 self.id,
                 pack.name,
@@ -184,7 +186,6 @@ class Keeper(threading.Thread):
         if row is None:
             # Another database, as after a restore.
             self._register(work)
-            self._declare()
         elif self._high_water and (self._high_water - row.now).total_seconds() > BACKWARDS:
             if not self._backwards:
                 log.error(

@@ -29,7 +29,7 @@ from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.engine.types import Floats
 from apps.recognition.matching import mean_of
 from apps.stores.devices import live_events
-from apps.stores.models import Assessment, Camera, Device, Store, User
+from apps.stores.models import Assessment, Camera, Device, Role, Store, User
 from apps.visits.models import Visit
 from apps.visits.pipeline.lane import GOOD_FRAMES
 from ops.benches import house
@@ -136,6 +136,8 @@ def set_up(folder: Path, cameras: int, fps: int) -> list[Store]:
 def lane(store: Store, clip: Path) -> None:
     """A lawful lane that plays `clip` again and again."""
     now = timezone.now()
+    officer = User.objects.get(username="diana")
+    Role.objects.create(user=officer, store=store, kind=Role.Kind.DPO)
     camera = Camera.objects.create(
         store=store,
         name="Lane",
@@ -150,7 +152,7 @@ def lane(store: Store, clip: Path) -> None:
         necessity="Measuring.",
         max_faces=1,
         way_past="Nobody has to walk through a bench.",
-        signed_by=User.objects.get(username="diana"),
+        signed_by=officer,
         signed_at=now,
         expires_at=now + timedelta(days=1),
     )

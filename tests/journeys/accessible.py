@@ -9,8 +9,18 @@ complaints: list[str] = []
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
+def settle(page: Page) -> None:
+    """Wait for the movements that end: in the middle of one, colours and places are of neither."""
+    page.evaluate(
+        """() => Promise.allSettled(document.getAnimations()
+            .filter((one) => one.effect.getComputedTiming().endTime !== Infinity)
+            .map((one) => one.finished))"""
+    )
+
+
 def faults(page: Page) -> list[str]:
     """Return what axe finds, one line each: the rule and the first place."""
+    settle(page)
     before = len(complaints)
     found = Axe().run(page, options={"runOnly": RULES}).response["violations"]
     # axe tries inline styles to measure with; the policy refuses them, as it should.

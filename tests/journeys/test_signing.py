@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from apps.consent.models import Consent
 from apps.visitors.models import Visitor
-from tests.journeys.accessible import faults
+from tests.journeys.accessible import faults, settle
 from tests.journeys.conftest import Town, choose, draw, log_in, watched
 
 LANGUAGES = pytest.mark.parametrize("language", ["en", "zh-hans"])
@@ -52,11 +52,7 @@ def answer(tablet: Page, language: str, age: str, term: int = 6) -> None:
 def rest(page: Page) -> None:
     """Take the pointer off: what it is over looks chosen, and until it has faded a little too."""
     page.mouse.move(1, 1)
-    page.evaluate(
-        """() => Promise.allSettled(document.getAnimations()
-            .filter((one) => one.effect.getComputedTiming().endTime !== Infinity)
-            .map((one) => one.finished))"""
-    )
+    settle(page)
 
 
 def fits(page: Page) -> bool:

@@ -25,6 +25,7 @@ from apps.recognition.client import (
     SealRequest,
     VerifyRequest,
 )
+from apps.recognition.models import Recognizer as Running
 from apps.recognition.passes import Pass
 from apps.recognition.presentation import LIFETIME, PassInvalid, Windows
 from apps.retention.models import Erasure
@@ -53,6 +54,8 @@ def running(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterat
 @pytest.fixture
 def recognizer(running: Recognizer, transactional_db: None) -> Iterator[Recognizer]:
     """It, trusted and with an empty gallery."""
+    # The tests before emptied the tables under its feet.
+    until(Running.objects.exists, seconds=20)
     yield running
     # Emptying tables tells nobody, deleting does.
     Visitor.objects.all().delete()

@@ -34,6 +34,7 @@ from apps.recognition.client import (
 from apps.recognition.engine.packs import Pack, PackBroken, load_pack
 from apps.recognition.engine.starter import VERSION, build_starter
 from apps.recognition.matching import mean_of
+from apps.recognition.models import Recognizer as Running
 from apps.recognition.passes import Pass
 from apps.recognition.recapture import recapture
 from apps.recognition.rotations import Rotations
@@ -125,6 +126,7 @@ def change(
     change = Change(before, crops_of)
     until(lambda: change.recognizer.status()["trusted"], seconds=PATIENCE)
     until(lambda: change.holds() == 0, seconds=PATIENCE)
+    until(Running.objects.exists, seconds=PATIENCE)
     yield change
     # Emptying tables tells nobody, deleting does.
     Visitor.objects.all().delete()
@@ -424,7 +426,6 @@ def test_both_packs_are_shown_and_the_one_that_is_left_is_written_down(
     told = json.loads(shown.communicate(timeout=60)[0])
     assert (told["name"], told["dim"]) == ("consentry-starter", 128)
     assert (told["former"]["name"], told["former"]["dim"]) == ("consentry-former", 256)
-    until(FormerPack.objects.exists, seconds=PATIENCE)
     left = FormerPack.objects.get()
     assert (left.name, left.version, left.dim) == ("consentry-former", "before", 256)
     assert left.licence == told["former"]["licence"]
@@ -572,7 +573,6 @@ def until_acknowledged(erasure: Erasure) -> None:
 
 
 def test_from_the_last_day_a_pass_of_the_former_model_opens_nothing(door: Door) -> None:
-    until(FormerPack.objects.exists, seconds=PATIENCE)
     FormerPack.objects.update(ends_at=timezone.now())
     with pytest.raises(PassRefused) as refusal:
         door.shows(2)
