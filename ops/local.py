@@ -173,6 +173,9 @@ def _environment(folder: Folder, run: Path, port: int) -> dict[str, str]:
         "CONSENTRY_ALLOWED_HOSTS": "127.0.0.1,localhost",
         "CONSENTRY_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "CONSENTRY_INSECURE_HTTP": "1",
+        # What would be sent stands in the worker's log.
+        "CONSENTRY_MAIL_URL": "console:",
+        "CONSENTRY_MAIL_FROM": "Consentry <consentry@localhost>",
         "PYTHONUNBUFFERED": "1",
     }
     # Never inherited: two runs on one machine must not share keys, sockets or a mark.

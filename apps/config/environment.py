@@ -1,12 +1,36 @@
 """The environment Consentry runs in: typed, read once, and refused when half of it is missing."""
 
 import os
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+MAIL = "django.core.mail.backends"
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Where e-mail is handed over; nowhere while no `backend` but the dummy is named."""
+
+    backend: str = f"{MAIL}.dummy.EmailBackend"
+    configured: bool = False
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = field(default="", repr=False)
+    starttls: bool = False
+    tls: bool = False
+
+    @property
+    def leaves_the_house(self) -> bool:
+        """Whether somebody else's machine gets it."""
+        return bool(self.host) and self.host not in LOOPBACK
 
 
 class Environment(BaseSettings):
@@ -27,6 +51,8 @@ class Environment(BaseSettings):
     recognizer_socket: str | None = None
     keyring: Path | None = None
     signing_key: Path | None = None
+    mail_url: SecretStr | None = None
+    mail_from: str = ""
 
     @field_validator("database_url")
     @classmethod
@@ -42,10 +68,36 @@ class Environment(BaseSettings):
             raise ValueError("REDIS_URL must begin with redis://, rediss:// or unix://")
         return value
 
+    @field_validator("mail_url")
+    @classmethod
+    def _mail_goes_by_smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        url = urlsplit(value.get_secret_value())
+        if url.scheme == "console" or (url.scheme in {"smtp", "smtps"} and url.hostname):
+            return value
+        raise ValueError(
+            "CONSENTRY_MAIL_URL must be smtp://user:password@host:port (STARTTLS), smtps://… "
+            "(TLS from the start), or console: to print what would be sent"
+        )
+
+    @model_validator(mode="after")
+    def _mail_is_sent_by_somebody(self) -> "Environment":
+        if self.mail_url and "@" not in self.mail_from:
+            raise ValueError(
+                "CONSENTRY_MAIL_FROM must be the address that CONSENTRY_MAIL_URL sends from"
+            )
+        if self.mail_url and not self.mail.host and not self.insecure_http:
+            raise ValueError(
+                "CONSENTRY_MAIL_URL=console: prints addresses into the log, and is for trying out "
+                "on a loopback address; name an smtp:// or smtps:// server"
+            )
+        return self
+
     @model_validator(mode="after")
     def _plain_http_stays_at_home(self) -> "Environment":
         host = urlsplit(self.public_url).hostname or ""
-        if self.insecure_http and host not in {"127.0.0.1", "localhost", "::1"}:
+        if self.insecure_http and host not in LOOPBACK:
             raise ValueError(
                 "CONSENTRY_INSECURE_HTTP is for a loopback address only; "
                 "serve CONSENTRY_PUBLIC_URL over https instead"
@@ -89,6 +141,26 @@ class Environment(BaseSettings):
     @property
     def signing_key_path(self) -> Path:
         return self.signing_key or self.state_dir / "keys" / "signing.pem"
+
+    @property
+    def mail(self) -> Mail:
+        """CONSENTRY_MAIL_URL as Django's settings want it. A server elsewhere is reached by TLS."""
+        if self.mail_url is None:
+            return Mail()
+        parts = urlsplit(self.mail_url.get_secret_value())
+        if parts.scheme == "console":
+            return Mail(f"{MAIL}.console.EmailBackend", configured=True)
+        tls, host = parts.scheme == "smtps", parts.hostname or ""
+        return Mail(
+            f"{MAIL}.smtp.EmailBackend",
+            configured=True,
+            host=host,
+            port=parts.port or (465 if tls else 25 if host in LOOPBACK else 587),
+            user=unquote(parts.username or ""),
+            password=unquote(parts.password or ""),
+            starttls=not tls and host not in LOOPBACK,
+            tls=tls,
+        )
 
     @property
     def broker_url(self) -> str:

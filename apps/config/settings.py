@@ -147,6 +147,14 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# Nobody is written to while no server is named, and then the kiosk does not offer it.
+EMAIL_BACKEND = CONSENTRY.mail.backend
+EMAIL_HOST, EMAIL_PORT = CONSENTRY.mail.host, CONSENTRY.mail.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = CONSENTRY.mail.user, CONSENTRY.mail.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = CONSENTRY.mail.starttls, CONSENTRY.mail.tls
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = CONSENTRY.mail_from
+
 CELERY_BROKER_URL = CONSENTRY.broker_url
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

@@ -39,7 +39,9 @@ PII = {
     Purpose.LANE: RECOGNISED,
     Purpose.PASS: RECOGNISED,
     Purpose.HISTORY: [_pii("dates of visits")],
-    Purpose.CONTACT: [_pii("contact", optional=True)],
+    Purpose.STATISTICS: [_pii("dates of visits")],
+    Purpose.NOTES: [_pii("a short note by staff")],
+    Purpose.CONTACT: [_pii("e-mail address", optional=True)],
 }
 
 PROCESSING = {
@@ -49,7 +51,9 @@ PROCESSING = {
         "compared with one face inside the store's own recognizer"
     ),
     Purpose.HISTORY: "dates kept with the visits at which the person was recognised",
-    Purpose.CONTACT: "one message before the consent ends",
+    Purpose.STATISTICS: "dates counted together with those of at least four others",
+    Purpose.NOTES: "one note kept for the staff of the store, shown to the person on their receipt",
+    Purpose.CONTACT: "one e-mail, 14 days before the consent ends",
 }
 
 
@@ -152,6 +156,7 @@ def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
         "recipient_third_parties": [
             {"name": each.name, "role": each.role, "purpose": each.purpose, "country": each.country}
             for each in store.organization.third_parties.filter(ended_at=None)
+            if purpose == Purpose.CONTACT or not each.delivers_mail
         ],
         "withdrawal_method": f"{settings.CONSENTRY.public_url}/receipt/ with the receipt's code",
         "privacy_rights": [

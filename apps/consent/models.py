@@ -22,15 +22,17 @@ from apps.stores.models import Device, Organization, Store, User
 
 
 class Purpose(models.TextChoices):
-    """What can be agreed to, one control each.
+    """What can be agreed to, one control each, none of them resting on another but on recognition.
 
-    Nothing is asked for that nothing here would do: statistics from what people state, greetings
-    across a group of stores, and notes by staff are no purposes, because no code uses them.
+    Nothing is asked for that nothing here would do: a greeting across a group of stores is no
+    purpose, because no code uses it, and contact is not asked for where no e-mail can be sent.
     """
 
     LANE = "lane", _("Recognise me when I come back")
     PASS = "pass", _("Recognise me when I show my pass")
     HISTORY = "history", _("Remember my visits")
+    STATISTICS = "statistics", _("Count my visits in the store’s statistics")
+    NOTES = "notes", _("Staff may keep a note about me")
     CONTACT = "contact", _("Tell me before it ends")
 
 
@@ -177,6 +179,7 @@ class Consent(models.Model):
 
     `signature` holds strokes, or `{"name": …}` when it was typed. `guardian` is who co-signed for
     somebody too young to agree alone: `{"name": …, "signature": …}`. Both need a `witness`.
+    `reminded_at` is when the one message before its end was begun: see retention.services.remind.
     """
 
     class SignatureMethod(models.TextChoices):
@@ -201,6 +204,7 @@ class Consent(models.Model):
     signed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True, blank=True)
+    reminded_at = models.DateTimeField(null=True, blank=True, editable=False)
     delete_after = models.DateTimeField()
 
     objects = ConsentQuerySet.as_manager()

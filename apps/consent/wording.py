@@ -190,7 +190,8 @@ def _retention_of(store: Store) -> str:
     return _(
         "Your face template: until %(inactivity)s days after your last visit, at the latest "
         "%(term)s days after you signed. Your visits: %(visit)s days, or 12 hours without an "
-        "agreed history. Proof that you agreed, without your face: %(proof)s days after it ended."
+        "agreed history or statistics. Proof that you agreed, without your face: %(proof)s days "
+        "after it ended."
     ) % {
         "inactivity": pack.inactivity_days,
         "term": pack.max_term_days,

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import numpy as np
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ from apps.recognition.client import CropsRefused, Recognizer, Sealed, SealReques
 from apps.recognition.passes import Pass
 from apps.retention.models import Erasure
 from apps.retention.services.erase import erase, lock
+from apps.stores import mail
 from apps.stores.models import Device
 from apps.stores.witnesses import witness_of
 from apps.visitors import services as visitors
@@ -52,7 +55,8 @@ class OptInRefused(ValueError):
 class Purposes(BaseModel):
     """One yes or no for each purpose that was asked for; nothing is assumed.
 
-    A store asks for the kinds of recognition that it has cameras for, and for all the rest.
+    A store asks for the kinds of recognition that it has cameras for, for a contact where it can
+    write to it, and for all the rest.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -60,7 +64,9 @@ class Purposes(BaseModel):
     lane: bool = False
     pass_: bool = Field(default=False, alias="pass")
     history: bool
-    contact: bool
+    statistics: bool = False
+    notes: bool = False
+    contact: bool = False
 
     def asked(self) -> list[Purpose]:
         return [Purpose(key) for key in self.model_dump(by_alias=True, exclude_unset=True)]
@@ -142,6 +148,8 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
     """
     if done := consents.find_attempt(attempt=form.attempt, device=device):
         return OptedIn(consents.reissue(done), _replace_pass(done, device, form))
+    if form.purposes.contact:
+        _check_contact(form.contact, device)
     consent = consents.draft(
         attempt=form.attempt,
         device=device,
@@ -161,6 +169,23 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
     ):
         watched = challenges.watch(acts=acts, looks=looks, frames=form.frames)
         return _enroll(consent, device, form, faces.stacked(looks), watched)
+
+
+def _check_contact(address: str, device: Device) -> None:
+    """Refuse what nobody could be written at. None at all is fine: then nobody is written to."""
+    if mail.missing(device.store.organization):
+        raise OptInRefused(
+            "notice_changed",
+            _("We cannot write to anybody at the moment. Please start again; nothing was kept."),
+            "notice",
+        )
+    try:
+        if address:
+            validate_email(address)
+    except ValidationError:
+        raise OptInRefused(
+            "contact", _("This is no e-mail address. Please check it, or leave it empty."), "name"
+        ) from None
 
 
 def _enroll(

@@ -36,7 +36,7 @@ from apps.kiosk.services import OptIn, OptInRefused, opt_in
 from apps.recognition.client import RecognizerDown
 from apps.recognition.engine.liveness import BOX_S
 from apps.recognition.engine.starter import PackBroken
-from apps.stores import devices, witnesses
+from apps.stores import devices, mail, witnesses
 from apps.stores.devices import DeviceRefused, NonceStoreDown, NonceUsed
 from apps.stores.limits import allowed
 from apps.stores.models import Device, Store
@@ -270,13 +270,41 @@ def purposes(store: Store) -> list[dict[str, Any]]:
             ),
         },
         {
-            "key": Purpose.CONTACT.value,
-            "title": _("May we write to you before this ends?"),
+            "key": Purpose.STATISTICS.value,
+            "title": _("May we count your visits in the store’s statistics?"),
             "text": _(
-                "You give a contact on the next screen. We use it for this and nothing else."
+                "How many guests came back in a week, and after how many days: only figures with "
+                "at least five people behind them are shown. They rest on the dates of your "
+                "visits, which are then kept for %(days)s days, unseen by staff if you do not "
+                "want them remembered."
+            )
+            % {"days": store.pack.visit_days},
+        },
+        {
+            "key": Purpose.NOTES.value,
+            "title": _("May our staff keep a note about you?"),
+            "text": _(
+                "One short sentence, such as “likes the window seat”, that staff of this store see "
+                "when you arrive. You read it on your receipt, and can delete it there."
             ),
         },
+        *_contact(store),
     ]
+
+
+def _contact(store: Store) -> list[dict[str, Any]]:
+    """The question whether a person may be written to, where somebody can write."""
+    if mail.missing(store.organization):
+        return []
+    text = _(
+        "You give an e-mail address on a later screen. We write once, two weeks before this ends, "
+        "and use it for nothing else."
+    )
+    carriers = [each.name for each in mail.carriers(store.organization)]
+    if carriers:
+        text += " " + _("It is delivered by %(names)s.") % {"names": ", ".join(carriers)}
+    title = _("May we write to you before this ends?")
+    return [{"key": Purpose.CONTACT.value, "title": title, "text": text}]
 
 
 @require_POST

@@ -57,6 +57,7 @@ class VisitorAdmin(StoreScopedAdmin):
         "store",
         "greeting_name",
         "contact",
+        "noted",
         "created_at",
         "restricted_at",
         "agreed",
@@ -181,6 +182,10 @@ class VisitorAdmin(StoreScopedAdmin):
                 for consent in Consent.objects.filter(subject=visitor.subject)
             ),
         )
+
+    @admin.display(description=gettext_lazy("note by staff"))
+    def noted(self, visitor: Visitor) -> str:
+        return visitor.note.text if hasattr(visitor, "note") else "—"
 
     @admin.display(description=gettext_lazy("held"))
     def held(self, visitor: Visitor) -> str:

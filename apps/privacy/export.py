@@ -57,6 +57,13 @@ class Person(_Part):
     paused_at: datetime | None = Field(description="since when nobody recognises you; null: not")
 
 
+class Note(_Part):
+    """The sentence that staff keep about you."""
+
+    text: str
+    written_at: datetime
+
+
 class Taken(_Part):
     """A purpose that you took back."""
 
@@ -80,6 +87,9 @@ class Agreement(_Part):
     signed_at: datetime
     expires_at: datetime
     withdrawn_at: datetime | None = Field(description="when you ended all of it; null: it is not")
+    reminded_at: datetime | None = Field(
+        description="when we wrote to you that it ends soon; null: we did not"
+    )
     kept_until: datetime = Field(description="how long the proof of it is kept")
     language: str
     notice_version: int
@@ -151,6 +161,7 @@ class Export(_Part):
     controller: Controller
     held: list[Held]
     person: Person
+    note: Note | None = Field(description="null: there is none")
     consents: list[Agreement]
     templates: list[Template]
     visits: list[Stay]
@@ -199,6 +210,9 @@ def everything(visitor: Visitor) -> Export:
             since=visitor.created_at,
             paused_at=visitor.restricted_at,
         ),
+        note=Note(text=visitor.note.text, written_at=visitor.note.written_at)
+        if hasattr(visitor, "note")
+        else None,
         consents=[_agreement(consent) for consent in consents],
         templates=[
             Template(
@@ -249,6 +263,7 @@ def _agreement(consent: Consent) -> Agreement:
         signed_at=consent.signed_at,
         expires_at=consent.expires_at,
         withdrawn_at=consent.withdrawn_at,
+        reminded_at=consent.reminded_at,
         kept_until=consent.delete_after,
         language=consent.locale,
         notice_version=consent.text.notice.version,

@@ -20,8 +20,9 @@ from apps.privacy import selectors
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
+from apps.stores import mail
 from apps.stores.access import is_dpo, stores_of
-from apps.stores.models import Camera, Role
+from apps.stores.models import Camera, Organization, Role
 from apps.visits import look_alikes
 from apps.visits import selectors as visits
 from apps.visits.health import look_at
@@ -66,6 +67,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
     """Return the first page: this officer's erasures and cameras, and how the whole house is."""
     stores = stores_of(request.user, Role.Kind.DPO)
     pending = Erasure.objects.filter(store__in=stores, state=Erasure.State.PENDING)
+    organizations = Organization.objects.filter(stores__in=stores).distinct()
     silent = set(Recognizer.objects.running().uncalibrated().values_list("pk", flat=True))
     late = pending.filter(requested_at__lte=Now() - LATE)
     return {
@@ -76,6 +78,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         },
         "queue": [_queued(erasure) for erasure in pending.order_by("requested_at")[:20]],
         "notices": selectors.notices_of(stores),
+        "mail": [(each, mail.missing(each)) for each in organizations],
         "watchdog": watchdog(),
         "ledger": _ledger(),
         "recognizers": [

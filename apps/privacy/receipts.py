@@ -26,6 +26,7 @@ from apps.retention.services.withdraw import withdraw_purpose
 from apps.stores.limits import allowed
 from apps.visitors.models import Visitor
 from apps.visitors.names import BadName
+from apps.visits import notes
 
 SELF = "self"
 TRIES, WINDOW = 30, 600
@@ -141,6 +142,7 @@ def _letter(
             "retired": selectors.retired_of(consent),
             "taken": selectors.taken_of(consent),
             "stopped": selectors.stopped(consent, visitor),
+            "note": getattr(visitor, "note", None),
             "holds": selectors.holds(consent, visitor),
             "looks": selectors.looks(consent),
             "visits": [{"at": visit.arrived_at, "store": visit.store.name} for visit in visits],
@@ -181,7 +183,9 @@ def stop(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) 
     for erasure in erasures:
         if erasure.template is None:
             return _ended(request, erasure, secret)
-    done = _("Stopped: %(purpose)s. What was kept for it is erased.") % {"purpose": purpose.label}
+    done = _("Stopped: %(purpose)s. What was kept for it alone is erased.") % {
+        "purpose": purpose.label
+    }
     return _letter(request, receipt, secret, done=done)
 
 
@@ -194,6 +198,15 @@ def rename(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor
         error = _("Please give a name of 1 to 60 signs. The one before still holds.")
         return _letter(request, receipt, secret, error=error, status=422)
     return _letter(request, receipt, secret, done=_("From now on we greet you by the new name."))
+
+
+@while_it_holds
+def delete_note(
+    request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor
+) -> HttpResponse:
+    """Delete the note that staff wrote; they may write another, for as long as that is agreed."""
+    notes.delete(visitor=visitor, actor=SELF)
+    return _letter(request, receipt, secret, done=_("The note about you is deleted."))
 
 
 @while_it_holds

@@ -16,6 +16,7 @@ from apps.retention.models import Erasure
 from apps.retention.services.withdraw import is_last
 from apps.stores.models import Organization, Store, User
 from apps.visitors.models import FaceTemplate, Visitor, left
+from apps.visits.services import KEEPS_VISITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def receipt_of(secret: str) -> Receipt | None:
 
 def visitor_of(consent: Consent) -> Visitor | None:
     """The visitor of a consent, until they are erased."""
-    return Visitor.objects.select_related("store").filter(subject=consent.subject).first()
+    return Visitor.objects.select_related("store", "note").filter(subject=consent.subject).first()
 
 
 def erasure_of(consent: Consent) -> Erasure | None:
@@ -105,12 +106,14 @@ def taken_of(consent: Consent) -> list[Erasure]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One purpose that was asked for. `last`: nothing else would recognise the person."""
+    """One purpose that was asked for. `last`: nothing else would recognise the person.
+    `dates_stay`: another one needs the dates of visits."""
 
     purpose: Purpose
     granted: bool
     withdrawn_at: datetime | None
     last: bool
+    dates_stay: bool = False
 
     @property
     def title(self) -> str:
@@ -135,9 +138,23 @@ class Answer:
                 "you get a certificate."
             ),
             Purpose.HISTORY: _(
+                "Our staff are told nothing of your earlier visits any more. Their dates stay for "
+                "the statistics alone, until you stop those too."
+            )
+            if self.dates_stay
+            else _(
                 "The visits that we remember are erased at once. You are still greeted, without "
                 "a number."
             ),
+            Purpose.STATISTICS: _(
+                "Your visits leave the store’s statistics at once. Their dates stay, because you "
+                "let us remember them."
+            )
+            if self.dates_stay
+            else _(
+                "Your visits leave the store’s statistics at once, and their dates are erased."
+            ),
+            Purpose.NOTES: _("The note that staff wrote about you is erased at once."),
             Purpose.CONTACT: _(
                 "Your contact is erased at once. We do not write to you before this ends."
             ),
@@ -155,6 +172,7 @@ def answers(consent: Consent) -> list[Answer]:
             granted=purpose.value in consent.purposes,
             withdrawn_at=withdrawn.get(purpose.value),
             last=is_last(consent, purpose),
+            dates_stay=bool(KEEPS_VISITS.intersection(consent.purposes) - {purpose.value}),
         )
         for purpose in Purpose
         if purpose.value in asked
@@ -197,6 +215,8 @@ def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
         held.append(Hold(_("The name to greet you by"), visitor.greeting_name, consent.expires_at))
         if visitor.contact:
             held.append(Hold(_("Your contact"), visitor.contact, consent.expires_at))
+        if hasattr(visitor, "note"):
+            held.append(Hold(_("A note by our staff"), visitor.note.text, consent.expires_at))
         former = set(visitor.templates.filter(left()).values_list("pk", flat=True))
         held.extend(
             Hold(
@@ -281,6 +301,10 @@ def _what(entry: Entry) -> str:
         "purpose.withdrawn": _("stopped one thing you had agreed to"),
         "template.withdrawn": _("erased the template that was for it"),
         "visits.erased": _("erased your visits"),
+        "note.written": _("wrote a note about you"),
+        "note.deleted": _("deleted the note about you"),
+        "consent.reminded": _("wrote to you that this ends soon"),
+        "consent.reminder_failed": _("could not deliver that message"),
     }.get(entry.action, entry.action)
     reason = entry.detail.get("reason")
     return f"{words} ({reason})" if reason else words

@@ -10,6 +10,7 @@ urlpatterns = [
     path("withdraw/", receipts.withdraw, name="withdraw"),
     path("stop/", receipts.stop, name="stop"),
     path("name/", receipts.rename, name="rename"),
+    path("note/", receipts.delete_note, name="delete_note"),
     path("pause/", receipts.pause, name="pause"),
     path("pass/", receipts.new_pass, name="new_pass"),
     path("everything/", receipts.everything, name="everything"),

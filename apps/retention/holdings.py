@@ -34,8 +34,10 @@ from apps.visitors.models import (
     Eviction,
     FaceTemplate,
     FormerPack,
+    Note,
     Rotation,
     Visitor,
+    not_agreed,
     overdue,
     retirement,
 )
@@ -110,7 +112,7 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         Visit,
         gettext_noop("visit"),
-        gettext_noop("%(visit_days)s days; 12 hours without an agreed history"),
+        gettext_noop("%(visit_days)s days; 12 hours without an agreed history or statistics"),
         How.ERASED,
         lambda visitor: Visit.objects.filter(visitor=visitor),
         lambda: Visit.objects.filter(delete_after__lte=Now()),
@@ -123,6 +125,14 @@ HOLDINGS: tuple[Holding, ...] = (
         How.ERASED,
         lambda visitor: Visitor.objects.filter(pk=visitor.pk),
         lambda: Visitor.objects.filter(templates=None),
+    ),
+    Holding(
+        Note,
+        gettext_noop("note by staff"),
+        gettext_noop("goes with the consent to it, at the latest with the template"),
+        How.ERASED,
+        lambda visitor: Note.objects.filter(visitor=visitor),
+        lambda: Note.objects.filter(not_agreed()),
     ),
     Holding(
         Salt,

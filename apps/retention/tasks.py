@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from apps.retention.services import remind as reminding
 from apps.retention.services import sweep as sweeping
 
 
@@ -9,3 +10,9 @@ from apps.retention.services import sweep as sweeping
 def sweep() -> None:
     """Run one sweep."""
     sweeping.sweep()
+
+
+@shared_task
+def remind() -> None:
+    """Write to whose consent ends soon and who asked for it."""
+    reminding.remind()

@@ -60,6 +60,15 @@ class ThirdParty(models.Model):
     )
     country = models.CharField(max_length=80)
     contact = models.CharField(max_length=240)
+    delivers_mail = models.BooleanField(
+        _("delivers our e-mail"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Needed before a visitor can be written to: it gets the address and the message, and "
+            "nothing else."
+        ),
+    )
     ended_at = models.DateTimeField(
         null=True, blank=True, help_text=_("From then on it gets nothing, and no notice names it.")
     )

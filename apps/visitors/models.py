@@ -6,12 +6,13 @@ There is no table for a face that matched nobody, and the schema test refuses on
 from __future__ import annotations
 
 import uuid
+from typing import ClassVar
 
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.consent.models import Consent
+from apps.consent.models import Consent, Purpose
 from apps.stores.models import Organization, Store
 
 
@@ -30,6 +31,23 @@ class Visitor(models.Model):
         return f"visitor {self.id}"
 
 
+class Note(models.Model):
+    """One short sentence by the staff of a visitor's store, which the visitor reads and may delete.
+
+    PostgreSQL refuses one without a live consent to notes, and lets it go with that purpose. It
+    lies as the name does: readable in the database, erased with the person.
+    """
+
+    MOST: ClassVar = 200
+
+    visitor = models.OneToOneField(Visitor, models.CASCADE, primary_key=True, related_name="note")
+    text = models.CharField(max_length=MOST)
+    written_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"note on {self.visitor_id}"
+
+
 class DataKey(models.Model):
     """The visitor's own key, wrapped by one generation of the keyring."""
 
@@ -41,6 +59,14 @@ class DataKey(models.Model):
 
     def __str__(self) -> str:
         return f"data key of {self.visitor_id}"
+
+
+def not_agreed() -> models.Q:
+    """Notes on people who have no live consent to them any more."""
+    agreed = Consent.objects.live().filter(
+        subject=models.OuterRef("visitor__subject"), purposes__contains=[Purpose.NOTES]
+    )
+    return ~models.Q(models.Exists(agreed))
 
 
 class Rotation(models.Model):

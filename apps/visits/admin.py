@@ -31,6 +31,7 @@ from apps.stores.models import Assessment, Camera
 from apps.visits import stills
 from apps.visits.footfall import day_at
 from apps.visits.health import abort_counts, answers_nobody, look_at
+from apps.visits.returning import FEWEST, returning_at
 from apps.visits.zones import MOST_CORNERS, draw_zone
 
 FIRST_DAY = date(2020, 1, 1)
@@ -164,6 +165,8 @@ class CameraAdmin(StoreScopedAdmin):
             "title": _("People in and out"),
             "camera": camera,
             "day": day,
+            "returning": returning_at(camera.store),
+            "fewest": FEWEST,
             "today": today,
             "before": asked - timedelta(days=1),
             "after": asked + timedelta(days=1) if asked < today else None,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -30,7 +30,9 @@ from apps.stores.access import actor, stores_of
 from apps.stores.devices import NonceStoreDown
 from apps.stores.limits import allowed
 from apps.stores.models import Role, Store, User
-from apps.visits import look_alikes, selectors
+from apps.visitors.models import Visitor
+from apps.visitors.names import BadNote
+from apps.visits import look_alikes, notes, selectors
 from apps.visits.mistakes import mark_wrong, take_back
 from apps.visits.models import Visit
 from apps.visits.services import greet as mark_greeted
@@ -65,7 +67,9 @@ def board(request: HttpRequest, slug: str) -> HttpResponse:
     return _board(request, _store(request, slug))
 
 
-def _board(request: HttpRequest, store: Store, **more: object) -> HttpResponse:
+def _board(
+    request: HttpRequest, store: Store, card: selectors.Card | None = None, **more: object
+) -> HttpResponse:
     with transaction.atomic():
         visits = list(selectors.current(store))
         for visit in visits:
@@ -76,7 +80,9 @@ def _board(request: HttpRequest, store: Store, **more: object) -> HttpResponse:
         {
             "store": store,
             "stores": stores_of(request.user, Role.Kind.STAFF),
-            "visits": [selectors.card(visit) for visit in visits],
+            "visits": [
+                card if card and card.id == visit.pk else selectors.card(visit) for visit in visits
+            ],
             "mistakes": [
                 selectors.mistake(visit)
                 for visit in selectors.mistakes(
@@ -265,6 +271,33 @@ def greet(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
     if request.headers.get("Consentry-Partial"):
         fresh = get_object_or_404(selectors.current(store), pk=visit)
         return render(request, "floor/_card.html", {"visit": selectors.card(fresh)})
+    return redirect("floor:board", slug)
+
+
+@require_POST
+@login_required
+def note(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
+    """Keep one sentence about who came, where they agreed to that; an empty one deletes it."""
+    store = _store(request, slug)
+    found = get_object_or_404(selectors.current(store), pk=visit)
+    if not selectors.may_note(found):
+        raise Http404
+    text, problem = request.POST.get("note", ""), ""
+    try:
+        notes.write(visit=found, text=text, actor=actor(request.user))
+    except BadNote:
+        problem = _("At most 200 signs, please. Nothing was changed.")
+    except (Visitor.DoesNotExist, IntegrityError) as gone:
+        # Withdrawn between the tap and here.
+        raise Http404 from gone
+    fresh = get_object_or_404(selectors.current(store), pk=visit)
+    card = selectors.card(fresh)
+    if problem:
+        card = replace(card, note_problem=problem, note_draft=text)
+    if request.headers.get("Consentry-Partial"):
+        return render(request, "floor/_card.html", {"visit": card}, status=422 if problem else 200)
+    if problem:
+        return _board(request, store, card=card)
     return redirect("floor:board", slug)
 
 

@@ -16,7 +16,7 @@ from apps.audit import services as audit
 from apps.stores.models import User
 from apps.visitors.models import FaceTemplate
 from apps.visits.models import FalseGreeting, Visit
-from apps.visits.services import SHIFT, STAY_ALIVE, announce, one_at_a_time
+from apps.visits.services import KEPT, SHIFT, STAY_ALIVE, announce, one_at_a_time
 
 # For how long whoever tapped may take it back.
 UNDO = timedelta(minutes=2)
@@ -53,7 +53,7 @@ UNMARK = f"""
 UPDATE visits_visit p
    SET wrong_at = NULL, wrong_by_id = NULL, false_greeting_id = NULL,
        sequence = nextval('visits_sequence'),
-       delete_after = CASE WHEN 'history' = ANY (c.purposes)
+       delete_after = CASE WHEN {KEPT}
            THEN least(c.expires_at, p.arrived_at + make_interval(days => %(visit_days)s))
            ELSE least(c.expires_at, p.arrived_at + interval '{SHIFT}') END
   FROM consent_consent c

@@ -10,12 +10,12 @@ from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.consent.models import changed_since
+from apps.consent.models import Purpose, changed_since
 from apps.stores.models import Store, User
 from apps.visits.mistakes import UNDO
 from apps.visits.models import Disclosure, FalseGreeting, Visit, VisitQuerySet
+from apps.visits.services import SHOWN
 
-SHOWN = timedelta(hours=4)
 FADES = timedelta(minutes=30)
 WEEK = timedelta(days=7)
 # For how long the board offers to take a mistaken tap back, unless someone is at it.
@@ -41,9 +41,12 @@ class Card:
     wrong_url: str
     old: bool
     sign_anew_by: datetime | None
+    note_url: str
     say_as: str = ""
     preferred_staff: str = ""
     remember: str = ""
+    note_draft: str = ""
+    note_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def lawful(store: Store) -> VisitQuerySet:
         .order_by("-arrived_at")
     )
     return (
-        Visit.objects.select_related("visitor", "store", "greeted_by", "consent")
+        Visit.objects.select_related("visitor__note", "store", "greeted_by", "consent")
         .filter(
             store=store,
             arrived_at__gt=Now() - SHOWN,
@@ -104,6 +107,8 @@ def mistake(visit: Visit) -> Mistake:
 
 def card(visit: Visit) -> Card:
     """Return a visit of `current` as a card."""
+    noted = may_note(visit)
+    note = getattr(visit.visitor, "note", None)
     return Card(
         id=visit.pk,
         sequence=visit.sequence,
@@ -120,7 +125,15 @@ def card(visit: Visit) -> Card:
         wrong_url=reverse("floor:wrong", args=[visit.store.slug, visit.pk]),
         old=visit.arrived_at < timezone.now() - FADES,
         sign_anew_by=visit.consent.expires_at if visit.asked_again else None,  # type: ignore[attr-defined]
+        note_url=reverse("floor:note", args=[visit.store.slug, visit.pk]) if noted else "",
+        remember=note.text if noted and note else "",
     )
+
+
+def may_note(visit: Visit) -> bool:
+    """Whether staff of this visit's store may keep a note about who came."""
+    own = visit.store_id == visit.visitor.store_id
+    return own and Purpose.NOTES.value in visit.consent.purposes
 
 
 def last_arrival(store: Store) -> datetime | None:

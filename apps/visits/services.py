@@ -8,7 +8,7 @@ only: what was agreed to for a pass is of no use to a lane, and the other way ro
 
 import logging
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
@@ -17,15 +17,22 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from apps.audit import services as audit
+from apps.consent.models import Purpose
 from apps.recognition.client import Decision, Match
 from apps.stores.devices import live_events
 from apps.stores.models import Camera, User
+from apps.visitors.models import Visitor
 from apps.visits.models import Visit
 
 log = logging.getLogger(__name__)
 
-# A visit without an agreed history is shown to the shift that is there, then goes.
+# For how long after an arrival a board shows it.
+SHOWN = timedelta(hours=4)
+# What needs the dates of visits; staff are told of earlier ones for the history only.
+KEEPS_VISITS = frozenset({Purpose.HISTORY.value, Purpose.STATISTICS.value})
+# Any other visit is shown to the shift that is there, then goes.
 SHIFT = "12 hours"
+KEPT = "c.purposes && ARRAY['history', 'statistics']::varchar[]"
 
 MAY_DISCLOSE = """
   FROM visitors_facetemplate t
@@ -77,7 +84,7 @@ SELECT %(visit)s, nextval('visits_sequence'), v.id, c.id, s.id, k.id,
        END,
        %(score)s, %(threshold)s, %(seen_at)s, clock_timestamp(), clock_timestamp(),
        t.id, t.delete_after,
-       CASE WHEN 'history' = ANY (c.purposes)
+       CASE WHEN {KEPT}
             THEN least(c.expires_at, clock_timestamp() + make_interval(days => %(visit_days)s))
             ELSE least(c.expires_at, clock_timestamp() + interval '{SHIFT}') END
 {MAY_DISCLOSE}
@@ -174,6 +181,21 @@ def one_at_a_time(cursor: CursorWrapper, store: uuid.UUID) -> None:
     """Wait for whoever changes this store's board: a person seen by two cameras at once is one
     visit, and boards receive sequence numbers in the order in which they become visible."""
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(store)])
+
+
+def show_anew(visitor: Visitor) -> None:
+    """Have open boards read this visitor's cards again. In a transaction in which `one_at_a_time`
+    came first: a board must not see a later number before these."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE visits_visit SET sequence = nextval('visits_sequence') "
+            "WHERE visitor_id = %s AND store_id = %s AND wrong_at IS NULL "
+            "AND arrived_at > clock_timestamp() - %s RETURNING sequence",
+            [visitor.pk, visitor.store_id, SHOWN],
+        )
+        sequences = [sequence for (sequence,) in cursor.fetchall()]
+    if sequences:
+        transaction.on_commit(lambda: announce(visitor.store_id, max(sequences)))
 
 
 def announce(store: uuid.UUID, sequence: int) -> None:

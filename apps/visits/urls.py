@@ -11,6 +11,7 @@ urlpatterns = [
     path("<slug:slug>/events/", floor.events, name="events"),
     path("<slug:slug>/witness/", floor.witness, name="witness"),
     path("<slug:slug>/visits/<uuid:visit>/greet/", floor.greet, name="greet"),
+    path("<slug:slug>/visits/<uuid:visit>/note/", floor.note, name="note"),
     path("<slug:slug>/visits/<uuid:visit>/wrong/", floor.wrong, name="wrong"),
     path("<slug:slug>/visits/<uuid:visit>/wrong/undo/", floor.undo, name="undo"),
 ]

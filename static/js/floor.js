@@ -49,6 +49,7 @@ function place(card, focus = false) {
   const known = document.getElementById(card.id);
   const focused = focus || known?.contains(document.activeElement);
   if (known) {
+    if (!focus) keepDraft(known, card);
     known.replaceWith(card);
   } else {
     const mine = Date.parse(card.dataset.arrived);
@@ -64,6 +65,14 @@ function place(card, focus = false) {
   }
   localise(card);
   tidy();
+}
+
+/* A note that is being written is not lost when a colleague's tap renews the card. */
+function keepDraft(known, card) {
+  const [written, field] = [known, card].map((each) => each.querySelector("[data-draft]"));
+  if (!written || !field || written.value === written.defaultValue) return;
+  field.value = written.value;
+  field.closest("details").open = true;
 }
 
 function tidy() {

@@ -26,7 +26,15 @@ from apps.retention.holdings import orphaned_salts
 from apps.retention.models import Erasure
 from apps.retention.services.erase import complete, erase, erase_template, lock
 from apps.visitors import services as visitors
-from apps.visitors.models import Eviction, FaceTemplate, Visitor, overdue, retired
+from apps.visitors.models import (
+    Eviction,
+    FaceTemplate,
+    Note,
+    Visitor,
+    not_agreed,
+    overdue,
+    retired,
+)
 from apps.visits.models import Visit
 
 log = logging.getLogger(__name__)
@@ -43,6 +51,7 @@ class Swept:
     people: int = 0
     templates: int = 0
     visits: int = 0
+    notes: int = 0
     consents: int = 0
     sessions: int = 0
     certificates: int = 0
@@ -59,6 +68,7 @@ def sweep() -> Swept:
     for part in (
         _delete_templates,
         _delete_visits,
+        _delete_notes,
         _delete_proofs,
         _delete_sessions,
         _delete_orphaned_salts,
@@ -180,6 +190,17 @@ def _delete_visits(swept: Swept) -> None:
             Visit.objects.filter(pk__in=due).delete()
             audit.record(actor=ACTOR, action="visits.swept", count=len(due))
         swept.visits += len(due)
+
+
+@transaction.atomic
+def _delete_notes(swept: Swept) -> None:
+    """Notes on people whose consent to them is over while something else of theirs goes on."""
+    due = Note.objects.select_for_update(skip_locked=True).filter(not_agreed())
+    people = dict(due.values_list("pk", "visitor__subject")[:BATCH])
+    Note.objects.filter(pk__in=people).delete()
+    for subject in people.values():
+        audit.record(actor=ACTOR, action="note.deleted", subject=subject)
+    swept.notes += len(people)
 
 
 @transaction.atomic

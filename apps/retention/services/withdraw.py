@@ -1,12 +1,12 @@
 """Withdraw one purpose: the consent is narrowed and what rested on the purpose goes, at once.
 
-Design. As in an erasure the visitor is locked first, then their visits, then the consent. One
+Design. As in an erasure the visitor is locked, then their visits, then the consent. One
 transaction narrows the consent, deletes what rested on the purpose and writes what was done;
 PostgreSQL tells every recognizer when it commits. Whatever else was agreed to rests on being
 recognised, so taking back the last way of it is ending everything, with a certificate for all.
 """
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from apps.audit import services as audit
 from apps.consent import services as consents
@@ -14,7 +14,8 @@ from apps.consent.models import RECOGNITION, Consent, Purpose
 from apps.retention.models import Erasure
 from apps.retention.services.erase import erase, erase_template, lock
 from apps.visitors.models import Visitor
-from apps.visits.services import announce
+from apps.visits import notes
+from apps.visits.services import KEEPS_VISITS, announce, one_at_a_time, show_anew
 
 
 def is_last(consent: Consent, purpose: Purpose) -> bool:
@@ -30,24 +31,36 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
     everything.
     """
     with transaction.atomic():
+        # Cards on open boards may be shown anew: their order is locked first of all, as by cameras.
+        with connection.cursor() as cursor:
+            one_at_a_time(cursor, visitor.store_id)
         visitor = lock(visitor.pk)
         agreed = Consent.objects.live().filter(subject=visitor.subject)
         consent = agreed.filter(purposes__contains=[purpose]).first()
         if consent is None:
             return []
         if not is_last(consent, purpose):
+            if purpose is Purpose.NOTES:
+                notes.delete(visitor=visitor, actor=actor)
             consents.withdraw_purpose(consent=consent, purpose=purpose, actor=actor)
-            return _erase_what_rested_on(purpose, visitor, actor)
+            left = [each for each in consent.purposes if each != purpose]
+            return _erase_what_rested_on(purpose, left, visitor, actor)
     return [erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor=actor)]
 
 
-def _erase_what_rested_on(purpose: Purpose, visitor: Visitor, actor: str) -> list[Erasure]:
+def _erase_what_rested_on(
+    purpose: Purpose, left: list[str], visitor: Visitor, actor: str
+) -> list[Erasure]:
     match purpose:
-        case Purpose.HISTORY:
+        case Purpose.HISTORY | Purpose.STATISTICS if not KEEPS_VISITS.intersection(left):
             # One that was of someone else goes with its shift; until then it holds their stay.
             count, _models = visitor.visits.theirs().delete()
             audit.record(actor=actor, action="visits.erased", subject=visitor.subject, count=count)
             transaction.on_commit(lambda: announce(visitor.store_id, 0))
+        case Purpose.HISTORY:
+            # The dates stay for the statistics alone; nobody on the floor is told a number.
+            visitor.visits.update(number=None)
+            show_anew(visitor)
         case Purpose.CONTACT:
             visitor.contact = ""
             visitor.save(update_fields=["contact"])

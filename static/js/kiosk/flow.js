@@ -258,12 +258,17 @@ function prepareName() {
 
 function takeName(event) {
   event.preventDefault();
-  const input = nameForm.elements.name;
+  const { name, contact } = nameForm.elements;
   clearProblem(nameForm);
-  input.removeAttribute("aria-invalid");
-  if (input.value.trim()) return next();
+  for (const input of [name, contact]) input.removeAttribute("aria-invalid");
+  if (!name.value.trim()) return refuseIn(name, "name_missing");
+  if (!contact.validity.valid) return refuseIn(contact, "contact_wrong");
+  next();
+}
+
+function refuseIn(input, word) {
   input.setAttribute("aria-invalid", "true");
-  tell("name", say("name_missing"));
+  tell("name", say(word));
   input.focus();
 }
 
