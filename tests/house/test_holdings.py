@@ -9,9 +9,10 @@ from apps.retention import holdings
 from apps.retention.holdings import HOLDINGS, IMPERSONAL, How
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.visitors.models import Visitor
+from apps.visits import notes
 from apps.visits.services import disclose
 from tests.conftest import House
-from tests.visits.test_disclose import match_of
+from tests.visits.test_disclose import match_of, visit_of
 
 # What Django brings along, and why it holds nobody who was enrolled.
 DJANGOS = {
@@ -79,10 +80,11 @@ def test_what_has_a_deadline_is_found_by_it() -> None:
 def test_what_is_held_of_somebody_is_found_and_nobody_elses(
     house: House, holding: holdings.Holding
 ) -> None:
-    agreed = [Purpose.LANE, Purpose.HISTORY, Purpose.CONTACT]
+    agreed = [Purpose.LANE, Purpose.HISTORY, Purpose.NOTES, Purpose.CONTACT]
     first, second = house.visitor(purposes=agreed), house.visitor(purposes=agreed)
     for visitor in (first, second):
-        disclose(match_of(visitor, house))
+        decision = disclose(match_of(visitor, house))
+        notes.write(visit=visit_of(decision), text="Likes the window seat", actor="test")
         withdraw_purpose(visitor=visitor, purpose=Purpose.CONTACT, actor="test")
     mine, theirs = (
         set(holding.of(visitor).values_list("pk", flat=True)) for visitor in (first, second)

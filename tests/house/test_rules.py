@@ -206,6 +206,7 @@ def test_rule_1_postgresql_refuses_to_stretch_a_template(agreement: Agreement, c
         "signed_at = signed_at - interval '1 day'",
         "expires_at = expires_at + interval '1 day', delete_after = delete_after",
         "purposes = purposes || '{contact}'",
+        "purposes = purposes || '{statistics,notes}'",
         "declined = '{}'",
         "text_id = (SELECT id FROM consent_noticetext WHERE locale = 'zh-hans')",
         "device_id = gen_random_uuid()",
@@ -824,7 +825,9 @@ def test_rule_8_a_half_finished_opt_in_leaves_nothing(
     assert recognizers[0].status()["templates"] == held
 
 
-def test_rule_8_what_was_agreed_is_lane_pass_history_or_contact() -> None:
+def test_rule_8_what_can_be_agreed_to_is_this() -> None:
     """A new purpose belongs into the tests above; a pass has more in recognition/test_present.py
-    and visits/test_disclose_pass.py."""
-    assert {purpose.value for purpose in Purpose} == {"lane", "pass", "history", "contact"}
+    and visits/test_disclose_pass.py, statistics in visits/test_returning.py, notes in
+    visits/test_note.py, contact in retention/test_remind.py."""
+    rest = ["history", "statistics", "notes", "contact"]
+    assert [purpose.value for purpose in Purpose] == ["lane", "pass", *rest]

@@ -179,13 +179,26 @@ def draw(page: Page, pad: str = "pad") -> None:
     page.mouse.up()
 
 
+def others(page: Page) -> list[str]:
+    """What is asked for beside recognition, in its order."""
+    return [
+        str(question.get_attribute("data-purpose"))
+        for question in page.locator("[data-purpose]:not([data-recognition])").all()
+    ]
+
+
+def answer_others(page: Page, *yes: str) -> None:
+    """Say yes to these of what is asked for beside recognition, and no to the rest."""
+    for purpose in others(page):
+        page.get_by_test_id(f"{purpose}-{'yes' if purpose in yes else 'no'}").click()
+
+
 def agree(page: Page, language: str = "en", name: str = "Ms Rivera", history: bool = True) -> None:
     """Go from the choice of language to the camera, agreeing to recognition."""
     choose(page, language)
     page.get_by_test_id("notice-go").click()
     page.get_by_test_id("lane-yes").click()
-    page.get_by_test_id("history-yes" if history else "history-no").click()
-    page.get_by_test_id("contact-no").click()
+    answer_others(page, *(["history"] if history else []))
     page.get_by_test_id("term-12").click()
     page.get_by_test_id("age-yes").click()
     page.get_by_test_id("name").fill(name)

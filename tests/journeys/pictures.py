@@ -21,7 +21,7 @@ from apps.visits.models import Footfall, Unmatched, Visit
 from apps.visits.services import disclose
 from tests.conftest import ROOT, hashed
 from tests.consent.notices import new_version
-from tests.journeys.conftest import Town, agree, choose, draw, log_in, watched
+from tests.journeys.conftest import Town, agree, choose, draw, log_in, others, watched
 from tests.journeys.test_cameras import lane, wall_of_cameras
 from tests.people import enrolled_for_good
 from tests.recognition.test_keep import Crops
@@ -66,7 +66,7 @@ def test_kiosk(tablet: Page) -> None:
         choose(tablet, language)
         take(tablet, f"kiosk-{language}-2-notice")
         tablet.get_by_test_id("notice-go").click()
-        for name in ("lane-yes", "history-yes", "contact-yes", "term-12", "age-yes"):
+        for name in ("lane-yes", *(f"{key}-yes" for key in others(tablet)), "term-12", "age-yes"):
             take(tablet, f"kiosk-{language}-3-{name.partition('-')[0]}")
             tablet.get_by_test_id(name).click()
         tablet.get_by_test_id("name").fill("Ms Rivera")

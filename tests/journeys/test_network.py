@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from apps.consent.models import Consent
 from apps.visitors.models import FaceTemplate, Visitor
 from tests.journeys.accessible import faults
-from tests.journeys.conftest import Town, agree, choose, draw
+from tests.journeys.conftest import Town, agree, answer_others, choose, draw, others
 
 LANGUAGES = pytest.mark.parametrize("language", ["en", "zh-hans"])
 LOST = "The network is not answering. Nothing is lost: please try again."
@@ -98,8 +98,8 @@ def walk(tablet: Page, last: str) -> None:
     taps = {
         "notice": "notice-go",
         "purpose-lane": "lane-yes",
+        **{f"purpose-{key}": f"{key}-no" for key in others(tablet)},
         "purpose-history": "history-yes",
-        "purpose-contact": "contact-no",
         "term": "term-12",
         "age": "age-yes",
     }
@@ -211,7 +211,9 @@ def test_whoever_stops_while_the_network_is_away_is_told_no_untruth(tablet: Page
     assert nothing_kept()
     # And back: another attempt, which is a whole one.
     tablet.get_by_test_id("change-answer").click()
-    for name in ("lane-yes", "history-yes", "contact-no", "term-12", "age-yes", "name-go"):
+    tablet.get_by_test_id("lane-yes").click()
+    answer_others(tablet, "history")
+    for name in ("term-12", "age-yes", "name-go"):
         tablet.get_by_test_id(name).click()
     tablet.get_by_test_id("signature-go").click()
     expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)

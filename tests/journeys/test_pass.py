@@ -15,7 +15,7 @@ from apps.visits.models import Visit
 from tests import faces, qr
 from tests.conftest import Process
 from tests.journeys.accessible import faults
-from tests.journeys.conftest import PERSON, Town, choose, draw, log_in, watched
+from tests.journeys.conftest import PERSON, Town, answer_others, choose, draw, log_in, watched
 from tests.journeys.test_visit import expect_soon
 
 SOMEBODY_ELSE = 3
@@ -46,8 +46,7 @@ def agree_to_a_pass(page: Page) -> None:
     page.get_by_test_id("notice-go").click()
     page.get_by_test_id("lane-no").click()
     page.get_by_test_id("pass-yes").click()
-    page.get_by_test_id("history-yes").click()
-    page.get_by_test_id("contact-no").click()
+    answer_others(page, "history")
     page.get_by_test_id("term-12").click()
     page.get_by_test_id("age-yes").click()
     page.get_by_test_id("name").fill("Ms Rivera")

@@ -17,7 +17,7 @@ from apps.recognition.passes import Pass
 from apps.stores.models import Camera
 from apps.visitors.models import FaceTemplate, Visitor
 from tests.journeys.accessible import faults
-from tests.journeys.conftest import Town, choose, draw, watched
+from tests.journeys.conftest import Town, choose, draw, others, watched
 from tests.journeys.test_pass import pass_reader, photographed
 from tests.journeys.test_visit import verified
 
@@ -47,7 +47,7 @@ def agrees_to_all(tablet: Page) -> int:
     with taps(tablet) as count:
         choose(tablet)
         tablet.get_by_test_id("notice-go").click()
-        for purpose in ("lane", "pass", "history", "contact"):
+        for purpose in ("lane", "pass", *others(tablet)):
             tablet.get_by_test_id(f"{purpose}-yes").click()
         tablet.get_by_test_id("term-12").click()
         tablet.get_by_test_id("age-yes").click()
@@ -102,7 +102,7 @@ def test_she_takes_back_one_thing_after_another_as_easily_as_she_agreed(
     page = opened(town, open_browser(), tablet.get_by_test_id("receipt-code").inner_text())
     assert not faults(page)
 
-    for purpose in ("history", "contact", "lane"):
+    for purpose in (*reversed(others(tablet)), "lane"):
         with taps(page) as count:
             page.get_by_test_id(f"stop-{purpose}").click()
             page.get_by_test_id(f"stop-{purpose}-confirm").click()

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from apps.consent.models import Consent
 from apps.visitors.models import Visitor
 from tests.journeys.accessible import faults, settle
-from tests.journeys.conftest import Town, choose, draw, log_in, watched
+from tests.journeys.conftest import Town, answer_others, choose, draw, log_in, others, watched
 
 LANGUAGES = pytest.mark.parametrize("language", ["en", "zh-hans"])
 SIZES = {
@@ -45,7 +45,9 @@ def vouch(tablet: Page, phone: Page) -> None:
 def answer(tablet: Page, language: str, age: str, term: int = 6) -> None:
     choose(tablet, language)
     tablet.get_by_test_id("notice-go").click()
-    for name in ("lane-yes", "history-yes", "contact-no", f"term-{term}", f"age-{age}"):
+    tablet.get_by_test_id("lane-yes").click()
+    answer_others(tablet, "history")
+    for name in (f"term-{term}", f"age-{age}"):
         tablet.get_by_test_id(name).click()
 
 
@@ -160,8 +162,8 @@ def test_a_witness_has_seen_this_signature_and_no_later_one(
 def test_the_term_is_chosen_signed_and_on_the_receipt(tablet: Page, language: str) -> None:
     choose(tablet, language)
     tablet.get_by_test_id("notice-go").click()
-    for name in ("lane-yes", "history-yes", "contact-no"):
-        tablet.get_by_test_id(name).click()
+    tablet.get_by_test_id("lane-yes").click()
+    answer_others(tablet, "history")
     rest(tablet)
     terms = [tablet.get_by_test_id(f"term-{months}") for months in (3, 6, 12)]
     assert len({str(term.evaluate(LOOK)) for term in terms}) == 1, "equally big, none chosen"
@@ -211,7 +213,7 @@ def test_yes_and_no_are_alike_and_nothing_is_chosen_before(
     tablet.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     choose(tablet, language)
     pairs = [("notice-no", "notice-go")]
-    pairs += [(f"{key}-no", f"{key}-yes") for key in ("lane", "history", "contact", "age")]
+    pairs += [(f"{key}-no", f"{key}-yes") for key in ("lane", *others(tablet), "age")]
     orders = set()
     for names in pairs:
         if names[0] == "age-no":

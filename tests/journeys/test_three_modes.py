@@ -19,7 +19,16 @@ from tests import faces
 from tests.clients import rows
 from tests.conftest import Process
 from tests.journeys.acting import acting
-from tests.journeys.conftest import PERSON, Town, choose, draw, enrolled, log_in, watched
+from tests.journeys.conftest import (
+    PERSON,
+    Town,
+    answer_others,
+    choose,
+    draw,
+    enrolled,
+    log_in,
+    watched,
+)
 from tests.journeys.test_pass import photographed
 from tests.journeys.test_visit import expect_soon
 
@@ -45,8 +54,7 @@ def opts_in(page: Page, name: str, *, lane: bool) -> Pass:
     page.get_by_test_id("notice-go").click()
     page.get_by_test_id("lane-yes" if lane else "lane-no").click()
     page.get_by_test_id("pass-yes").click()
-    page.get_by_test_id("history-yes").click()
-    page.get_by_test_id("contact-no").click()
+    answer_others(page, "history")
     page.get_by_test_id("term-12").click()
     page.get_by_test_id("age-yes").click()
     page.get_by_test_id("name").fill(name)

@@ -356,6 +356,9 @@ def test_what_is_no_drawn_signature_is_refused(
     assert error_of(answer) == (status, "signature" if status == 422 else "form", "signature")
 
 
+WRITE_TO = {"purposes": {"lane": True, "history": True, "contact": True}}
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -372,6 +375,8 @@ def test_what_is_no_drawn_signature_is_refused(
         ({"name": "\u200b\u2060"}, (400, "name")),
         ({"name": "Chen\x00"}, (400, "name")),
         ({"name": "n" * 61}, (400, "name")),
+        (WRITE_TO | {"contact": "+41 44 123 45 67"}, (422, "name")),
+        (WRITE_TO | {"contact": "chen@example.org\u2028x"}, (422, "name")),
         ({"contact": "c" * 121}, (400, "name")),
         ({"contact": "a\x00b"}, (400, "name")),
         ({"surname": "Chen"}, (400, "notice")),

@@ -39,6 +39,7 @@ NOBODY = {
     "people": 0,
     "templates": 0,
     "visits": 0,
+    "notes": 0,
     "consents": 0,
     "sessions": 0,
     "certificates": 0,
