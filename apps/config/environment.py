@@ -73,13 +73,18 @@ class Environment(BaseSettings):
     def _mail_goes_by_smtp(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None or not value.get_secret_value():
             return None
-        url = urlsplit(value.get_secret_value())
-        if url.scheme == "console" or (url.scheme in {"smtp", "smtps"} and url.hostname):
-            return value
-        raise ValueError(
-            "CONSENTRY_MAIL_URL must be smtp://user:password@host:port (STARTTLS), smtps://… "
-            "(TLS from the start), or console: to print what would be sent"
-        )
+        try:
+            url = urlsplit(value.get_secret_value())
+            served = url.scheme in {"smtp", "smtps"} and url.hostname and url.port != 0
+        except ValueError:
+            # No number where the port stands: it may be half of a password.
+            url, served = urlsplit(""), False
+        if not served and url.scheme != "console":
+            raise ValueError(
+                "CONSENTRY_MAIL_URL must be smtp://user:password@host:port (STARTTLS), smtps://… "
+                "(TLS from the start), or console: to print what would be sent"
+            )
+        return value
 
     @model_validator(mode="after")
     def _mail_is_sent_by_somebody(self) -> "Environment":

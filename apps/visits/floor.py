@@ -68,7 +68,7 @@ def board(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _board(
-    request: HttpRequest, store: Store, card: selectors.Card | None = None, **more: object
+    request: HttpRequest, store: Store, redrawn: selectors.Card | None = None, /, **more: object
 ) -> HttpResponse:
     with transaction.atomic():
         visits = list(selectors.current(store))
@@ -81,7 +81,8 @@ def _board(
             "store": store,
             "stores": stores_of(request.user, Role.Kind.STAFF),
             "visits": [
-                card if card and card.id == visit.pk else selectors.card(visit) for visit in visits
+                redrawn if redrawn and redrawn.id == visit.pk else selectors.card(visit)
+                for visit in visits
             ],
             "mistakes": [
                 selectors.mistake(visit)
@@ -118,7 +119,7 @@ def witness(request: HttpRequest, slug: str) -> HttpResponse:
         shown["witness_problem"] = _("Something here is not working right now. Please try again.")
     if request.headers.get("Consentry-Partial"):
         return render(request, "floor/_witness.html", {"store": store, **shown})
-    return _board(request, store, **shown)
+    return _board(request, store, None, **shown)
 
 
 def _record_look(user: User, visit: Visit) -> None:
@@ -297,7 +298,7 @@ def note(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
     if request.headers.get("Consentry-Partial"):
         return render(request, "floor/_card.html", {"visit": card}, status=422 if problem else 200)
     if problem:
-        return _board(request, store, card=card)
+        return _board(request, store, card)
     return redirect("floor:board", slug)
 
 

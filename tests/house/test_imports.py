@@ -64,6 +64,12 @@ def test_with_its_whole_environment_it_starts() -> None:
             "CONSENTRY_INSECURE_HTTP is for a loopback address only",
         ),
         ({"CONSENTRY_INSECURE_HTTP": "perhaps"}, "CONSENTRY_INSECURE_HTTP"),
+        ({"CONSENTRY_MAIL_URL": "smtp://a:hunter2/b@host"}, "CONSENTRY_MAIL_URL must be smtp://"),
+        ({"CONSENTRY_MAIL_URL": "smtp://a:hunter2@host"}, "CONSENTRY_MAIL_FROM must be"),
+        (
+            {"CONSENTRY_MAIL_URL": "console:", "CONSENTRY_MAIL_FROM": "a@b.example"},
+            "CONSENTRY_MAIL_URL=console: prints addresses",
+        ),
     ],
 )
 def test_half_configured_it_does_not_start_and_says_what_is_missing(

@@ -5,6 +5,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, expect
 
+from apps.consent.models import Purpose
 from apps.visits.services import disclose
 from tests.journeys.accessible import faults
 from tests.journeys.conftest import Town, log_in, watched
@@ -59,7 +60,8 @@ def test_somebody_else_is_taken_off_both_boards_and_a_slip_brings_them_back(
         log_in(page, town, name, address)
         expect(page.get_by_test_id("floor-state")).to_have_attribute("data-state", "live")
     disclose(match_of(town.house.visitor("Mr Okafor"), town.house))
-    disclose(match_of(town.house.visitor("Ms Chen"), town.house))
+    agreed = [Purpose.LANE, Purpose.HISTORY, Purpose.NOTES]
+    disclose(match_of(town.house.visitor("Ms Chen", purposes=agreed), town.house))
     card = linda.get_by_test_id("visit-card").filter(has_text="Ms Chen")
     expect(card).to_be_visible()
     expect(mia.get_by_test_id("visit-name")).to_have_text(["Ms Chen", "Mr Okafor"])
@@ -67,6 +69,19 @@ def test_somebody_else_is_taken_off_both_boards_and_a_slip_brings_them_back(
     # Greeted by one, seen by both: nobody walks up twice.
     card.get_by_test_id("greet").click()
     expect(mia.get_by_test_id("visit-greeted")).to_contain_text("Linda")
+
+    # She lets them keep a note. Both begin one: what is being written is not lost.
+    mia.get_by_test_id("note-open").click()
+    mia.get_by_test_id("note").fill("Prefers tea")
+    card.get_by_test_id("note-open").click()
+    card.get_by_test_id("note").fill("Likes the window seat")
+    problems = faults(linda)
+    for name in ("note-open", "note", "note-keep"):
+        assert_a_thumb_hits(card.get_by_test_id(name))
+    card.get_by_test_id("note-keep").click()
+    for page in (linda, mia):
+        expect(page.get_by_test_id("visit-note")).to_have_text("Likes the window seat")
+    expect(mia.get_by_test_id("note")).to_have_value("Prefers tea")
 
     assert_a_thumb_hits(card.get_by_test_id("wrong"))
     card.get_by_test_id("wrong").click()
@@ -76,7 +91,7 @@ def test_somebody_else_is_taken_off_both_boards_and_a_slip_brings_them_back(
     expect(mia.get_by_test_id("mistake")).to_have_count(0)
     expect(linda.get_by_test_id("undo")).to_be_focused()
     assert_a_thumb_hits(linda.get_by_test_id("undo"))
-    problems = faults(linda)
+    problems += faults(linda)
 
     linda.get_by_test_id("undo").click()
     for page in (linda, mia):
