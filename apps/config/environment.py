@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 MAIL = "django.core.mail.backends"
 

@@ -151,9 +151,7 @@ class Answer:
                 "let us remember them."
             )
             if self.dates_stay
-            else _(
-                "Your visits leave the store’s statistics at once, and their dates are erased."
-            ),
+            else _("Your visits leave the store’s statistics at once, and their dates are erased."),
             Purpose.NOTES: _("The note that staff wrote about you is erased at once."),
             Purpose.CONTACT: _(
                 "Your contact is erased at once. We do not write to you before this ends."

@@ -21,7 +21,8 @@ def write(*, visit: Visit, text: str, actor: str) -> None:
     """Keep a note, in place of the one before; an empty one deletes it. Raises BadNote,
     Visitor.DoesNotExist, and IntegrityError where the consent was narrowed this very moment."""
     if not text.strip():
-        return delete(visitor=visit.visitor, actor=actor)
+        delete(visitor=visit.visitor, actor=actor)
+        return
     text = names.note(text)
     visitor = _locked(visit.visitor)
     Note.objects.update_or_create(

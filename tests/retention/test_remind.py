@@ -22,8 +22,8 @@ from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate, enroll
 from tests.clients import browser, enrolled, opt_in_form
 from tests.conftest import House
-from tests.database import run
 from tests.consent.notices import third_party
+from tests.database import run
 from tests.people import manage
 from tests.postbox import Postbox, by_mail, postbox
 
@@ -42,9 +42,7 @@ def box(settings: Settings) -> Iterator[Postbox]:
 def guest(house: House, contact: str = ADDRESS, days: int = 10, **changes: object) -> Visitor:
     """Somebody whose consent ends in so many days, and who may be written to."""
     signed = consents.sign(house.draft(**{"purposes": ASKED, **changes}))
-    template = SealedTemplate(
-        uuid.uuid4(), b"wrapped", 1, b"sealed", starter.NAME, starter.VERSION
-    )
+    template = SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", starter.NAME, starter.VERSION)
     visitor = enroll(
         visitor=uuid.uuid4(),
         consent=signed.consent,
@@ -158,9 +156,7 @@ def test_an_address_that_is_not_known_is_tried_once_and_holds_nobody_up(
     "change",
     ["reminded_at = NULL", "reminded_at = now() + interval '1 hour'"],
 )
-def test_postgresql_lets_nobody_be_reminded_twice(
-    house: House, box: Postbox, change: str
-) -> None:
+def test_postgresql_lets_nobody_be_reminded_twice(house: House, box: Postbox, change: str) -> None:
     guest(house)
     remind()
     with pytest.raises(DatabaseError, match="reminded of once"), transaction.atomic():

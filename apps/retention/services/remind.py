@@ -86,9 +86,7 @@ def _claim(consent: UUID) -> EmailMessage | None:
         return None
     row.reminded_at = timezone.now()
     row.save(update_fields=["reminded_at"])
-    audit.record(
-        actor=ACTOR, action="consent.reminded", subject=row.subject, consent=str(row.pk)
-    )
+    audit.record(actor=ACTOR, action="consent.reminded", subject=row.subject, consent=str(row.pk))
     return _message(row, person.contact)
 
 
