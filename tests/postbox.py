@@ -1,4 +1,4 @@
-"""A mail server of one test: it takes what is sent by SMTP (RFC 5321), refuses it, or goes silent."""
+"""A mail server of one test: it takes what is sent by SMTP (RFC 5321), refuses, or goes silent."""
 
 import email
 import email.policy

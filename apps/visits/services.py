@@ -190,8 +190,8 @@ def show_anew(visitor: Visitor) -> None:
         cursor.execute(
             "UPDATE visits_visit SET sequence = nextval('visits_sequence') "
             "WHERE visitor_id = %s AND store_id = %s AND wrong_at IS NULL "
-            "AND arrived_at > clock_timestamp() - %s RETURNING sequence",
-            [visitor.pk, visitor.store_id, SHOWN],
+            "AND arrived_at > clock_timestamp() - make_interval(secs => %s) RETURNING sequence",
+            [visitor.pk, visitor.store_id, SHOWN.total_seconds()],
         )
         sequences = [sequence for (sequence,) in cursor.fetchall()]
     if sequences:

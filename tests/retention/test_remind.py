@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, transaction
@@ -39,7 +40,7 @@ def box(settings: Settings) -> Iterator[Postbox]:
         yield box
 
 
-def guest(house: House, contact: str = ADDRESS, days: int = 10, **changes: object) -> Visitor:
+def guest(house: House, contact: str = ADDRESS, *, days: int = 10, **changes: Any) -> Visitor:
     """Somebody whose consent ends in so many days, and who may be written to."""
     signed = consents.sign(house.draft(**{"purposes": ASKED, **changes}))
     template = SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", starter.NAME, starter.VERSION)

@@ -36,8 +36,10 @@ def comes(house: House, visitor: Visitor, days: Sequence[datetime]) -> None:
         )
 
 
-def guests(house: House, number: int, *days: datetime, **changes: object) -> list[Visitor]:
-    found = [house.visitor(**{"purposes": COUNTED, **changes}) for _ in range(number)]
+def guests(
+    house: House, number: int, *days: datetime, purposes: Sequence[Purpose] = COUNTED
+) -> list[Visitor]:
+    found = [house.visitor(purposes=purposes) for _ in range(number)]
     for visitor in found:
         comes(house, visitor, days)
     return found
