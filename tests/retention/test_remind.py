@@ -62,7 +62,11 @@ def test_who_asked_is_written_to_once_in_their_language_and_nothing_private_is_s
 ) -> None:
     chinese = house.text.notice.texts.get(locale="zh-hans")
     guest(house)
-    changes = {"locale": "zh-hans", "notice": str(chinese.pk), "digest": chinese.digest}
+    changes: dict[str, Any] = {
+        "locale": "zh-hans",
+        "notice": str(chinese.pk),
+        "digest": chinese.digest,
+    }
     guest(house, "wang@example.org", **changes)
     for _again in range(3):
         tasks.remind()
