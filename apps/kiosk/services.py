@@ -179,13 +179,19 @@ def _check_contact(address: str, device: Device) -> None:
             _("We cannot write to anybody at the moment. Please start again; nothing was kept."),
             "notice",
         )
-    try:
-        if address:
-            validate_email(address)
-    except ValidationError:
+    if address and not _is_address(address):
         raise OptInRefused(
             "contact", _("This is no e-mail address. Please check it, or leave it empty."), "name"
-        ) from None
+        )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        validate_email(text)
+    except ValidationError:
+        return False
+    # An international domain would let a line separator through.
+    return not any(sign.isspace() for sign in text)
 
 
 def _enroll(
