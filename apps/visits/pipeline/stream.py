@@ -299,9 +299,9 @@ class Stream:
                 back_off.reset()
             if why is None:
                 continue
-            self._reconnects += 1
             self._complain(why)
             self._enter("waiting")
+            self._reconnects += 1
             self._clock.wait(self._stop, back_off.next(longest=LONGEST_WAIT))
         self._enter("ended")
 
