@@ -88,7 +88,10 @@ class Registers:
                 _row(each.name, each.role, each.purpose, each.country, each.contact)
                 for each in self.third_parties
             ],
-            "alternatives": [_row(store, store.non_face_check_in) for store in self.stores],
+            "alternatives": [
+                _row(store, store.non_face_check_in, *sorted(store.check_in_words.values()))
+                for store in self.stores
+            ],
             "languages": self.locales,
         }
 
@@ -222,7 +225,7 @@ def _third_parties(registers: Registers) -> str:
 
 
 def _alternatives(registers: Registers) -> str:
-    return _each_store(registers, lambda store: store.non_face_check_in)
+    return _each_store(registers, lambda store: store.check_in)
 
 
 def _each_store(registers: Registers, say: Callable[[Store], str]) -> str:

@@ -1,4 +1,4 @@
-"""axe-core on the page as it stands, by the rules of WCAG 2.2 AA."""
+"""The page as it stands: axe-core by the rules of WCAG 2.2 AA, and whether everything has room."""
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
@@ -7,6 +7,17 @@ complaints: list[str] = []
 """What the pages of the running test complained about in their consoles."""
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+WIDTHS = ((390, 844), (820, 1180), (1280, 900))
+"""A phone, a tablet, a desk."""
+HANGS_OUT = """() => [...document.querySelectorAll("body *")].filter((node) => {
+    if (!node.checkVisibility() || !node.textContent.trim()) return false;
+    if (node.matches("button, .button, .choice, .tool, .badge-button") &&
+        node.scrollWidth > node.clientWidth + 1) return true;
+    if (node.childElementCount || node.closest(".visually-hidden, .skip, svg")) return false;
+    const { left, right, width } = node.getBoundingClientRect();
+    return width && (left < -1 || right > document.documentElement.clientWidth + 1);
+}).map((node) => node.textContent.trim().slice(0, 60))"""
 
 
 def settle(page: Page) -> None:
@@ -27,3 +38,23 @@ def faults(page: Page) -> list[str]:
     page.evaluate("() => document.title")
     del complaints[before:]
     return [f"{fault['id']}: {fault['nodes'][0]['html'][:120]}" for fault in found]
+
+
+def crowded(page: Page, sizes: tuple[tuple[int, int], ...] = WIDTHS) -> list[str]:
+    """Return what hangs out of the screen, or of its button, at any of these sizes; and at a
+    tablet's and a desk's also with text twice as large."""
+    before = page.viewport_size
+    found = []
+    for width, height in sizes:
+        page.set_viewport_size({"width": width, "height": height})
+        for zoom in ("", "200%") if width >= 820 else ("",):
+            page.evaluate("zoom => { document.documentElement.style.fontSize = zoom }", zoom)
+            out = page.evaluate(HANGS_OUT)
+            if out or page.evaluate(
+                "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
+            ):
+                found.append(f"{width} {zoom}: {out}")
+    page.evaluate("() => { document.documentElement.style.fontSize = '' }")
+    if before:
+        page.set_viewport_size(before)
+    return found
