@@ -1,6 +1,8 @@
 """Text of one direction inside text of the other: an address in an Arabic sentence, a name in an
 English one. What is set apart keeps its own order and disturbs none around it (Unicode UAX 9)."""
 
+import unicodedata
+
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -8,11 +10,18 @@ from django.utils.translation import get_language_info
 
 register = template.Library()
 
+STRONG = {"L": "ltr", "R": "rtl", "AL": "rtl"}
+
 
 @register.filter
 def apart(value: object) -> SafeString:
-    """Words of whichever direction they turn out to be: a name, a store, a sentence of an officer."""
-    return format_html("<bdi>{}</bdi>", value)
+    """Words of whichever direction they turn out to be: a name, a store, an officer's sentence.
+
+    A browser would find that out by itself; what makes our PDFs would not.
+    """
+    kinds = map(unicodedata.bidirectional, str(value))
+    first = next((kind for kind in kinds if kind in STRONG), "")
+    return format_html('<bdi dir="{}">{}</bdi>', STRONG.get(first, "auto"), value)
 
 
 @register.filter

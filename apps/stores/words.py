@@ -35,6 +35,4 @@ class WordsField(forms.MultiValueField):
         )
 
     def compress(self, data_list: list[str]) -> dict[str, str]:
-        return {
-            code: text for code, text in zip(all_languages(), data_list, strict=False) if text
-        }
+        return {code: text for code, text in zip(all_languages(), data_list, strict=False) if text}

@@ -1,6 +1,7 @@
 """Four languages, one of them from the right: every screen has room, is accessible, and means the
 same. What people do on the screens is told in the other journeys, mostly in English."""
 
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -11,10 +12,14 @@ from playwright.sync_api import Browser, Page, expect
 
 from apps.consent import services as consents
 from apps.consent.models import Consent, NoticeText
+from apps.consent.services import Signed
+from apps.recognition.engine import starter
 from apps.stores.devices import add_door, new_code
 from apps.stores.models import Camera, Device, Store
 from apps.visitors.models import Visitor
+from apps.visitors.services import SealedTemplate, enroll
 from apps.visits.services import disclose
+from tests.conftest import House
 from tests.journeys.accessible import crowded, faults
 from tests.journeys.conftest import Town, agree, watched
 from tests.visits.test_disclose import match_of
@@ -31,9 +36,13 @@ SHOW = """name => document.querySelectorAll("[data-screen]")
 ASK = """act => {
     const stage = document.querySelector(".stage-look");
     stage.dataset.act = act;
+    const words = document.getElementById("words").content;
     stage.querySelector("[data-guidance]").textContent =
-        document.getElementById("words").content.querySelector(`[data-word="act_${act}"]`).textContent;
-    const middle = (node) => { const b = node.getBoundingClientRect(); return b.left + b.width / 2 };
+        words.querySelector(`[data-word="act_${act}"]`).textContent;
+    const middle = (node) => {
+        const { left, width } = node.getBoundingClientRect();
+        return left + width / 2;
+    };
     const [arrow] = [...stage.querySelectorAll(".arrow")].filter(
         (one) => getComputedStyle(one).visibility === "visible");
     return middle(arrow) < middle(stage.querySelector("video")) ? "left" : "right";
@@ -45,6 +54,21 @@ MIRRORED = """video => {
     }
     return times;
 }"""
+
+
+def enrolled_with_receipt(house: House, text: NoticeText) -> Signed:
+    """Somebody who read this text and is enrolled, with what opens their receipt."""
+    signed = consents.sign(house.draft(locale=text.locale, notice=str(text.pk), digest=text.digest))
+    template = SealedTemplate(uuid.uuid4(), b"wrapped", 1, b"sealed", starter.NAME, starter.VERSION)
+    enroll(
+        visitor=uuid.uuid4(),
+        consent=signed.consent,
+        greeting_name=NAMES[text.locale],
+        contact="",
+        templates=[template],
+        actor="test",
+    )
+    return signed
 
 
 def direction(page: Page, language: str) -> None:
@@ -92,9 +116,7 @@ def test_every_other_page_too(
 ) -> None:
     Store.objects.update(check_in_words=WITHOUT)
     text = NoticeText.objects.get(notice=town.house.text.notice, locale=language)
-    signed = consents.sign(
-        town.house.draft(locale=language, notice=str(text.pk), digest=text.digest)
-    )
+    signed = enrolled_with_receipt(town.house, text)
     for name in NAMES.values():
         disclose(match_of(town.house.visitor(name), town.house))
     context = open_browser().new_context(viewport={"width": 1280, "height": 900}, locale=language)

@@ -29,6 +29,8 @@ from tests.conftest import SIGNATURE, House, Process
 from tests.privacy.conftest import Customer
 
 # As Debian's libraries are called.
+# By which a reader says, in what it copies, in which direction a run of words goes.
+MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 LIBRARIES = ("libpango-1.0.so.0", "libpangoft2-1.0.so.0")
 
 
@@ -43,7 +45,7 @@ def paper_of(customer: Customer) -> bytes:
 def text_of(paper: bytes) -> str:
     """All its words, one space apart, as a reader copies them."""
     done = subprocess.run(["pdftotext", "-", "-"], input=paper, capture_output=True, check=True)
-    return " ".join(done.stdout.decode().split())
+    return " ".join(MARKS.sub("", done.stdout.decode()).split())
 
 
 def left_of(paper: bytes, word: str) -> float:
@@ -111,7 +113,7 @@ def test_the_square_code_opens_the_receipt(customer: Customer) -> None:
 
 
 # Of each language, the letters that a PDF must bring along: not boxes, nor what a browser has.
-FONTS = {"zh-hans": b"CJK", "fr": b"NotoSans-", "ar": b"NotoSansArabic"}
+FONTS = {"zh-hans": b"CJK", "fr": b"Noto-Sans", "ar": b"Noto-Sans-Arabic"}
 
 
 @pytest.mark.parametrize("language", FONTS)
@@ -123,11 +125,10 @@ def test_it_is_in_the_language_that_was_signed_whatever_the_reader_speaks(
     signed = consents.sign(draft)
     paper = browser().post("/receipt/paper/", {"secret": signed.secret}).content
     said = text_of(paper)
-    assert text.full.splitlines()[-1] in said
+    assert MARKS.sub("", text.full.splitlines()[-1]) in said
     assert "What you agreed to" not in said
     with translation.override(language):
-        date = date_format(signed.consent.signed_at, "DATE_FORMAT")
-    assert set(date.split()) <= set(said.split()) or date in said
+        assert date_format(signed.consent.signed_at, "DATE_FORMAT") in said
     fonts = subprocess.run(["pdffonts", "-"], input=paper, capture_output=True, check=True).stdout
     assert FONTS[language] in fonts
     root: Any = PdfReader(io.BytesIO(paper)).trailer["/Root"]
