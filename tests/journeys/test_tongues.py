@@ -1,5 +1,5 @@
-"""Four languages, one of them from the right: every screen has room, is accessible, and means the
-same. What people do on the screens is told in the other journeys, mostly in English."""
+"""Long words, and words from the right: in French and in Arabic too every screen has room, is
+accessible, and means the same. The other journeys are told in English and in Chinese."""
 
 import uuid
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def direction(page: Page, language: str) -> None:
     expect(page.locator("html")).to_have_attribute("dir", "rtl" if language == "ar" else "ltr")
 
 
-@pytest.mark.parametrize("language", NAMES)
+@pytest.mark.parametrize("language", ["fr", "ar"])
 def test_the_kiosk_is_whole_from_the_first_sentence_to_the_receipt(
     town: Town, tablet: Page, language: str
 ) -> None:
