@@ -12,7 +12,7 @@ class WordsWidget(forms.MultiWidget):
     """One line for each language, named after it."""
 
     def __init__(self, attrs: dict[str, Any] | None = None) -> None:
-        lines = {
+        lines: dict[str, forms.Widget | type[forms.Widget]] = {
             code: forms.TextInput(
                 {"class": "vTextField", "lang": code, "dir": "auto"}
                 | {"aria-label": name, "placeholder": name}
