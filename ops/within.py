@@ -22,7 +22,7 @@ from ops.worker import handed_on
 
 RUNS = VENV / "runs"
 CHROMIUM = Path("/usr/bin/chromium")
-FONTS = ["fonts-noto-core", "fonts-noto-cjk"]  # the kiosk writes Chinese
+FONTS = ["fonts-noto-core", "fonts-noto-cjk"]  # the kiosk writes Chinese and Arabic
 # The receipt as a PDF, and what it is written in.
 PAPER = ["libpango-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0", "poppler-utils", *FONTS]
 SYSTEM_PYTHON = Path("/usr/bin/python3")

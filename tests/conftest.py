@@ -43,6 +43,12 @@ from apps.visitors.vault import FileKeyring
 from tests import faces
 from tests.consent.notices import approved
 
+SHORT = {
+    "en": "We greet you by name.",
+    "zh-hans": "我们称呼您的名字。",
+    "fr": "Nous vous saluons par votre nom.",
+    "ar": "نرحّب بك باسمك.",
+}
 SIGNATURE = [[[i / 40, 0.5 + (i % 3) / 20] for i in range(40)]]
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -188,12 +194,7 @@ def build_house() -> House:
         signage_confirmed_at=timezone.now(),
     )
     # After the camera, which it names.
-    notice = consents.publish(
-        notice=approved(
-            organization, {"en": "We greet you by name.", "zh-hans": "我们称呼您的名字。"}
-        ),
-        actor="test",
-    )
+    notice = consents.publish(notice=approved(organization, SHORT), actor="test")
     now = timezone.now()
     Assessment.objects.create(
         camera=camera,

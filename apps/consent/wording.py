@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from django.utils.translation import get_language_bidi, ngettext, override
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, override
 
 from apps.consent.models import PROOF, NoticeText, Section
 from apps.stores import jurisdictions
@@ -88,7 +88,10 @@ class Registers:
                 _row(each.name, each.role, each.purpose, each.country, each.contact)
                 for each in self.third_parties
             ],
-            "alternatives": [_row(store, store.non_face_check_in) for store in self.stores],
+            "alternatives": [
+                _row(store, store.non_face_check_in, *sorted(store.check_in_words.values()))
+                for store in self.stores
+            ],
             "languages": self.locales,
         }
 
@@ -141,26 +144,36 @@ def _row(*facts: object) -> str:
     return " · ".join(str(fact) for fact in facts)
 
 
+def _apart(text: str) -> str:
+    """A name or an address as it stands in the text of a language that is read from the right:
+    within isolates, so that what stands around it keeps its own order (Unicode UAX 9)."""
+    return (
+        f"\N{FIRST STRONG ISOLATE}{text}\N{POP DIRECTIONAL ISOLATE}"
+        if get_language_bidi()
+        else text
+    )
+
+
 def _running(store: Store) -> list[Camera]:
     return [camera for camera in store.cameras.all() if camera.active]
 
 
 def _organization(registers: Registers) -> str:
-    return registers.organization.name
+    return _apart(registers.organization.name)
 
 
 def _contact(registers: Registers) -> str:
     house = registers.organization
     return _("%(name)s, %(address)s. Data protection: %(contact)s, %(email)s.") % {
-        "name": house.name,
-        "address": house.address,
-        "contact": house.contact_name,
-        "email": house.contact_email,
+        "name": _apart(house.name),
+        "address": _apart(house.address),
+        "contact": _apart(house.contact_name),
+        "email": _apart(house.contact_email),
     }
 
 
 def _email(registers: Registers) -> str:
-    return registers.organization.contact_email
+    return _apart(registers.organization.contact_email)
 
 
 def _cameras(registers: Registers) -> str:
@@ -174,10 +187,11 @@ def _cameras_of(store: Store) -> str:
         Camera.Mode.LANE: _("recognises who signed, in a marked lane"),
     }
     cameras = _(", ").join(
-        _("“%(name)s” %(does)s") % {"name": camera.name, "does": does[Camera.Mode(camera.mode)]}
+        _("“%(name)s” %(does)s")
+        % {"name": _apart(camera.name), "does": does[Camera.Mode(camera.mode)]}
         for camera in _running(store)
     )
-    values = {"store": store.name, "cameras": cameras or _("none")}
+    values = {"store": _apart(store.name), "cameras": cameras or _("none")}
     return _("Cameras in %(store)s: %(cameras)s.") % values
 
 
@@ -212,18 +226,18 @@ def _third_parties(registers: Registers) -> str:
     return "\n".join(
         _("%(name)s, %(country)s (%(role)s): %(purpose)s. Contact: %(contact)s.")
         % {
-            "name": each.name,
-            "country": each.country,
+            "name": _apart(each.name),
+            "country": _apart(each.country),
             "role": each.get_role_display(),
-            "purpose": each.purpose.rstrip(".。"),
-            "contact": each.contact,
+            "purpose": _apart(each.purpose.rstrip(".。")),
+            "contact": _apart(each.contact),
         }
         for each in registers.third_parties
     ) or _("Nobody.")
 
 
 def _alternatives(registers: Registers) -> str:
-    return _each_store(registers, lambda store: store.non_face_check_in)
+    return _each_store(registers, lambda store: _apart(store.check_in))
 
 
 def _each_store(registers: Registers, say: Callable[[Store], str]) -> str:
@@ -232,7 +246,8 @@ def _each_store(registers: Registers, say: Callable[[Store], str]) -> str:
     if len(set(said.values())) == 1:
         return next(iter(said.values()))
     return "\n".join(
-        _("%(store)s: %(text)s") % {"store": name, "text": text} for name, text in said.items()
+        _("%(store)s: %(text)s") % {"store": _apart(name), "text": text}
+        for name, text in said.items()
     )
 
 

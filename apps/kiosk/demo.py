@@ -25,6 +25,12 @@ from apps.stores.models import Assessment, Camera, Device, Organization, Role, S
 
 ACTOR = "system:demo"
 NOTICES = Path(__file__).parent / "demo_notices"
+CHECK_IN = {
+    "en": "Show your customer card or say your name at the desk: the same benefits.",
+    "zh-hans": "请出示会员卡，或在服务台报上姓名，待遇完全相同。",
+    "fr": "Présentez votre carte client ou dites votre nom à l’accueil : les mêmes avantages.",
+    "ar": "أبرِز بطاقة العميل أو اذكر اسمك عند مكتب الاستقبال: المزايا نفسها.",
+}
 ZONE = [[0.08, 0.03], [0.92, 0.03], [0.92, 0.97], [0.08, 0.97]]
 
 
@@ -49,14 +55,14 @@ def seed(clip: Path) -> Demo:
             "contact_email": "privacy@harbour.example",
         },
     )
-    check_in = "Show your customer card or say your name at the desk: the same benefits."
     store, _ = Store.objects.get_or_create(
         slug="harbour-street",
         defaults={
             "organization": organization,
             "name": "Harbour Street",
             "jurisdiction": "eu",
-            "non_face_check_in": check_in,
+            "non_face_check_in": CHECK_IN["en"],
+            "check_in_words": CHECK_IN,
             "absence_minutes": 1,
         },
     )
@@ -66,7 +72,8 @@ def seed(clip: Path) -> Demo:
             "organization": organization,
             "name": "Old Town",
             "jurisdiction": "eu",
-            "non_face_check_in": check_in,
+            "non_face_check_in": CHECK_IN["en"],
+            "check_in_words": CHECK_IN,
         },
     )
     logins = {

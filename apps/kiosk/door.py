@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from apps.kiosk import faces
 from apps.kiosk.challenge import unpacked
-from apps.kiosk.views import LANGUAGES, device_of, refusal, signed_by
+from apps.kiosk.views import device_of, offered, refusal, signed_by
 from apps.recognition.engine.imagefile import BadImage, decode_jpeg
 from apps.recognition.engine.types import Image
 from apps.stores.limits import allowed
-from apps.stores.models import Camera, Device
+from apps.stores.models import Camera, Device, Store
 from apps.visits import reports
 from apps.visits.asking import PassDesk
 from apps.visits.pipeline.burst import WELCOME, judge
@@ -70,14 +70,15 @@ class Here(BaseModel):
 @require_GET
 @ensure_csrf_cookie
 def page(request: HttpRequest) -> HttpResponse:
-    """The door's one screen in both languages at once, or the page that enrols the tablet."""
+    """The door's one screen in all its languages at once, or the page that enrols the tablet."""
     device = device_of(request, Device.Kind.DOOR)
     if device is None:
         return render(request, "door/enroll.html")
     context = {
         "store": device.store,
         "open": is_open(camera_of(device)),
-        "words": words(),
+        "words": words(device.store),
+        "without": without(device.store),
     }
     return render(request, "door/door.html", context)
 
@@ -129,14 +130,23 @@ def show(request: HttpRequest, device: Device) -> HttpResponse:
     return JsonResponse({"say": outcome if outcome in TO_CHANGE | {WELCOME} else "staff"})
 
 
-def words() -> dict[str, list[tuple[str, str]]]:
-    """Every sentence of the page by its name, in each language with its code."""
+def words(store: Store) -> dict[str, list[tuple[str, str]]]:
+    """Every sentence of the page by its name, in each language of the store with its code."""
     spoken: dict[str, list[tuple[str, str]]] = {}
-    for language in LANGUAGES:
+    for language in offered(store):
         with translation.override(language):
             for name, text in sentences().items():
                 spoken.setdefault(name, []).append((language, text))
     return spoken
+
+
+def without(store: Store) -> list[tuple[str, str]]:
+    """How to come in without a face, in each language in which the store says it."""
+    said: dict[str, str] = {}
+    for language in offered(store):
+        with translation.override(language):
+            said.setdefault(store.check_in, language)
+    return [(language, text) for text, language in said.items() if text]
 
 
 def sentences() -> dict[str, str]:

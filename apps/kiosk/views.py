@@ -50,7 +50,7 @@ COOKIE_AGE = 365 * 24 * 60 * 60
 CHALLENGES = 30
 # In ten minutes, at one tablet: a guess at six digits is one in a million.
 WITNESS_TRIES = 10
-LANGUAGES = {"en": "English", "zh-hans": "简体中文"}
+LANGUAGES = {"en": "English", "zh-hans": "简体中文", "fr": "Français", "ar": "العربية"}
 
 # The screen on which each part of an opt-in is given.
 STEPS = {
@@ -218,7 +218,7 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
                 "longest": choices[-1],
                 "guardian": store.pack.guardian,
                 "min_age": store.pack.min_age,
-                "alternative": store.non_face_check_in,
+                "alternative": store.check_in,
                 "offers_pass": offers_pass(store),
             },
         )

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -30,6 +31,7 @@ from apps.stores.models import (
     ThirdParty,
     User,
 )
+from apps.stores.words import WordsField
 
 
 class StoreScopedAdmin(PortalAdmin):
@@ -87,7 +89,11 @@ class StoreAdmin(StoreScopedAdmin):
     writable = True
     list_display = ("name", "organization", "jurisdiction", "non_face_check_in")
     fieldsets = (
-        (None, {"fields": ("organization", "name", "slug", "jurisdiction", "non_face_check_in")}),
+        (None, {"fields": ("organization", "name", "slug", "jurisdiction")}),
+        (
+            gettext_lazy("Without a face"),
+            {"fields": ("non_face_check_in", "check_in_words")},
+        ),
         (gettext_lazy("Kiosk"), {"fields": ("languages",)}),
         (gettext_lazy("Visits"), {"fields": ("absence_minutes", "cool_down_minutes")}),
     )
@@ -101,6 +107,13 @@ class StoreAdmin(StoreScopedAdmin):
                 choices=settings.LANGUAGES,
                 widget=forms.CheckboxSelectMultiple,
                 label=gettext_lazy("Languages"),
+                help_text=db_field.help_text,
+            )
+        if db_field.name == "check_in_words":
+            longest = Store._meta.get_field("non_face_check_in").max_length or 0
+            return WordsField(
+                max_length=longest,
+                label=capfirst(db_field.verbose_name),
                 help_text=db_field.help_text,
             )
         return super().formfield_for_dbfield(db_field, request, **kwargs)

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from apps.stores import jurisdictions, lanes
@@ -92,6 +93,12 @@ def known_language(code: str) -> None:
         raise ValidationError(_("“%(code)s” is no language of ours."), params={"code": code})
 
 
+def known_languages(words: dict[str, str]) -> None:
+    """Refuse words by anything else than a language that the house speaks."""
+    for code in words:
+        known_language(code)
+
+
 class Store(models.Model):
     """One shop. Its jurisdiction pack decides ages, terms, clocks and camera modes."""
 
@@ -112,6 +119,15 @@ class Store(models.Model):
         blank=True,
         help_text=_(
             "How a customer gets the same benefits without a face. No lane runs without it."
+        ),
+    )
+    check_in_words = models.JSONField(
+        _("the same in each language"),
+        default=dict,
+        blank=True,
+        validators=[known_languages],
+        help_text=_(
+            "The same in each language of the kiosk. Where one is missing, the words above stand."
         ),
     )
     absence_minutes = models.PositiveIntegerField(
@@ -144,6 +160,12 @@ class Store(models.Model):
     @property
     def pack(self) -> jurisdictions.Pack:
         return jurisdictions.get(self.jurisdiction)
+
+    @property
+    def check_in(self) -> str:
+        """How to get the same benefits without a face, in the language that is active."""
+        words: str = self.check_in_words.get(get_language(), "")
+        return words or self.non_face_check_in
 
 
 class Role(models.Model):

@@ -7,7 +7,8 @@ const empty = document.getElementById("floor-empty");
 const state = document.getElementById("floor-state");
 const announce = document.getElementById("floor-announce");
 
-const language = document.documentElement.lang || "en";
+/* The digits of the rest of the page, also where a language has its own. */
+const language = `${document.documentElement.lang || "en"}-u-nu-latn`;
 const clock = new Intl.DateTimeFormat(language, {
   hour: "2-digit", minute: "2-digit", hourCycle: "h23",
 });

@@ -39,7 +39,10 @@ async function waitForCertificate(form) {
 function localise() {
   const page = document.documentElement.lang || "en";
   const reader = navigator.languages.find((tag) => tag.split("-")[0] === page.split("-")[0]);
-  const when = new Intl.DateTimeFormat(reader ?? page, { dateStyle: "long", timeStyle: "short" });
+  /* A region may have another calendar and other digits than the dates that the server wrote. */
+  const when = new Intl.DateTimeFormat(reader ?? page, {
+    dateStyle: "long", timeStyle: "short", calendar: "gregory", numberingSystem: "latn",
+  });
   for (const time of document.querySelectorAll("time[data-when]")) {
     time.textContent = when.format(new Date(time.dateTime));
   }

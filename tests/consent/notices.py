@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.conftest import House
 
 AUTHOR, SECOND = "test:author", "test:second"
-LINES = {"en": "New.\nAnd short.", "zh-hans": "新的。"}
+LINES = {"en": "New.\nAnd short.", "zh-hans": "新的。", "fr": "Nouveau.", "ar": "جديد."}
 
 
 def sections(text: str = "All of it.\n\nÄlles – 全部。") -> dict[str, str]:
@@ -44,7 +44,7 @@ def approved(organization: Organization, lines: dict[str, str] = LINES) -> Notic
 
 
 def new_version(house: House) -> Notice:
-    """The next version of a house, in both languages, approved and not published."""
+    """The next version of a house, in every language, approved and not published."""
     return approved(house.organization)
 
 

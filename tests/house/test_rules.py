@@ -369,6 +369,7 @@ ROOMY = {
     "stores_camera.source": "an address",
     "stores_camera.zone": "a polygon",
     "stores_device.public_key": "a key",
+    "stores_store.check_in_words": "a sentence in each language",
     "stores_store.languages": "codes of languages",
     "visitors_datakey.wrapped": "a sealed key of a visitor",
     "visitors_facetemplate.sealed": "the sealed template of a visitor who signed",

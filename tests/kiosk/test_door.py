@@ -331,13 +331,17 @@ def test_no_watcher_opens_a_tablet(house: House) -> None:
     assert house.camera.pk in specs(set())
 
 
-def test_the_page_speaks_both_languages_at_once_and_names_nobody(house: House) -> None:
+def test_the_page_speaks_every_language_of_the_store_at_once_and_names_nobody(house: House) -> None:
+    Store.objects.update(languages=["en", "zh-hans", "ar"], check_in_words={"ar": "أبرز بطاقتك."})
     house.visitor("Ms Chen")
     answer = enrolled(hang(house.store)).request("/door/")
     page = answer.body.decode()
     assert "Show your pass" in page
     assert "这里太暗" in page
+    assert 'lang="ar" dir="rtl"' in page
+    assert 'lang="fr"' not in page
     assert "Show your card." in page
+    assert "أبرز بطاقتك." in page
     assert "Ms Chen" not in page
     assert "camera=(self)" in answer.headers["Permissions-Policy"]
     assert "no-store" in answer.headers["Cache-Control"]
@@ -346,7 +350,7 @@ def test_the_page_speaks_both_languages_at_once_and_names_nobody(house: House) -
 def test_the_public_page_counts_it_like_any_camera(door: Door) -> None:
     door.says(burst(3, door.holder.shown))
     page = browser().get("/public/harbour-street/").content.decode()
-    listed = re.search(r"<h3>Door</h3>.*?</li>", page, re.DOTALL)
+    listed = re.search(r"<bdi>Door</bdi></h3>.*?</li>", page, re.DOTALL)
     assert listed is not None
     assert re.findall(r"<dd[^>]*>(\d+)</dd>", listed[0]) == ["1", "1", "1", "0", "0"]
 

@@ -1,6 +1,7 @@
 """The receipt on paper, read back by readers of PDFs and of square codes."""
 
 import io
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -28,6 +29,8 @@ from tests.conftest import SIGNATURE, House, Process
 from tests.privacy.conftest import Customer
 
 # As Debian's libraries are called.
+# By which a reader says, in what it copies, in which direction a run of words goes.
+MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 LIBRARIES = ("libpango-1.0.so.0", "libpangoft2-1.0.so.0")
 
 
@@ -42,7 +45,17 @@ def paper_of(customer: Customer) -> bytes:
 def text_of(paper: bytes) -> str:
     """All its words, one space apart, as a reader copies them."""
     done = subprocess.run(["pdftotext", "-", "-"], input=paper, capture_output=True, check=True)
-    return " ".join(done.stdout.decode().split())
+    return " ".join(MARKS.sub("", done.stdout.decode()).split())
+
+
+def left_of(paper: bytes, word: str) -> float:
+    """Where a word first begins, in points from the left of an A4 page's 595."""
+    done = subprocess.run(
+        ["pdftotext", "-bbox", "-", "-"], input=paper, capture_output=True, check=True
+    )
+    found = re.search(rf'xMin="([\d.]+)"[^>]*>{word}</word>', done.stdout.decode())
+    assert found is not None
+    return float(found[1])
 
 
 def drawn(paper: bytes, page: int = 1) -> NDArray[np.uint8]:
@@ -99,18 +112,31 @@ def test_the_square_code_opens_the_receipt(customer: Customer) -> None:
     assert "Ms Chen" in Customer(customer.visitor, code, browser()).text()
 
 
-def test_it_is_in_the_language_that_was_signed_whatever_the_reader_speaks(house: House) -> None:
-    text = NoticeText.objects.get(notice=house.text.notice, locale="zh-hans")
-    draft = house.draft(locale="zh-hans", notice=str(text.pk), digest=text.digest)
+# Of each language, the letters that a PDF must bring along: not boxes, nor what a browser has.
+FONTS = {"zh-hans": b"CJK", "fr": b"Noto-Sans", "ar": b"Noto-Sans-Arabic"}
+
+
+@pytest.mark.parametrize("language", FONTS)
+def test_it_is_in_the_language_that_was_signed_whatever_the_reader_speaks(
+    house: House, language: str
+) -> None:
+    text = NoticeText.objects.get(notice=house.text.notice, locale=language)
+    draft = house.draft(locale=language, notice=str(text.pk), digest=text.digest)
     signed = consents.sign(draft)
     paper = browser().post("/receipt/paper/", {"secret": signed.secret}).content
     said = text_of(paper)
-    assert text.full.splitlines()[-1] in said
+    assert MARKS.sub("", text.full.splitlines()[-1]) in said
     assert "What you agreed to" not in said
-    with translation.override("zh-hans"):
-        assert date_format(signed.consent.signed_at, "DATE_FORMAT") in said
+    with translation.override(language):
+        date = date_format(signed.consent.signed_at, "DATE_FORMAT")
+    # A reader that copies words from the right may put a number before or after its month.
+    assert all(word in said for word in date.split())
     fonts = subprocess.run(["pdffonts", "-"], input=paper, capture_output=True, check=True).stdout
-    assert b"CJK" in fonts, "Chinese has letters of its own, not boxes"
+    assert FONTS[language] in fonts
+    root: Any = PdfReader(io.BytesIO(paper)).trailer["/Root"]
+    assert root["/Lang"] == language
+    # The house's name begins the page: at the left, or in Arabic at the right.
+    assert (left_of(paper, "Harbour") > 300) == (language == "ar")
 
 
 def test_arabic_is_written_from_the_right(house: House, customer: Customer) -> None:

@@ -17,7 +17,15 @@ from apps.audit.models import Entry
 from apps.recognition.models import Recognizer
 from apps.retention.models import Erasure
 from apps.retention.services.erase import CERTIFICATE_TYPE, erase
-from apps.stores.models import Assessment, Camera, Device, Role, Store, User
+from apps.stores.models import (
+    Assessment,
+    Camera,
+    Device,
+    Role,
+    Store,
+    User,
+    all_languages,
+)
 from apps.visitors.models import FormerPack, Visitor
 from apps.visits.mistakes import mark_wrong
 from apps.visits.services import disclose
@@ -412,7 +420,7 @@ def test_every_change_of_a_store_names_who_made_it(house: House, officer: Client
         "slug": "harbour-street",
         "jurisdiction": "eu",
         "non_face_check_in": "Ask at the desk.",
-        "languages": ["en", "zh-hans"],
+        "languages": all_languages(),
         "absence_minutes": "30",
         "cool_down_minutes": "0",
     }

@@ -1,6 +1,6 @@
 /* The tablet at the door. The picture stays on the tablet until something like a pass is in it, or
    somebody taps; then one short burst goes to the store's own server, which answers once.
-   What the server says is a name of a sentence; the sentences stand in the page, in both languages. */
+   What the server says is a name of a sentence; the sentences stand in the page, in every language of the store. */
 
 import { CameraError, open, toBase64 } from "../kiosk/camera.js";
 import { RequestError, signed } from "../kiosk/device.js";
