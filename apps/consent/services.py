@@ -86,6 +86,7 @@ def draft(
     signature: Any,
     guardian: dict[str, Any] | None = None,
     witness: User | None = None,
+    presence_witness: User | None = None,
 ) -> Consent:
     """Return a consent ready to sign, not saved. Raises ConsentRefused, BadSignaturePath.
 
@@ -93,12 +94,12 @@ def draft(
     recorded as declined. `term` is in months, one of `terms`. Who is too young alone needs a
     `guardian`, `{"name": …, "signature": …}`, where the pack allows one; who can agree alone needs
     none, and none is kept. `witness` is the member of staff who saw a typed signature, or a
-    guardian's, being given.
+    guardian's, being given; `presence_witness` who saw somebody that could not make the movements.
     """
     store = device.store
     text = current_text(store=store, locale=locale)
     if text is None or str(text.pk) != notice or text.digest != digest:
-        raise _notice_changed()
+        raise notice_changed()
     if not any(purpose in purposes for purpose in RECOGNITION):
         raise ConsentRefused(
             "nothing_agreed",
@@ -137,6 +138,7 @@ def draft(
         signature_method=method,
         guardian=guardian,
         witness=witness if guardian or method == Consent.SignatureMethod.TYPED else None,
+        presence_witness=presence_witness,
         device=device,
         signed_at=now,
         expires_at=expires_at,
@@ -155,7 +157,7 @@ def sign(consent: Consent) -> Signed:
         cursor.execute("SELECT FROM consent_noticetext WHERE id = %s FOR SHARE", [consent.text_id])
     text = current_text(store=consent.store, locale=consent.locale)
     if text is None or text.pk != consent.text_id:
-        raise _notice_changed()
+        raise notice_changed()
     consent.save(force_insert=True)
     secret = new_secret()
     receipt = Receipt(
@@ -177,6 +179,8 @@ def sign(consent: Consent) -> Signed:
         method=consent.signature_method,
         guardian=consent.guardian is not None,
         witness=f"user:{consent.witness_id}" if consent.witness_id else "",
+        presence=f"user:{consent.presence_witness_id}" if consent.presence_witness_id else "",
+        presence_for="movement" if consent.presence_witness_id else "",
     )
     return Signed(consent, receipt, secret)
 
@@ -260,7 +264,8 @@ def _check_guardian(guardian: dict[str, Any]) -> None:
         raise ConsentRefused("guardian", str(error)) from None
 
 
-def _notice_changed() -> ConsentRefused:
+def notice_changed() -> ConsentRefused:
+    """What was on the screen is not the text in force."""
     return ConsentRefused(
         "notice_changed",
         _("The text changed while you were reading. Please read the new one; nothing was kept."),

@@ -35,15 +35,19 @@ def method_of(signature: Any) -> Consent.SignatureMethod:
 def said(consent: Consent) -> list[str]:
     """How this was signed and in whose presence, in sentences for the person; staff by role, as
     everywhere on a receipt."""
-    typed = consent.signature_method == Consent.SignatureMethod.TYPED
     words = [
-        _("With your typed name; one of our staff saw it.") if typed else _("Drawn by finger.")
+        {
+            Consent.SignatureMethod.TYPED: _("With your typed name; one of our staff saw it."),
+            Consent.SignatureMethod.CODE: _("Renewed with the code of this receipt."),
+        }.get(Consent.SignatureMethod(consent.signature_method), _("Drawn by finger."))
     ]
     if consent.guardian:
         words.append(
             _("Co-signed by %(name)s, parent or guardian; one of our staff saw it.")
             % {"name": consent.guardian["name"]}
         )
+    if consent.presence_witness_id:
+        words.append(_("Without the movements before the camera; one of our staff saw you there."))
     return words
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
@@ -59,6 +61,16 @@ def notices_of(stores: Iterable[Store]) -> list[InForce]:
     return found
 
 
+def unmoved(stores: QuerySet[Store]) -> QuerySet[Store]:
+    """These stores with `unmoved_week`: how many consents of seven days have a member of staff's
+    word in place of the movements before the camera."""
+    lately = Q(
+        consents__presence_witness__isnull=False,
+        consents__signed_at__gt=Now() - timedelta(days=7),
+    )
+    return stores.annotate(unmoved_week=Count("consents", filter=lately))
+
+
 def names_of(actors: Iterable[str]) -> dict[str, str]:
     """How the people behind these actors of the ledger are called in the portal."""
     known = list(dict.fromkeys(filter(None, actors)))
@@ -90,8 +102,16 @@ def erasure_of(consent: Consent) -> Erasure | None:
 
 
 def partial_of(consent: Consent) -> list[Erasure]:
-    """Single templates that were erased while their person stayed, newest first."""
-    return list(Erasure.objects.filter(consent=consent.pk, template__isnull=False))
+    """Single templates that were erased while their person stayed, newest first; also those of a
+    consent that was renewed since."""
+    theirs = Consent.objects.filter(subject=consent.subject).values("pk")
+    return list(Erasure.objects.filter(consent__in=theirs, template__isnull=False))
+
+
+def former_of(consent: Consent) -> list[Consent]:
+    """Consents that ended when they were renewed, and led to this one; newest first."""
+    theirs = Consent.objects.filter(subject=consent.subject, signed_at__lt=consent.signed_at)
+    return list(theirs.select_related("receipt__consent").order_by("-signed_at"))
 
 
 def retired_of(consent: Consent) -> list[Erasure]:
@@ -277,6 +297,7 @@ def _who(entry: Entry) -> str:
 def _what(entry: Entry) -> str:
     words = {
         "consent.signed": _("signed the consent"),
+        "consent.renewed": _("renewed the consent"),
         "visitor.enrolled": _("sealed the template"),
         "pass.replaced": _("made a new pass; the old one ended"),
         "template.swept": _("erased a template whose time was over"),

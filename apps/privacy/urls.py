@@ -12,6 +12,7 @@ urlpatterns = [
     path("name/", receipts.rename, name="rename"),
     path("note/", receipts.delete_note, name="delete_note"),
     path("pause/", receipts.pause, name="pause"),
+    path("renew/", receipts.renew, name="renew"),
     path("pass/", receipts.new_pass, name="new_pass"),
     path("everything/", receipts.everything, name="everything"),
     path("schema.json", receipts.schema, name="schema"),

@@ -61,8 +61,13 @@ def crowded(page: Page, sizes: tuple[tuple[int, int], ...] = WIDTHS) -> list[str
 
 
 def faults_everywhere(page: Page) -> list[str]:
-    """What is `crowded`, and `faults` on a phone in the light and on a desk in the dark."""
-    found = crowded(page)
+    """`faults` on a phone in the light and on a desk in the dark, and every width that does not
+    hold the page."""
+    found = []
+    for width, height in WIDTHS:
+        page.set_viewport_size({"width": width, "height": height})
+        over = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+        found += [f"{over} px too wide at {width}"] if over > 0 else []
     for scheme, (width, height) in (("light", WIDTHS[0]), ("dark", WIDTHS[-1])):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.set_viewport_size({"width": width, "height": height})
