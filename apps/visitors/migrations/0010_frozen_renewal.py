@@ -29,5 +29,5 @@ BACKWARD = FROZEN.format(renewal="")
 
 
 class Migration(migrations.Migration):
-    dependencies = [("visitors", "0008_frozen_witness"), ("consent", "0007_renewal")]
+    dependencies = [("visitors", "0009_note"), ("consent", "0008_renewal")]
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]

@@ -27,5 +27,5 @@ BACKWARD = FROZEN.format(new="", old="")
 
 
 class Migration(migrations.Migration):
-    dependencies = [("visitors", "0009_frozen_renewal"), ("consent", "0008_presence_witness")]
+    dependencies = [("visitors", "0010_frozen_renewal"), ("consent", "0009_presence_witness")]
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]

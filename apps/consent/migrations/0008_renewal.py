@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0006_witness")]
+    dependencies = [("consent", "0007_purposes")]
 
     operations = [
         migrations.AlterField(

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("consent", "0007_renewal"),
+        ("consent", "0008_renewal"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

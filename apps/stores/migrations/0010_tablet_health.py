@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("stores", "0007_languages_and_third_parties")]
+    dependencies = [("stores", "0009_delivers_mail")]
 
     operations = [
         migrations.AddField(
