@@ -11,7 +11,6 @@ A template for a pass opens with its pass only, which is not here. Where a pass 
 is made of the lane's template, as `reissue` does, and the old one ends with its template.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
 
@@ -105,7 +104,7 @@ def rebind(
                 sealed = seal(vector, data_key, binding)
                 lanes.append(Anew(row.template, name, row.rotation, sealed))
                 if new_pass and share is not None and made is None:
-                    for_pass = replace(binding, template=new_pass, purpose="pass")
+                    for_pass = binding._replace(template=new_pass, purpose="pass")
                     sealed = seal_for_pass(vector, data_key, share, for_pass)
                     made = Anew(new_pass, name, row.rotation, sealed)
     except (SealBroken, UnknownGeneration):

@@ -3,6 +3,7 @@
 import io
 import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -42,9 +43,9 @@ def catalogue(language: str) -> Catalog:
         return read_po(file, locale=to_locale(language))
 
 
-def forms(text: object) -> tuple[str, ...]:
+def forms(text: str | Iterable[str]) -> tuple[str, ...]:
     """All forms of a message: one, or one for each plural."""
-    return (text,) if isinstance(text, str) else tuple(map(str, text))  # type: ignore[arg-type]
+    return (text,) if isinstance(text, str) else tuple(text)
 
 
 def translations(catalogue: Catalog) -> dict[Key, tuple[str, ...]]:
