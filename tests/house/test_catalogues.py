@@ -43,9 +43,9 @@ def catalogue(language: str) -> Catalog:
         return read_po(file, locale=to_locale(language))
 
 
-def forms(text: str | Iterable[str]) -> tuple[str, ...]:
+def forms(text: str | Iterable[str] | None) -> tuple[str, ...]:
     """All forms of a message: one, or one for each plural."""
-    return (text,) if isinstance(text, str) else tuple(text)
+    return (text,) if isinstance(text, str) else tuple(text or ())
 
 
 def translations(catalogue: Catalog) -> dict[Key, tuple[str, ...]]:
