@@ -136,7 +136,7 @@ def test_a_worker_that_is_killed_while_it_sends_has_not_written_twice(
             CONSENTRY_MAIL_URL=silent.url,
             CONSENTRY_MAIL_FROM="store@harbour.example",
         )
-        assert silent.asked.wait(60)
+        assert silent.asked.wait(120)
         worker.kill()
         worker.communicate()
     with postbox() as box:
