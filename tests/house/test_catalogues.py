@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from babel.messages import Catalog
@@ -42,9 +43,9 @@ def catalogue(language: str) -> Catalog:
         return read_po(file, locale=to_locale(language))
 
 
-def forms(text: object) -> tuple[str, ...]:
+def forms(text: Any) -> tuple[str, ...]:
     """All forms of a message: one, or one for each plural."""
-    return (text,) if isinstance(text, str) else tuple(map(str, text))  # type: ignore[arg-type]
+    return (text,) if isinstance(text, str) else tuple(map(str, text))
 
 
 def translations(catalogue: Catalog) -> dict[Key, tuple[str, ...]]:

@@ -222,7 +222,7 @@ def test_yes_and_no_are_alike_and_nothing_is_chosen_before(tablet: Page, languag
         expect(yes).to_be_visible()
         rest(tablet)
         for scheme in ("dark", "light"):
-            tablet.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            tablet.emulate_media(color_scheme=scheme)
             assert no.evaluate(LOOK) == yes.evaluate(LOOK)
             assert min(one.evaluate(CONTRAST) for one in (no, yes)) >= 4.5
         for one in (no, yes):
