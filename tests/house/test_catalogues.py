@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from babel.messages import Catalog
@@ -56,9 +57,9 @@ def translations(catalogue: Catalog) -> dict[Key, tuple[str, ...]]:
 def spoken() -> frozenset[Key]:
     """Every message that a template or a module says."""
     found: set[Key] = set()
-    for path in [*ROOT.glob("apps/**/*.py"), *ROOT.glob("templates/**/*.html")]:
+    for path in [*ROOT.glob("apps/**/*.py"), *ROOT.glob("templates/**/*.*")]:
         source = path.read_text(encoding="utf-8")
-        if path.suffix == ".html":
+        if path.suffix != ".py":
             # What is left of a page has words in odd places: within brackets they may be indented.
             source = f"({templatize(source)}\n)"
         for _line, said, _notes, context in extract(

@@ -229,7 +229,7 @@ def test_only_the_preview_may_stand_in_a_frame_and_only_in_ours(
 
 
 def test_a_preview_of_what_is_no_language_is_not_there(house: House, officer: Client) -> None:
-    assert officer.get(f"{BASE}{begun(officer, house).pk}/preview/fr/").status_code == 404
+    assert officer.get(f"{BASE}{begun(officer, house).pk}/preview/de/").status_code == 404
 
 
 # Against the version before.
