@@ -18,19 +18,20 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apps.stores.models import Device, Organization, Store, User
+from apps.stores.models import Device, Organization, Store, StoreGroup, User
 
 
 class Purpose(models.TextChoices):
     """What can be agreed to, one control each.
 
-    Nothing is asked for that nothing here would do: statistics from what people state, greetings
-    across a group of stores, and notes by staff are no purposes, because no code uses them.
+    Nothing is asked for that nothing here would do: statistics from what people state and notes by
+    staff are no purposes, because no code uses them.
     """
 
     LANE = "lane", _("Recognise me when I come back")
     PASS = "pass", _("Recognise me when I show my pass")
     HISTORY = "history", _("Remember my visits")
+    GROUP = "group", _("Recognise me in the other stores of this group too")
     CONTACT = "contact", _("Tell me before it ends")
 
 
@@ -177,6 +178,8 @@ class Consent(models.Model):
 
     `signature` holds strokes, or `{"name": …}` when it was typed. `guardian` is who co-signed for
     somebody too young to agree alone: `{"name": …, "signature": …}`. Both need a `witness`.
+    `group_stores` are the other stores of `group` as they were named and signed; which of them the
+    consent still covers says consent.coverage.
     """
 
     class SignatureMethod(models.TextChoices):
@@ -198,6 +201,10 @@ class Consent(models.Model):
         User, models.PROTECT, null=True, blank=True, related_name="witnessed_consents"
     )
     device = models.ForeignKey(Device, models.PROTECT, related_name="consents")
+    group = models.ForeignKey(
+        StoreGroup, models.PROTECT, null=True, blank=True, related_name="consents"
+    )
+    group_stores = ArrayField(models.UUIDField(), default=list, db_default=[], blank=True)
     signed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True, blank=True)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, override
 
 from apps.consent.models import PROOF, NoticeText, Section
-from apps.stores import jurisdictions
+from apps.stores import groups, jurisdictions
 from apps.stores.models import Camera, Organization, Store, ThirdParty, all_languages
 
 PLACEHOLDER = re.compile(r"\{([^{}\n]*)\}")
@@ -45,6 +45,7 @@ class Registers:
         self.third_parties: list[ThirdParty] = list(
             organization.third_parties.filter(ended_at=None)
         )
+        self.groups = groups.together(organization)
 
     @cached_property
     def packs(self) -> list[jurisdictions.Pack]:
@@ -88,6 +89,7 @@ class Registers:
                 _row(each.name, each.role, each.purpose, each.country, each.contact)
                 for each in self.third_parties
             ],
+            "groups": [_row(group, *stores) for group, stores in self.groups],
             "alternatives": [_row(store, store.non_face_check_in) for store in self.stores],
             "languages": self.locales,
         }
@@ -164,7 +166,12 @@ def _email(registers: Registers) -> str:
 
 
 def _cameras(registers: Registers) -> str:
-    return "\n".join(_cameras_of(store) for store in registers.stores)
+    return "\n".join(
+        [
+            *(_cameras_of(store) for store in registers.stores),
+            *(_group_of(stores) for _group, stores in registers.groups),
+        ]
+    )
 
 
 def _cameras_of(store: Store) -> str:
@@ -179,6 +186,14 @@ def _cameras_of(store: Store) -> str:
     )
     values = {"store": store.name, "cameras": cameras or _("none")}
     return _("Cameras in %(store)s: %(cameras)s.") % values
+
+
+def _group_of(stores: list[Store]) -> str:
+    return _(
+        "Whoever agreed to that too is recognised in each of these stores: %(stores)s. Their face "
+        "template is kept once, for as long as said here, and their visits by the store that they "
+        "were in."
+    ) % {"stores": _(", ").join(store.name for store in stores)}
 
 
 def _retention(registers: Registers) -> str:

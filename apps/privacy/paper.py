@@ -62,6 +62,7 @@ def receipt_html(receipt: Receipt, secret: str) -> str:
                 "organization": consent.store.organization,
                 "notice": consent.text,
                 "answers": selectors.answers(consent),
+                "where": selectors.where(consent),
                 "strokes": _strokes(consent),
                 "typed": consent.signature["name"] if _typed(consent) else "",
                 "signed": said(consent),

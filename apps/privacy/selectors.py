@@ -1,14 +1,14 @@
 """What is held about one person and who looked, in words that the person understands."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
-from apps.consent import notices
+from apps.consent import coverage, notices
 from apps.consent.models import RECOGNITION, Consent, Notice, Purpose, Receipt
 from apps.consent.services import secret_digest
 from apps.consent.wording import Registers
@@ -85,12 +85,13 @@ def visitor_of(consent: Consent) -> Visitor | None:
 
 def erasure_of(consent: Consent) -> Erasure | None:
     """The erasure that ended a consent."""
-    return Erasure.objects.filter(consent=consent.pk, template=None).first()
+    return Erasure.objects.filter(consent=consent.pk, template=None, purpose="").first()
 
 
 def partial_of(consent: Consent) -> list[Erasure]:
-    """Single templates that were erased while their person stayed, newest first."""
-    return list(Erasure.objects.filter(consent=consent.pk, template__isnull=False))
+    """What was erased while its person stayed, newest first: single templates, other stores."""
+    parts = Erasure.objects.filter(consent=consent.pk)
+    return list(parts.exclude(template=None, purpose=""))
 
 
 def retired_of(consent: Consent) -> list[Erasure]:
@@ -105,12 +106,14 @@ def taken_of(consent: Consent) -> list[Erasure]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One purpose that was asked for. `last`: nothing else would recognise the person."""
+    """One purpose that was asked for. `last`: nothing else would recognise the person. `stores`:
+    those that it was signed for beside the consent's own, each with whether it is covered now."""
 
     purpose: Purpose
     granted: bool
     withdrawn_at: datetime | None
     last: bool
+    stores: list[tuple[Store, bool]] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -138,6 +141,10 @@ class Answer:
                 "The visits that we remember are erased at once. You are still greeted, without "
                 "a number."
             ),
+            Purpose.GROUP: _(
+                "At once the other stores do not recognise you any more, and your visits there are "
+                "erased. Where you signed, nothing changes. You get a certificate."
+            ),
             Purpose.CONTACT: _(
                 "Your contact is erased at once. We do not write to you before this ends."
             ),
@@ -155,10 +162,22 @@ def answers(consent: Consent) -> list[Answer]:
             granted=purpose.value in consent.purposes,
             withdrawn_at=withdrawn.get(purpose.value),
             last=is_last(consent, purpose),
+            stores=signed_for(consent) if purpose == Purpose.GROUP else [],
         )
         for purpose in Purpose
         if purpose.value in asked
     ]
+
+
+def signed_for(consent: Consent) -> list[tuple[Store, bool]]:
+    """The other stores that a consent names, each with whether it covers them now."""
+    now = coverage.elsewhere(consent)
+    return [(store, store in now) for store in Store.objects.filter(pk__in=consent.group_stores)]
+
+
+def where(consent: Consent) -> str:
+    """The stores in which a consent holds now, as one enumeration."""
+    return _(", ").join([consent.store.name, *(one.name for one in coverage.elsewhere(consent))])
 
 
 def has_lane(visitor: Visitor | None) -> bool:
@@ -280,6 +299,7 @@ def _what(entry: Entry) -> str:
         "visitor.renamed": _("changed the name to greet you by"),
         "purpose.withdrawn": _("stopped one thing you had agreed to"),
         "template.withdrawn": _("erased the template that was for it"),
+        "group.left": _("stopped the other stores, and erased your visits there"),
         "visits.erased": _("erased your visits"),
     }.get(entry.action, entry.action)
     reason = entry.detail.get("reason")

@@ -45,7 +45,7 @@ class SealRequest:
 
     templates: the id of each, by purpose. wrapped_key: the visitor's own when they have one.
     watched: so many of the last crops were only watched: the same person, or nothing is sealed, and
-    no part of the template.
+    no part of the template. others: the other stores that the consent names.
     """
 
     organization: UUID
@@ -56,6 +56,7 @@ class SealRequest:
     templates: Mapping[str, UUID]
     wrapped_key: bytes = b""
     watched: int = 0
+    others: Sequence[UUID] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ class Sealed:
 
     rotation: number of the organization's rotation that turned them, to be kept with each.
     key_share: for the template of purpose "pass", to be put into the pass and forgotten.
-    same: the visitor of this store whose enrolment this one replaces (recognition.alike). It is for
-    the transaction that enrols and for nobody else: no answer to a tablet depends on it.
+    same: the visitor of these stores whose enrolment this one replaces (recognition.alike). It is
+    for the transaction that enrols and for nobody else: no answer to a tablet depends on it.
     """
 
     sealed: Mapping[str, bytes]
@@ -139,7 +140,7 @@ class Recognizer:
 
     def seal(self, request: SealRequest, crops: NDArray[np.uint8]) -> Sealed:
         """Embed and seal crops (N, 112, 112, 3). Raises RecognizerDown, CropsRefused: with the code
-        "too_alike" when the lane could mix this person up with a visitor of the store."""
+        "too_alike" when a lane could mix this person up with a visitor of one of the stores."""
         header = {
             "op": "seal",
             "organization": str(request.organization),
@@ -150,6 +151,7 @@ class Recognizer:
             "templates": {purpose: str(one) for purpose, one in request.templates.items()},
             "wrapped_key": base64.b64encode(request.wrapped_key).decode(),
             "watched": request.watched,
+            "others": [str(store) for store in request.others],
         }
         reply, body = self._ask(header, protocol.pack_crops(crops))
         sealed, start = {}, 0

@@ -148,9 +148,10 @@ class Desk:
         templates = {str(key): UUID(value) for key, value in header["templates"].items()}
         if not templates or set(templates) - {"lane", "pass"}:
             raise Refused("unknown_purpose")
+        store, others = UUID(header["store"]), [UUID(each) for each in header.get("others", ())]
         alike = Alike(None, False)
         if "lane" in templates:
-            alike = self.benches.alike(UUID(header["store"]), crops, mean)
+            alike = self.benches.alike([store, *others], crops, mean)
         if alike.another:
             raise Refused("too_alike")
         visitor, organization = UUID(header["visitor"]), UUID(header["organization"])
@@ -166,7 +167,8 @@ class Desk:
         for purpose, template in templates.items():
             binding = binding_of(
                 organization=organization,
-                store=UUID(header["store"]),
+                store=store,
+                others=others,
                 visitor=visitor,
                 template=template,
                 consent=UUID(header["consent"]),

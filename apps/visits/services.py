@@ -1,14 +1,18 @@
 """Disclose an arrival, mark a greeting.
 
 `disclose` is the only place where a match becomes known to anyone. It is one INSERT that asks again
-for consent, restriction, expiry and what the camera's mode needs, so that a stale gallery, a late
-message or a clock that is off cannot create a visit. A template serves cameras of its own purpose
-only: what was agreed to for a pass is of no use to a lane, and the other way round.
+for consent, restriction, expiry, the stores that are covered and what the camera's mode needs, so
+that a stale gallery, a late message or a clock that is off cannot create a visit. The visit is of
+the store of the camera, which need not be the one where its person enrolled. A template serves
+cameras of its own purpose only: what was agreed to for a pass is of no use to a lane, and the other
+way round.
 """
 
 import logging
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import redis
@@ -17,9 +21,11 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from apps.audit import services as audit
+from apps.consent.coverage import covers_sql
 from apps.recognition.client import Decision, Match
 from apps.stores.devices import live_events
 from apps.stores.models import Camera, User
+from apps.visitors.models import Visitor
 from apps.visits.models import Visit
 
 log = logging.getLogger(__name__)
@@ -27,13 +33,13 @@ log = logging.getLogger(__name__)
 # A visit without an agreed history is shown to the shift that is there, then goes.
 SHIFT = "12 hours"
 
-MAY_DISCLOSE = """
+MAY_DISCLOSE = f"""
   FROM visitors_facetemplate t
   JOIN consent_consent c ON c.id = t.consent_id
   JOIN visitors_visitor v ON v.id = t.visitor_id AND v.subject = c.subject
-  JOIN stores_store s ON s.id = t.store_id
-  JOIN stores_camera k ON k.id = %(camera)s AND k.store_id = t.store_id
- WHERE t.id = %(template)s AND t.store_id = %(store)s AND c.store_id = t.store_id
+  JOIN stores_store s ON s.id = %(store)s
+  JOIN stores_camera k ON k.id = %(camera)s AND k.store_id = s.id
+ WHERE t.id = %(template)s AND c.store_id = t.store_id AND {covers_sql("s.id")}
    AND t.purpose = k.mode AND t.purpose = ANY (c.purposes)
    AND t.delete_after > clock_timestamp() AND t.not_after > clock_timestamp()
    AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
@@ -47,7 +53,7 @@ MAY_DISCLOSE = """
             SELECT 1 FROM stores_assessment a WHERE a.camera_id = k.id
                AND a.signed_at <= clock_timestamp() AND a.expires_at > clock_timestamp())
        ELSE FALSE END
-"""
+"""  # noqa: S608
 
 # A visit that staff said was someone else holds its stay as any other does: whoever was taken for
 # this visitor is not announced as them again before they were out of sight for long enough.
@@ -174,6 +180,17 @@ def one_at_a_time(cursor: CursorWrapper, store: uuid.UUID) -> None:
     """Wait for whoever changes this store's board: a person seen by two cameras at once is one
     visit, and boards receive sequence numbers in the order in which they become visible."""
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(store)])
+
+
+def boards_of(visitor: Visitor) -> list[uuid.UUID]:
+    """The stores whose boards may show this person: where they enrolled, and where they were."""
+    return list({visitor.store_id, *visitor.visits.values_list("store", flat=True)})
+
+
+def announce_all(stores: Iterable[uuid.UUID]) -> None:
+    """Once this transaction is committed, have the boards of these stores look again."""
+    for store in stores:
+        transaction.on_commit(partial(announce, store, 0))
 
 
 def announce(store: uuid.UUID, sequence: int) -> None:

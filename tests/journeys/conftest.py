@@ -181,6 +181,14 @@ def draw(page: Page, pad: str = "pad") -> None:
     page.mouse.up()
 
 
+def others(page: Page) -> list[str]:
+    """What is asked for beside recognition, in its order."""
+    return [
+        str(question.get_attribute("data-purpose"))
+        for question in page.locator("[data-purpose]:not([data-recognition])").all()
+    ]
+
+
 def agree(page: Page, language: str = "en", name: str = "Ms Rivera", history: bool = True) -> None:
     """Go from the choice of language to the camera, agreeing to recognition."""
     choose(page, language)

@@ -12,9 +12,9 @@ from apps.audit import services as audit
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Consent, Purpose
 from apps.retention.models import Erasure
-from apps.retention.services.erase import erase, erase_template, lock
+from apps.retention.services.erase import erase, erase_elsewhere, erase_template, lock
 from apps.visitors.models import Visitor
-from apps.visits.services import announce
+from apps.visits.services import announce_all, boards_of
 
 
 def is_last(consent: Consent, purpose: Purpose) -> bool:
@@ -37,6 +37,8 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
             return []
         if not is_last(consent, purpose):
             consents.withdraw_purpose(consent=consent, purpose=purpose, actor=actor)
+            if purpose == Purpose.GROUP:
+                return [erase_elsewhere(visitor=visitor, consent=consent, actor=actor)]
             return _erase_what_rested_on(purpose, visitor, actor)
     return [erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor=actor)]
 
@@ -45,9 +47,9 @@ def _erase_what_rested_on(purpose: Purpose, visitor: Visitor, actor: str) -> lis
     match purpose:
         case Purpose.HISTORY:
             # One that was of someone else goes with its shift; until then it holds their stay.
+            announce_all(boards_of(visitor))
             count, _models = visitor.visits.theirs().delete()
             audit.record(actor=actor, action="visits.erased", subject=visitor.subject, count=count)
-            transaction.on_commit(lambda: announce(visitor.store_id, 0))
         case Purpose.CONTACT:
             visitor.contact = ""
             visitor.save(update_fields=["contact"])
