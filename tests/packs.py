@@ -155,6 +155,7 @@ def _sealed(
     binding = binding_of(
         organization=organization,
         store=consent.store_id,
+        others=consent.group_stores,
         visitor=visitor,
         template=template,
         consent=consent.pk,

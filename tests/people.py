@@ -26,11 +26,17 @@ def photos(person: int = 2) -> list[bytes]:
 
 
 def enrolled_for_good(
-    house: House, recognizers: Sequence[Recognizer], crops: NDArray[np.uint8]
+    house: House,
+    recognizers: Sequence[Recognizer],
+    crops: NDArray[np.uint8],
+    **changes: object,
 ) -> Visitor:
-    """Sign, seal with the first recognizer, enrol, and wait until each of them knows the person."""
+    """Sign, seal with the first recognizer, enrol, and wait until each of them knows the person.
+
+    changes: of the consent, see `House.draft`.
+    """
     known = [recognizer.status()["templates"] for recognizer in recognizers]
-    consent = house.draft()
+    consent = house.draft(**changes)
     visitor, template = uuid.uuid4(), uuid.uuid4()
     sealed = recognizers[0].seal(
         SealRequest(
@@ -40,6 +46,7 @@ def enrolled_for_good(
             consent=consent.pk,
             not_after=int(consent.expires_at.timestamp()),
             templates={Purpose.LANE.value: template},
+            others=consent.group_stores,
         ),
         crops,
     )

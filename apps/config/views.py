@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET
 from apps.audit import signing
 from apps.consent.services import current_text
 from apps.retention.holdings import HOLDINGS, periods
+from apps.stores import groups
 from apps.stores.limits import allowed
 from apps.stores.models import Organization, Store
 from apps.visits.health import abort_counts
@@ -85,6 +86,7 @@ def public(request: HttpRequest, slug: str) -> HttpResponse:
         "notice": text,
         "cameras": cameras,
         "retention": retention,
+        "together": groups.others(store),
         "third_parties": store.organization.third_parties.filter(ended_at=None),
     }
     return render(request, "public/store.html", context)

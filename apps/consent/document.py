@@ -17,6 +17,7 @@ from django.conf import settings
 from apps.audit import signing
 from apps.consent.models import Consent, Purpose, Receipt
 from apps.consent.signature import method_of
+from apps.stores.models import Store
 
 RECEIPT_TYPE = "consentry-receipt+jws"
 SCHEMA = "consentry-receipt/2 (ISO/IEC TS 27560:2023)"
@@ -40,6 +41,7 @@ PII = {
     Purpose.PASS: RECOGNISED,
     Purpose.HISTORY: [_pii("dates of visits")],
     Purpose.STATISTICS: [_pii("dates of visits")],
+    Purpose.GROUP: [*RECOGNISED, _pii("dates and stores of visits")],
     Purpose.NOTES: [_pii("a short note by staff")],
     Purpose.CONTACT: [_pii("e-mail address", optional=True)],
 }
@@ -52,6 +54,10 @@ PROCESSING = {
     ),
     Purpose.HISTORY: "dates kept with the visits at which the person was recognised",
     Purpose.STATISTICS: "dates counted together with those of at least four others",
+    Purpose.GROUP: (
+        "the same sealed templates, compared in the named stores of the group too, each in the way "
+        "that was agreed to; a store that joins the group later is not covered"
+    ),
     Purpose.NOTES: "one note kept for the staff of the store, shown to the person on their receipt",
     Purpose.CONTACT: "one e-mail, 14 days before the consent ends",
 }
@@ -178,6 +184,10 @@ def _withdrawn(consent: Consent) -> list[dict[str, Any]]:
 
 def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
     store = consent.store
+    stores = [store]
+    if purpose == Purpose.GROUP:
+        stores = list(Store.objects.filter(pk__in=consent.group_stores))
+    names = [each.name for each in stores]
     return {
         "purpose": purpose.value,
         "purpose_type": "personalised welcome",
@@ -187,8 +197,9 @@ def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
         "collection_method": "kiosk in the store, camera opened after the signature",
         "processing_method": PROCESSING[purpose],
         "storage_locations": ["the store's own database"],
-        "processing_locations": [store.name],
-        "geographic_restrictions": [store.name],
+        "processing_locations": names,
+        "geographic_restrictions": names,
+        **_group(consent, purpose, stores),
         "retention_period": f"until {_iso(consent.expires_at)} or withdrawal",
         "jurisdiction": store.pack.name,
         "recipient_third_parties": [
@@ -205,7 +216,20 @@ def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
             "erasure",
             "portability",
         ],
-        "services": [f"greeting by name in {store.name}"],
+        "services": [f"greeting by name in {name}" for name in names],
+    }
+
+
+def _group(consent: Consent, purpose: Purpose, stores: list[Store]) -> dict[str, Any]:
+    """The group and its stores as they were when this was signed, by number."""
+    if purpose != Purpose.GROUP or consent.group is None:
+        return {}
+    return {
+        "group": {
+            "id": str(consent.group_id),
+            "name": consent.group.name,
+            "stores": [{"id": str(each.pk), "name": each.name} for each in stores],
+        }
     }
 
 

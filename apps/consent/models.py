@@ -18,20 +18,21 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apps.stores.models import Device, Organization, Store, User
+from apps.stores.models import Device, Organization, Store, StoreGroup, User
 
 
 class Purpose(models.TextChoices):
     """What can be agreed to, one control each, none of them resting on another but on recognition.
 
-    Nothing is asked for that nothing here would do: a greeting across a group of stores is no
-    purpose, because no code uses it, and contact is not asked for where no e-mail can be sent.
+    Nothing is asked for that nothing here would do: contact is not asked for where no e-mail can be
+    sent, other stores not where the store has no group.
     """
 
     LANE = "lane", _("Recognise me when I come back")
     PASS = "pass", _("Recognise me when I show my pass")
     HISTORY = "history", _("Remember my visits")
     STATISTICS = "statistics", _("Count my visits in the store’s statistics")
+    GROUP = "group", _("Recognise me in the other stores of this group too")
     NOTES = "notes", _("Staff may keep a note about me")
     CONTACT = "contact", _("Tell me before it ends")
 
@@ -188,6 +189,9 @@ class Consent(models.Model):
     make the movements that are asked for; null where they made them.
 
     `reminded_at` is when the one message before its end was begun: see retention.services.remind.
+
+    `group_stores` are the other stores of `group` as they were named and signed; which of them the
+    consent still covers says consent.coverage.
     """
 
     class SignatureMethod(models.TextChoices):
@@ -214,6 +218,10 @@ class Consent(models.Model):
     )
     device = models.ForeignKey(Device, models.PROTECT, null=True, related_name="consents")
     renews = models.OneToOneField("self", models.SET_NULL, null=True, related_name="renewed_by")
+    group = models.ForeignKey(
+        StoreGroup, models.PROTECT, null=True, blank=True, related_name="consents"
+    )
+    group_stores = ArrayField(models.UUIDField(), default=list, db_default=[], blank=True)
     signed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True, blank=True)

@@ -20,7 +20,8 @@ from django.utils import timezone, translation
 from apps.audit import services as audit
 from apps.audit.signing import BadSignature
 from apps.consent import document
-from apps.consent.models import PROOF, Consent, NoticeText, Receipt
+from apps.consent.coverage import elsewhere
+from apps.consent.models import PROOF, Consent, NoticeText, Purpose, Receipt
 from apps.consent.services import (
     ConsentRefused,
     current_text,
@@ -82,6 +83,7 @@ def draft(*, receipt: Receipt, notice: str, digest: str) -> Consent:
         raise notice_changed()
     now = timezone.now()
     expires_at = end_of(offered.months, now, former.store.pack)
+    purposes, stores = _going_on(former)
     return Consent(
         id=uuid.uuid4(),
         subject=former.subject,
@@ -89,7 +91,9 @@ def draft(*, receipt: Receipt, notice: str, digest: str) -> Consent:
         text=offered.text,
         digest=offered.text.digest,
         locale=offered.text.locale,
-        purposes=list(former.purposes),
+        purposes=purposes,
+        group=former.group if stores else None,
+        group_stores=stores,
         signature={"receipt": str(receipt.pk)},
         signature_method=Consent.SignatureMethod.CODE,
         renews=former,
@@ -112,8 +116,8 @@ def begin(*, consent: Consent, actor: str) -> Receipt:
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM consent_noticetext WHERE id = %s FOR SHARE", [consent.text_id])
     held = Consent.objects.select_for_update().get(pk=former.pk)
-    if not held.live or set(held.purposes) != set(consent.purposes):
-        # Ended, renewed or narrowed in another window, this very moment.
+    if not held.live or _going_on(held) != (consent.purposes, consent.group_stores):
+        # Ended, renewed or narrowed in another window, or a store left, this very moment.
         raise ConsentRefused("not_offered", "")
     text = _text_now(former)
     if text is None or text.pk != consent.text_id:
@@ -145,6 +149,13 @@ def end_former(former: Consent) -> None:
     Consent.objects.filter(pk=former.pk).update(
         expires_at=Now(), delete_after=Least("delete_after", Now() + PROOF)
     )
+
+
+def _going_on(former: Consent) -> tuple[list[str], list[uuid.UUID]]:
+    """The purposes of a renewal, and the other stores that it names: those that are covered still.
+    Where none is left, `group` ends with the former consent."""
+    stores = sorted(store.pk for store in elsewhere(former))
+    return [each for each in former.purposes if stores or each != Purpose.GROUP], stores
 
 
 def _text_now(consent: Consent) -> NoticeText | None:

@@ -33,6 +33,7 @@ from apps.consent.models import (
 from apps.consent.notices import publish as publish
 from apps.consent.signature import BadSignaturePath, check, method_of
 from apps.consent.terms import end_of, terms
+from apps.stores import groups
 from apps.stores.models import Device, Store, User
 
 CODE_SIGNS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
@@ -84,6 +85,7 @@ def draft(
     term: int,
     age_confirmed: bool,
     signature: Any,
+    stores: Sequence[UUID] = (),
     guardian: dict[str, Any] | None = None,
     witness: User | None = None,
     presence_witness: User | None = None,
@@ -91,7 +93,8 @@ def draft(
     """Return a consent ready to sign, not saved. Raises ConsentRefused, BadSignaturePath.
 
     The text that was on the screen must be the published one; what was `asked` and not ticked is
-    recorded as declined. `term` is in months, one of `terms`. Who is too young alone needs a
+    recorded as declined. `term` is in months, one of `terms`. `stores` are the other stores of the
+    group that the question named; the consent names just these. Who is too young alone needs a
     `guardian`, `{"name": …, "signature": …}`, where the pack allows one; who can agree alone needs
     none, and none is kept. `witness` is the member of staff who saw a typed signature, or a
     guardian's, being given; `presence_witness` who saw somebody that could not make the movements.
@@ -105,6 +108,9 @@ def draft(
             "nothing_agreed",
             _("Without recognition there is nothing to keep, so nothing was kept."),
         )
+    named = list(stores) if Purpose.GROUP in purposes else []
+    if Purpose.GROUP in purposes and not _are_the_others(store, named):
+        raise _group_changed()
     if term not in terms(store.pack):
         raise ConsentRefused("term", _("Please choose how long this may last."))
     if age_confirmed:
@@ -140,6 +146,8 @@ def draft(
         witness=witness if guardian or method == Consent.SignatureMethod.TYPED else None,
         presence_witness=presence_witness,
         device=device,
+        group=store.membership.group if named else None,
+        group_stores=sorted(set(named)),
         signed_at=now,
         expires_at=expires_at,
         delete_after=expires_at + PROOF,
@@ -152,12 +160,15 @@ def sign(consent: Consent) -> Signed:
 
     The text is checked once more: a new version may have been published since the draft. It is
     locked first: a publication of this moment either waits and finds this consent, or is seen here.
+    So are the stores of a group, on which PostgreSQL has the last word.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM consent_noticetext WHERE id = %s FOR SHARE", [consent.text_id])
     text = current_text(store=consent.store, locale=consent.locale)
     if text is None or text.pk != consent.text_id:
         raise notice_changed()
+    if consent.group_id and not _are_the_others(consent.store, consent.group_stores):
+        raise _group_changed()
     consent.save(force_insert=True)
     secret = new_secret()
     receipt = Receipt(
@@ -249,6 +260,14 @@ def withdraw_purpose(*, consent: Consent, purpose: Purpose, actor: str) -> Conse
     return consent
 
 
+def _are_the_others(store: Store, named: Sequence[UUID]) -> bool:
+    """Whether these are all the other stores of the store's group, of which there is one at least.
+
+    Whoever was asked about fewer or other stores has not agreed to those that there are now.
+    """
+    return bool(named) and {other.pk for other in groups.others(store)} == set(named)
+
+
 def count_refusal(*, store: Store, purpose: str) -> None:
     """Count that a purpose was declined today. Nothing about who declined."""
     row, _created = Refusal.objects.get_or_create(
@@ -269,6 +288,13 @@ def notice_changed() -> ConsentRefused:
     return ConsentRefused(
         "notice_changed",
         _("The text changed while you were reading. Please read the new one; nothing was kept."),
+    )
+
+
+def _group_changed() -> ConsentRefused:
+    return ConsentRefused(
+        "group_changed",
+        _("The stores of the group changed while you were reading; nothing was kept."),
     )
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import get_language_bidi, ngettext, override
 from django.utils.translation import gettext as _
 
 from apps.consent.models import PROOF, NoticeText, Section
-from apps.stores import jurisdictions
+from apps.stores import groups, jurisdictions
 from apps.stores.models import Camera, Organization, Store, ThirdParty, all_languages
 
 PLACEHOLDER = re.compile(r"\{([^{}\n]*)\}")
@@ -45,6 +45,7 @@ class Registers:
         self.third_parties: list[ThirdParty] = list(
             organization.third_parties.filter(ended_at=None)
         )
+        self.groups = groups.together(organization)
 
     @cached_property
     def packs(self) -> list[jurisdictions.Pack]:
@@ -88,6 +89,7 @@ class Registers:
                 _row(each.name, each.role, each.purpose, each.country, each.contact)
                 for each in self.third_parties
             ],
+            "groups": [_row(group, *stores) for group, stores in self.groups],
             "alternatives": [
                 _row(store, store.non_face_check_in, *sorted(store.check_in_words.values()))
                 for store in self.stores
@@ -177,7 +179,12 @@ def _email(registers: Registers) -> str:
 
 
 def _cameras(registers: Registers) -> str:
-    return "\n".join(_cameras_of(store) for store in registers.stores)
+    return "\n".join(
+        [
+            *(_cameras_of(store) for store in registers.stores),
+            *(_group_of(stores) for _group, stores in registers.groups),
+        ]
+    )
 
 
 def _cameras_of(store: Store) -> str:
@@ -193,6 +200,14 @@ def _cameras_of(store: Store) -> str:
     )
     values = {"store": _apart(store.name), "cameras": cameras or _("none")}
     return _("Cameras in %(store)s: %(cameras)s.") % values
+
+
+def _group_of(stores: list[Store]) -> str:
+    return _(
+        "Whoever agreed to that too is recognised in each of these stores: %(stores)s. Their face "
+        "template is kept once, for as long as said here, and their visits by the store that they "
+        "were in."
+    ) % {"stores": _(", ").join(store.name for store in stores)}
 
 
 def _retention(registers: Registers) -> str:

@@ -36,6 +36,8 @@ from apps.visitors.models import Visitor
 from apps.visitors.names import SOMETHING_TO_SAY, GreetingName
 
 MIN_CROPS = 3
+# The other stores that one question may name.
+MOST_STORES = 100
 # The first half of the advisory lock's name; the second is the attempt.
 LOCK = 27560
 # No control signs, of which PostgreSQL takes no NUL and a greeting none.
@@ -55,8 +57,8 @@ class OptInRefused(ValueError):
 class Purposes(BaseModel):
     """One yes or no for each purpose that was asked for; nothing is assumed.
 
-    A store asks for the kinds of recognition that it has cameras for, for a contact where it can
-    write to it, and for all the rest.
+    A store asks for the kinds of recognition that it has cameras for, for other stores where its
+    group has any, for a contact where it can write to it, and for all the rest.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -65,6 +67,7 @@ class Purposes(BaseModel):
     pass_: bool = Field(default=False, alias="pass")
     history: bool
     statistics: bool = False
+    group: bool = False
     notes: bool = False
     contact: bool = False
 
@@ -111,6 +114,7 @@ class OptIn(BaseModel):
     notice: uuid.UUID
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     purposes: Purposes
+    stores: Annotated[list[uuid.UUID], Field(max_length=MOST_STORES)] = []
     term: int
     age_ok: bool
     name: GreetingName
@@ -163,6 +167,7 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
         asked=form.purposes.asked(),
         term=form.term,
         age_confirmed=form.age_ok,
+        stores=form.stores,
         **form.model_dump(include={"signature", "guardian"}),
         witness=witness_of(attempt=form.attempt, device=device),
         presence_witness=_who_sees_them(device, form) if form.still else None,
@@ -297,6 +302,7 @@ def _seal(
     request = SealRequest(
         organization=consent.store.organization_id,
         store=consent.store_id,
+        others=consent.group_stores,
         visitor=visitor,
         consent=consent.pk,
         not_after=int(consent.expires_at.timestamp()),
@@ -344,7 +350,11 @@ def too_alike() -> str:
 
 def _older(same: uuid.UUID | None, device: Device) -> Visitor | None:
     """The enrolment that this one replaces, locked; None when there is none, or none any more."""
-    if same is None or not Visitor.objects.filter(pk=same, store=device.store_id).exists():
+    if same is None or not Visitor.objects.filter(
+        # In a group it may have begun in another of its stores.
+        pk=same,
+        store__organization=device.store.organization_id,
+    ):
         return None
     try:
         return lock(same)

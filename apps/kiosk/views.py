@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -36,7 +36,7 @@ from apps.kiosk.services import OptIn, OptInRefused, opt_in
 from apps.recognition.client import RecognizerDown
 from apps.recognition.engine.liveness import BOX_S
 from apps.recognition.engine.starter import PackBroken
-from apps.stores import devices, mail, tablets, witnesses
+from apps.stores import devices, groups, mail, tablets, witnesses
 from apps.stores.devices import DeviceRefused, NonceStoreDown, NonceUsed
 from apps.stores.limits import allowed
 from apps.stores.models import Device, Store
@@ -56,6 +56,7 @@ LANGUAGES = {"en": "English", "zh-hans": "简体中文", "fr": "Français", "ar"
 # The screen on which each part of an opt-in is given.
 STEPS = {
     "purposes": "purposes",
+    "stores": "purposes",
     "term": "term",
     "age_ok": "age",
     "name": "name",
@@ -69,6 +70,7 @@ STEPS = {
 
 REFUSED_AT = {
     "notice_changed": "notice",
+    "group_changed": "notice",
     "term": "term",
     "too_young": "age",
     "guardian": "guardian",
@@ -201,6 +203,7 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
         text = consents.current_text(store=store, locale=language)
         if text is None:
             return render(request, "kiosk/closed.html", {"store": store}, status=503)
+        others = groups.others(store)
         now = timezone.now()
         choices = [
             {"months": months, "until": date_format(end_of(months, now, store.pack), "DATE_FORMAT")}
@@ -214,7 +217,8 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
                 "languages": offered(store),
                 "language": language,
                 "notice": text,
-                "purposes": purposes(store),
+                "purposes": purposes(store, others),
+                "others": others,
                 "terms": choices,
                 "longest": choices[-1],
                 "guardian": store.pack.guardian,
@@ -239,8 +243,11 @@ def offers_pass(store: Store) -> bool:
     return Purpose.PASS in recognition_of(store) and Purpose.PASS.value in store.pack.modes
 
 
-def purposes(store: Store) -> list[dict[str, Any]]:
-    """One question per purpose, in the order in which they are asked."""
+def purposes(store: Store, others: Sequence[Store] = ()) -> list[dict[str, Any]]:
+    """One question per purpose, in the order in which they are asked.
+
+    others: the other stores of its group, each named in the question about them.
+    """
     offered = recognition_of(store)
     questions: list[dict[str, Any]] = [
         {
@@ -270,6 +277,7 @@ def purposes(store: Store) -> list[dict[str, Any]]:
                 "Only visits at which you were recognised are counted."
             ),
         },
+        *(_elsewhere(others) if others else ()),
         {
             "key": Purpose.STATISTICS.value,
             "title": _("May we count your visits in the store’s statistics?"),
@@ -306,6 +314,20 @@ def _contact(store: Store) -> list[dict[str, Any]]:
         text += " " + _("It is delivered by %(names)s.") % {"names": ", ".join(carriers)}
     title = _("May we write to you before this ends?")
     return [{"key": Purpose.CONTACT.value, "title": title, "text": text}]
+
+
+def _elsewhere(others: Sequence[Store]) -> Iterator[dict[str, Any]]:
+    """The question about the other stores of a group."""
+    yield {
+        "key": Purpose.GROUP.value,
+        "title": _("May we recognise you in our other stores too?"),
+        "stores": [store.name for store in others],
+        "text": _(
+            "It rests on the lane or the pass that you said yes to, and works the same way in the "
+            "stores named below. A store that joins later is not included; one that leaves the "
+            "group stops at once."
+        ),
+    }
 
 
 @require_POST

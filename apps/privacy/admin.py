@@ -21,6 +21,7 @@ from apps.consent.models import Consent, Notice
 from apps.privacy.calibration import CalibrationAdmin
 from apps.privacy.notices import NoticeAdmin
 from apps.privacy.packs import FormerPackAdmin
+from apps.privacy.selectors import where
 from apps.privacy.services import pause
 from apps.recognition.models import Calibration
 from apps.retention.models import Erasure
@@ -172,10 +173,11 @@ class VisitorAdmin(StoreScopedAdmin):
     def agreed(self, visitor: Visitor) -> str:
         return format_html_join(
             "",
-            "<div>{}: {} – {}</div>",
+            "<div>{} ({}): {} – {}</div>",
             (
                 (
                     ", ".join(consent.purposes),
+                    where(consent),
                     f"{consent.signed_at:%Y-%m-%d}",
                     f"{consent.expires_at:%Y-%m-%d}",
                 )

@@ -292,16 +292,14 @@ def _at_size(measurement: Measurement, base: float, slope: float, templates: int
 def _at_stores(
     last: Calibration, measurement: Measurement, stores: QuerySet[Store]
 ) -> list[AtStore]:
-    held = dict(
-        FaceTemplate.objects.live()
-        .filter(purpose=Purpose.LANE, pack=last.pack, pack_version=last.pack_version)
-        .values_list("store")
-        .annotate(Count("pk"))
+    held = FaceTemplate.objects.live().filter(
+        purpose=Purpose.LANE, pack=last.pack, pack_version=last.pack_version
     )
     strangers = _strangers(stores)
     found = []
     for store, week, _before in visits.weeks(stores):
-        size = _at_size(measurement, last.threshold, last.slope, held.get(store.pk, 0))
+        templates = held.searched_in(store).count()
+        size = _at_size(measurement, last.threshold, last.slope, templates)
         people = strangers.get(store.pk)
         seen = Rate(week.wrong, week.arrivals).interval if week.arrivals else None
         found.append(

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.utils import timezone
 from pydantic import BaseModel, ConfigDict, Field
 
-from apps.consent import document
+from apps.consent import coverage, document
 from apps.consent.models import Consent
 from apps.privacy import selectors
 from apps.retention.holdings import HOLDINGS, periods
@@ -89,6 +89,10 @@ class Agreement(_Part):
     record_id: UUID
     renews: UUID | None = Field(description="the record that this one renewed; null: none")
     purposes: list[str] = Field(description="what you agree to now")
+    stores: list[str] = Field(description="where it holds now")
+    group_stores_signed: list[UUID] = Field(
+        description="the other stores of the group that you signed for"
+    )
     declined: list[str]
     withdrawn: list[Taken]
     signed_at: datetime
@@ -267,6 +271,8 @@ def _agreement(consent: Consent) -> Agreement:
         record_id=consent.pk,
         renews=consent.renews_id,
         purposes=consent.purposes,
+        stores=[consent.store.name, *(store.name for store in coverage.elsewhere(consent))],
+        group_stores_signed=consent.group_stores,
         declined=consent.declined,
         withdrawn=[Taken(purpose=each.purpose, at=each.at) for each in consent.withdrawals.all()],
         signed_at=consent.signed_at,

@@ -63,6 +63,7 @@ def receipt_html(receipt: Receipt, secret: str) -> str:
                 "notice": consent.text,
                 "answers": selectors.answers(consent),
                 "note": getattr(selectors.visitor_of(consent), "note", None),
+                "where": selectors.where(consent),
                 "strokes": _strokes(consent),
                 "typed": consent.signature["name"] if _typed(consent) else "",
                 "signed": said(consent),

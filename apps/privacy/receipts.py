@@ -129,6 +129,8 @@ def _letter(
                 "given_at": consent.signed_at,
                 "until": consent.expires_at,
                 "store": consent.store.name,
+                "where": selectors.where(consent),
+                "elsewhere": Purpose.GROUP in consent.purposes,
                 "organization": organization.name,
                 "contact_email": organization.contact_email,
                 "notice_version": consent.text.notice.version,
@@ -185,7 +187,7 @@ def stop(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) 
         for erasure in withdraw_purpose(visitor=visitor, purpose=purpose, actor=SELF)
     ]
     for erasure in erasures:
-        if erasure.template is None:
+        if erasure.whole:
             return _ended(request, erasure, secret)
     done = _("Stopped: %(purpose)s. What was kept for it alone is erased.") % {
         "purpose": purpose.label

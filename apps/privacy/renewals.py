@@ -82,6 +82,7 @@ def renew(*, visitor: Visitor, receipt: Receipt, notice: str, digest: str, actor
             former=former.pk,
             consent=consent.pk,
             not_after=int(consent.expires_at.timestamp()),
+            others=consent.group_stores,
             new_pass=uuid.uuid4() if _of(visitor, former, Purpose.PASS) else None,
         )
     )

@@ -1,7 +1,7 @@
 """What is held about one person and who looked, in words that the person understands."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Q, QuerySet
@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
-from apps.consent import notices
+from apps.consent import coverage, notices
 from apps.consent.models import RECOGNITION, Consent, Notice, Purpose, Receipt
 from apps.consent.services import secret_digest
 from apps.consent.wording import Registers
@@ -98,14 +98,15 @@ def visitor_of(consent: Consent) -> Visitor | None:
 
 def erasure_of(consent: Consent) -> Erasure | None:
     """The erasure that ended a consent."""
-    return Erasure.objects.filter(consent=consent.pk, template=None).first()
+    return Erasure.objects.filter(consent=consent.pk, template=None, purpose="").first()
 
 
 def partial_of(consent: Consent) -> list[Erasure]:
-    """Single templates that were erased while their person stayed, newest first; also those of a
-    consent that was renewed since."""
+    """What was erased while its person stayed, newest first: single templates, other stores; also
+    under a consent that was renewed since."""
     theirs = Consent.objects.filter(subject=consent.subject).values("pk")
-    return list(Erasure.objects.filter(consent__in=theirs, template__isnull=False))
+    parts = Erasure.objects.filter(consent__in=theirs)
+    return list(parts.exclude(template=None, purpose=""))
 
 
 def former_of(consent: Consent) -> list[Consent]:
@@ -127,13 +128,15 @@ def taken_of(consent: Consent) -> list[Erasure]:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One purpose that was asked for. `last`: nothing else would recognise the person.
-    `dates_stay`: another one needs the dates of visits."""
+    `dates_stay`: another one needs the dates of visits. `stores`: those that it was signed for
+    beside the consent's own, each with whether it is covered now."""
 
     purpose: Purpose
     granted: bool
     withdrawn_at: datetime | None
     last: bool
     dates_stay: bool = False
+    stores: list[tuple[Store, bool]] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -172,6 +175,10 @@ class Answer:
             )
             if self.dates_stay
             else _("Your visits leave the store’s statistics at once, and their dates are erased."),
+            Purpose.GROUP: _(
+                "At once the other stores do not recognise you any more, and your visits there are "
+                "erased. Where you signed, nothing changes. You get a certificate."
+            ),
             Purpose.NOTES: _("The note that staff wrote about you is erased at once."),
             Purpose.CONTACT: _(
                 "Your contact is erased at once. We do not write to you before this ends."
@@ -191,10 +198,22 @@ def answers(consent: Consent) -> list[Answer]:
             withdrawn_at=withdrawn.get(purpose.value),
             last=is_last(consent, purpose),
             dates_stay=bool(KEEPS_VISITS.intersection(consent.purposes) - {purpose.value}),
+            stores=signed_for(consent) if purpose == Purpose.GROUP else [],
         )
         for purpose in Purpose
         if purpose.value in asked
     ]
+
+
+def signed_for(consent: Consent) -> list[tuple[Store, bool]]:
+    """The other stores that a consent names, each with whether it covers them now."""
+    now = coverage.elsewhere(consent)
+    return [(store, store in now) for store in Store.objects.filter(pk__in=consent.group_stores)]
+
+
+def where(consent: Consent) -> str:
+    """The stores in which a consent holds now, as one enumeration."""
+    return _(", ").join([consent.store.name, *(one.name for one in coverage.elsewhere(consent))])
 
 
 def has_lane(visitor: Visitor | None) -> bool:
@@ -319,6 +338,7 @@ def _what(entry: Entry) -> str:
         "visitor.renamed": _("changed the name to greet you by"),
         "purpose.withdrawn": _("stopped one thing you had agreed to"),
         "template.withdrawn": _("erased the template that was for it"),
+        "group.left": _("stopped the other stores, and erased your visits there"),
         "visits.erased": _("erased your visits"),
         "note.written": _("wrote a note about you"),
         "note.deleted": _("deleted the note about you"),

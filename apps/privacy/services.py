@@ -16,7 +16,7 @@ from apps.retention.services.erase import lock
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate
-from apps.visits.services import announce
+from apps.visits.services import announce_all, boards_of
 
 
 @transaction.atomic
@@ -34,7 +34,7 @@ def pause(*, visitor: Visitor, paused: bool, actor: str) -> None:
         return
     visitors.restrict(visitor=visitor, restricted=paused, actor=actor)
     # Open boards take the person's card down, or show it again.
-    transaction.on_commit(lambda: announce(visitor.store_id, 0))
+    announce_all(boards_of(visitor))
 
 
 def new_pass(*, visitor: Visitor, consent: Consent, actor: str) -> Pass:

@@ -110,18 +110,19 @@ class Benches:
                     looks.append(Look(bench, probes, decide(pack, bench.gallery, store, probes)))
             yield looks
 
-    def alike(self, store: UUID, crops: Crops, template: Floats) -> Alike:
-        """Whom crops that are being enrolled for the lane resemble, in either gallery.
+    def alike(self, stores: Sequence[UUID], crops: Crops, template: Floats) -> Alike:
+        """Whom crops that are being enrolled for the lane resemble, in either gallery, in any of
+        the stores in which they will be searched for.
 
         template: float32 (D,), what the present pack made of them.
         """
-        found = [self.present.alike(store, template)]
-        if self.former and self.former.gallery.size(store):
+        found = [self.present.alike(store, template) for store in stores]
+        if self.former and any(self.former.gallery.size(store) for store in stores):
             with (
                 briefly(self.former.embed(crops)) as probes,
                 briefly(mean_of(probes)) as mean,
             ):
-                found.append(self.former.alike(store, mean))
+                found += [self.former.alike(store, mean) for store in stores]
         same = {alike.same for alike in found if alike.same}
         if len(same) > 1 or any(alike.another for alike in found):
             return Alike(None, True)

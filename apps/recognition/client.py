@@ -45,7 +45,7 @@ class SealRequest:
 
     templates: the id of each, by purpose. wrapped_key: the visitor's own when they have one.
     watched: so many of the last crops were only watched: the same person, or nothing is sealed, and
-    no part of the template.
+    no part of the template. others: the other stores that the consent names.
     """
 
     organization: UUID
@@ -56,6 +56,7 @@ class SealRequest:
     templates: Mapping[str, UUID]
     wrapped_key: bytes = b""
     watched: int = 0
+    others: Sequence[UUID] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,8 @@ class Sealed:
 
     rotation: number of the organization's rotation that turned them, to be kept with each.
     key_share: for the template of purpose "pass", to be put into the pass and forgotten.
-    same: the visitor of this store whose enrolment this one replaces (recognition.alike). It is for
-    the transaction that enrols and for nobody else: no answer to a tablet depends on it.
+    same: the visitor of these stores whose enrolment this one replaces (recognition.alike). It is
+    for the transaction that enrols and for nobody else: no answer to a tablet depends on it.
     """
 
     sealed: Mapping[str, bytes]
@@ -83,13 +84,15 @@ class Sealed:
 class RebindRequest:
     """Whose templates are to be sealed for which consent, which renews `former`.
 
-    not_after: its hard end, Unix seconds. new_pass: the id of a template for a new pass, or None.
+    not_after: its hard end, Unix seconds. others: the other stores that it names. new_pass: the id
+    of a template for a new pass, or None.
     """
 
     visitor: UUID
     former: UUID
     consent: UUID
     not_after: int
+    others: Sequence[UUID]
     new_pass: UUID | None
 
 
@@ -174,7 +177,7 @@ class Recognizer:
 
     def seal(self, request: SealRequest, crops: NDArray[np.uint8]) -> Sealed:
         """Embed and seal crops (N, 112, 112, 3). Raises RecognizerDown, CropsRefused: with the code
-        "too_alike" when the lane could mix this person up with a visitor of the store."""
+        "too_alike" when a lane could mix this person up with a visitor of one of the stores."""
         header = {
             "op": "seal",
             "organization": str(request.organization),
@@ -185,6 +188,7 @@ class Recognizer:
             "templates": {purpose: str(one) for purpose, one in request.templates.items()},
             "wrapped_key": base64.b64encode(request.wrapped_key).decode(),
             "watched": request.watched,
+            "others": [str(store) for store in request.others],
         }
         reply, body = self._ask(header, protocol.pack_crops(crops))
         sealed, start = {}, 0
@@ -221,7 +225,8 @@ class Recognizer:
     def rebind(self, request: RebindRequest) -> Rebound:
         """Seal a person's templates for the consent that renews theirs. Raises RecognizerDown;
         PassRefused when there is no template for a lane, or it does not open."""
-        reply, body = self._ask({"op": "rebind", **_plain(request)})
+        others = [str(store) for store in request.others]
+        reply, body = self._ask({"op": "rebind", **_plain(request), "others": others})
         made, start = [], 0
         for template, pack, version, rotation, size in reply["sealed"]:
             sealed = bytes(body[start : start + size])

@@ -1,6 +1,7 @@
 """Who may be recognised here and now: the recognizer's templates, in memory only.
 
-Exact search, one index per store and space, never across stores: while a rotation is renewed, a
+Exact search, one index per store and space, never across stores; who agreed to be recognised in
+several stores is held for each of them. While a rotation is renewed, a
 store's templates are in two spaces, and a probe is taken into both. It answers with identifiers,
 holds no name, is never written anywhere, and refuses an entry past its hour even when nobody came
 to evict it. An evicted vector's bytes are overwritten before its place is given up, and so is a
@@ -82,11 +83,12 @@ class Gallery:
         self._clock = clock
         self._lock = threading.RLock()
         self._stores: dict[UUID, dict[Space, _Shelf]] = {}
-        self._home: dict[UUID, tuple[UUID, Space]] = {}
+        self._homes: dict[UUID, dict[UUID, Space]] = {}
 
     def __len__(self) -> int:
+        """How many templates are held, each once."""
         with self._lock:
-            return len(self._home)
+            return len(self._homes)
 
     def size(self, store: UUID) -> int:
         """How many templates are held for `store`."""
@@ -99,15 +101,17 @@ class Gallery:
             held = (entry for shelf in self._shelves(store) for entry in shelf.entries)
             return visitors <= {entry.visitor for entry in held}
 
-    def templates(self) -> set[UUID]:
-        """Every template held, to compare with the database's."""
+    def held(self) -> set[tuple[UUID, UUID]]:
+        """Every store with each template held for it, to compare with the database's."""
         with self._lock:
-            return set(self._home)
+            return {
+                (store, template) for template, stores in self._homes.items() for store in stores
+            }
 
     def add(
         self, store: UUID, enrolled: Enrolled, vector: Floats, space: Space | None = None
     ) -> None:
-        """Holds a template for `store`; one that is already held is replaced.
+        """Holds a template for `store`; one that is already held for it is replaced.
 
         vector: float32 (D,) of length 1, in `space`, by default plain. Raises WrongVector.
         """
@@ -131,26 +135,32 @@ class Gallery:
             raise WrongVector("a template is named twice")
         with self._lock:
             for entry in entries:
-                self._evict(entry.template)
+                self._take_from(store, entry.template)
             shelves = self._stores.setdefault(store, {})
             shelves.setdefault(space, _Shelf(space)).extend(entries, rows)
-            self._home.update((entry.template, (store, space)) for entry in entries)
+            for entry in entries:
+                self._homes.setdefault(entry.template, {})[store] = space
 
     def evict(self, template: UUID) -> bool:
-        """Forgets a template; False when it was not held."""
+        """Forgets a template in every store; False when it was not held."""
         with self._lock:
             return self._evict(template)
+
+    def take_from(self, store: UUID, template: UUID) -> bool:
+        """Forgets a template in one store; False when it was not held there."""
+        with self._lock:
+            return self._take_from(store, template)
 
     def evict_visitor(self, visitor: UUID) -> int:
         """Forgets all templates of a visitor in every store; how many there were."""
         with self._lock:
-            held = [
+            held = {
                 entry.template
                 for store in self._stores
                 for shelf in self._shelves(store)
                 for entry in shelf.entries
                 if entry.visitor == visitor
-            ]
+            }
             return sum(self._evict(template) for template in held)
 
     def clear(self) -> None:
@@ -160,7 +170,7 @@ class Gallery:
                 for shelf in self._shelves(store):
                     shelf.clear()
             self._stores.clear()
-            self._home.clear()
+            self._homes.clear()
 
     def search(self, store: UUID, probe: Floats) -> Candidate | None:
         """The nearest live template of `store` to a plain probe, float32 (D,) of length 1.
@@ -225,10 +235,18 @@ class Gallery:
         return [entry for _space, held, _codes in copies for entry in held], whole
 
     def _evict(self, template: UUID) -> bool:
-        home = self._home.pop(template, None)
-        if home is None:
+        stores = list(self._homes.get(template, ()))
+        for store in stores:
+            self._take_from(store, template)
+        return bool(stores)
+
+    def _take_from(self, store: UUID, template: UUID) -> bool:
+        homes = self._homes.get(template, {})
+        space = homes.pop(store, None)
+        if space is None:
             return False
-        store, space = home
+        if not homes:
+            del self._homes[template]
         shelves = self._stores[store]
         shelves[space].remove(template)
         if not shelves[space].entries:

@@ -25,6 +25,7 @@ from django.db import connection
 from numpy.typing import NDArray
 from psycopg.rows import namedtuple_row
 
+from apps.consent.coverage import ELSEWHERE
 from apps.recognition.benches import Bench, Benches
 from apps.recognition.briefly import briefly
 from apps.recognition.engine.packs import Pack
@@ -47,7 +48,7 @@ BACKWARDS = 2.0
 
 # Only a lane searches among people. A pass template never comes here: its pass alone opens it.
 GALLERY = f"""
-SELECT {COLUMNS} {TEMPLATES}
+SELECT {COLUMNS}, {ELSEWHERE} AS elsewhere {TEMPLATES}
  WHERE {LIVE} AND t.purpose = 'lane' AND t.pack = %(pack)s AND t.pack_version = %(version)s
 """
 
@@ -200,41 +201,47 @@ class Keeper(threading.Thread):
 
     def _hear(self, work: psycopg.Connection[Any], payload: str) -> None:
         verb, *rest = payload.split()
-        if verb == "evict":
-            self.benches.evict(uuid.UUID(rest[0]))
-            self.windows.forget(uuid.UUID(rest[0]))
+        if verb in ("evict", "narrow"):
+            template = uuid.UUID(rest[0])
+            self.benches.evict(template)
+            self.windows.forget(template)
+            if verb == "narrow":
+                # Forgotten everywhere, then held again where its consent still covers it.
+                self._enrol(work, [template])
             self._acknowledge(work, "e.id = %s", [int(rest[1])])
         elif verb == "enrol":
-            which = [uuid.UUID(template) for template in rest]
-            for bench in self.benches:
-                some = GALLERY + " AND t.id = ANY(%(templates)s)"
-                for opened in self._open(work, bench, some, which):
-                    bench.gallery.extend(*opened)
+            self._enrol(work, [uuid.UUID(template) for template in rest])
         elif verb == "retire":
             self.rotations.retire(uuid.UUID(rest[0]), int(rest[1]))
         elif verb == "reload":
             # Many deadlines moved at once.
             self._reconcile(work)
 
+    def _enrol(self, work: psycopg.Connection[Any], templates: list[uuid.UUID]) -> None:
+        some = GALLERY + " AND t.id = ANY(%(templates)s)"
+        for bench in self.benches:
+            for opened in self._open(work, bench, some, templates):
+                bench.gallery.extend(*opened)
+
     def _reconcile(self, work: psycopg.Connection[Any]) -> None:
         with _uncollected():
             self._load(work)
 
     def _load(self, work: psycopg.Connection[Any]) -> None:
-        live: set[uuid.UUID] = set()
+        live: set[tuple[uuid.UUID, uuid.UUID]] = set()
+        # Read before the templates are: these are done once they are loaded, also the one of a
+        # template that is held on, in fewer stores. A later one is heard.
+        ended = work.execute("SELECT id FROM visitors_eviction").fetchall()
         # A window that was opened before the database was lost may be of a pass that ended since.
         self.windows.clear()
         self.rotations.clear()
         for bench in self.benches:
             for store, entries, vectors, space in self._open(work, bench, GALLERY):
                 bench.gallery.extend(store, entries, vectors, space)
-                live.update(entry.template for entry in entries)
-            for template in bench.gallery.templates() - live:
-                bench.gallery.evict(template)
-        ended = work.execute("SELECT id, template FROM visitors_eviction").fetchall()
-        self._acknowledge(
-            work, "e.id = ANY(%s)", [[row.id for row in ended if row.template not in live]]
-        )
+                live.update((store, entry.template) for entry in entries)
+            for store, template in bench.gallery.held() - live:
+                bench.gallery.take_from(store, template)
+        self._acknowledge(work, "e.id = ANY(%s)", [[row.id for row in ended]])
 
     def _acknowledge(self, work: psycopg.Connection[Any], which: str, values: list[Any]) -> None:
         work.execute(
@@ -253,8 +260,9 @@ class Keeper(threading.Thread):
         query: str,
         templates: list[uuid.UUID] | None = None,
     ) -> Iterator[Opened]:
-        """A pack's unsealed templates by store and space, at most BATCH at a time: PostgreSQL reads
-        the next ones while these are opened, and memory holds few of them twice."""
+        """A pack's unsealed templates by space and by each store that their consent covers, of at
+        most BATCH at a time: PostgreSQL reads the next ones while these are opened, and memory
+        holds few of them twice."""
         pack = bench.pack
         which = {"pack": pack.name, "version": pack.version, "templates": templates}
         shelves: Shelves = {}
@@ -263,9 +271,12 @@ class Keeper(threading.Thread):
                 opened = self._unsealed(row, pack)
                 if opened is not None:
                     vector, space = opened
-                    entries, vectors = shelves.setdefault((row.store_id, space), ([], []))
-                    entries.append(Enrolled(row.template, row.visitor_id, row.delete_after))
-                    vectors.append(vector)
+                    # Each store has a copy of its own: what is stacked is overwritten.
+                    copies = [vector, *(vector.copy() for _ in row.elsewhere)]
+                    for store, copy in zip((row.store_id, *row.elsewhere), copies, strict=True):
+                        entries, vectors = shelves.setdefault((store, space), ([], []))
+                        entries.append(Enrolled(row.template, row.visitor_id, row.delete_after))
+                        vectors.append(copy)
                 if number % BATCH == 0:
                     yield from _stacked(shelves)
             yield from _stacked(shelves)

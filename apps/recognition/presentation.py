@@ -1,10 +1,11 @@
 """A pass that was shown to a camera: one window, one comparison, with one template.
 
-Design. `present` checks that the pass opens a live template of the camera's own store and gives a
-nonce; the share waits here, in memory, for `LIFETIME` seconds at most. `take` hands it out once: a
-nonce that was used, is too old, or was given to another camera opens nothing, whatever comes with
-it. The opened template itself is never kept: it is opened anew, from the database of that moment,
-when the crops are there, and is gone when they are compared. Nothing of this enters the gallery.
+Design. `present` checks that the pass opens a live template whose consent covers the camera's
+store, and gives a nonce; the share waits here, in memory, for `LIFETIME` seconds at most. `take`
+hands it out once: a nonce that was used, is too old, or was given to another camera opens nothing,
+whatever comes with it. The opened template itself is never kept: it is opened anew, from the
+database of that moment, when the crops are there, and is gone when they are compared. Nothing of
+this enters the gallery.
 """
 
 import secrets
@@ -17,6 +18,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.consent.coverage import covers_sql
 from apps.recognition.benches import Bench, Benches
 from apps.recognition.briefly import briefly
 from apps.recognition.passes import WINDOW_SECONDS
@@ -31,8 +33,8 @@ MOST = 256
 """Windows open at once; a store has a few doors, so more means that somebody tries things."""
 
 SHOWN = f"""
-SELECT DISTINCT ON (t.id) {COLUMNS}, ({LIVE}) AS live, t.store_id = d.store_id AS here,
-       n.number, n.wrapped AS newest
+SELECT DISTINCT ON (t.id) {COLUMNS}, ({LIVE}) AS live, {covers_sql("d.store_id")} AS here,
+       d.store_id AS at, n.number, n.wrapped AS newest
 {TEMPLATES}
   LEFT JOIN visitors_rotation n ON n.organization_id = s.organization_id AND n.number > t.rotation
   JOIN stores_camera d ON d.id = %(camera)s AND d.mode = 'pass' AND d.active
@@ -45,7 +47,7 @@ class PassInvalid(Exception):
     """This pass opens nothing here and now. `code` says why, and nothing about whose it is.
 
     pass_unknown: no such template, any more or ever. pass_ended: withdrawn, expired or paused.
-    pass_elsewhere: of another store. pass_broken: its share does not open it.
+    pass_elsewhere: its consent does not cover this store. pass_broken: its share does not open it.
     pass_replayed: the nonce was used, is too old, or is another camera's.
     """
 
@@ -123,7 +125,10 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The template that a pass opened. vector: float32 (D,) of its bench's pack, plain."""
+    """The template that a pass opened, and the store of the camera that it was shown to.
+
+    vector: float32 (D,) of its bench's pack, plain.
+    """
 
     template: UUID
     store: UUID
@@ -166,4 +171,4 @@ def open_shown(
             Carrier(row.organization_id, row.number, wrapped, keyring, rotations).shown(row, share)
     except (SealBroken, UnknownGeneration):
         raise PassInvalid("pass_broken") from None
-    return Shown(row.template, row.store_id, bench, plain)
+    return Shown(row.template, row.at, bench, plain)

@@ -11,6 +11,7 @@ A template for a pass opens with its pass only, which is not here. Where a pass 
 is made of the lane's template, as `reissue` does, and the old one ends with its template.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -68,13 +69,15 @@ def rebind(
     former: UUID,
     consent: UUID,
     not_after: int,
+    others: Sequence[UUID],
     new_pass: UUID | None,
     pack: Pack,
     keyring: FileKeyring,
 ) -> Rebound:
     """Seal what a person has under `former` for `consent`, which ends at `not_after` (Unix s).
 
-    new_pass: the id of a template to be sealed for a new pass; None where none is wanted. Raises
+    others: the other stores that `consent` names. new_pass: the id of a template to be sealed for a
+    new pass; None where none is wanted. Raises
     PassInvalid with "pass_unknown" when there is no template for a lane within its time, with
     "pass_broken" when one does not open; DatabaseError.
     """
@@ -99,6 +102,7 @@ def rebind(
                 not_after=not_after,
                 pack=name,
                 rotation=row.rotation,
+                others=others,
             )
             with briefly(open_row(row, pack=name, keyring=keyring)) as vector:
                 sealed = seal(vector, data_key, binding)

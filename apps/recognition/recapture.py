@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 from django.db import DatabaseError, transaction
 
 from apps.audit import services as audit
+from apps.consent.coverage import stores_of
 from apps.consent.models import Purpose
 from apps.recognition.alike import SURELY
 from apps.recognition.benches import Bench
@@ -112,8 +113,8 @@ def _sealed_anew(
     share: Share | None,
 ) -> bool:
     if old.purpose == Purpose.LANE:
-        alike = present.alike(old.store_id, vector)
-        if alike.same or alike.another:
+        found = [present.alike(store, vector) for store in stores_of(old.consent)]
+        if any(alike.same or alike.another for alike in found):
             FaceTemplate.objects.filter(pk=old.pk).update(mixed_up=True)
             return False
     new = uuid4()
@@ -131,6 +132,7 @@ def _sealed_anew(
         not_after=int(not_after.timestamp()),
         pack=present.pack,
         rotation=space.number,
+        others=old.consent.group_stores,
     )
     data_key = unwrap(
         bytes(old.visitor.data_key.wrapped),

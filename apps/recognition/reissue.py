@@ -71,6 +71,7 @@ def reissue(
             not_after=row.ends,
             pack=pack,
             rotation=space.number,
+            others=row.group_stores,
         )
         share, data_key = new_share(), key_of_row(row, keyring=keyring)
         with (

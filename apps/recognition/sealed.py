@@ -1,5 +1,6 @@
 """Reads sealed templates and opens them. What is not sealed for just this row stays closed."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -44,7 +45,7 @@ COLUMNS = """
        t.id AS template, t.visitor_id, t.store_id, t.consent_id, t.purpose, t.pack, t.pack_version,
        t.sealed, extract(epoch FROM t.not_after)::float8 AS not_after,
        extract(epoch FROM t.delete_after)::float8 AS delete_after, k.wrapped, s.organization_id,
-       t.rotation, r.wrapped AS turned
+       t.rotation, r.wrapped AS turned, c.group_stores
 """
 
 
@@ -109,12 +110,15 @@ def binding_of_row(row: Any, *, pack: Pack | PackName, rotation: int) -> Binding
         not_after=int(row.not_after),
         pack=pack,
         rotation=rotation,
+        others=row.group_stores,
     )
 
 
 @lru_cache(maxsize=256)
-def _scope(store: UUID) -> str:
-    return f"store:{store}"
+def _scope(store: UUID, *others: UUID) -> str:
+    """Names the store, and every other store that the consent names, whether it still covers it or
+    not: a store that somebody adds to a signed consent opens nothing."""
+    return f"stores:{' '.join(map(str, (store, *others)))}" if others else f"store:{store}"
 
 
 def binding_of(
@@ -127,12 +131,14 @@ def binding_of(
     purpose: str,
     not_after: int,
     pack: Pack | PackName,
+    others: Sequence[UUID],
     rotation: int = 0,
 ) -> Binding:
-    """Return what a template of this house is bound to; the scope is the store."""
+    """Return what a template of this house is bound to; the scope is the store, and the other
+    stores that the consent names (`Consent.group_stores`)."""
     return Binding(
         organization=organization,
-        scope=_scope(store),
+        scope=_scope(store, *sorted(others)),
         visitor=visitor,
         template=template,
         pack=pack.name,

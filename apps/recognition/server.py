@@ -151,9 +151,10 @@ class Desk:
         templates = {str(key): UUID(value) for key, value in header["templates"].items()}
         if not templates or set(templates) - {"lane", "pass"}:
             raise Refused("unknown_purpose")
+        store, others = UUID(header["store"]), [UUID(each) for each in header.get("others", ())]
         alike = Alike(None, False)
         if "lane" in templates:
-            alike = self.benches.alike(UUID(header["store"]), crops, mean)
+            alike = self.benches.alike([store, *others], crops, mean)
         if alike.another:
             raise Refused("too_alike")
         visitor, organization = UUID(header["visitor"]), UUID(header["organization"])
@@ -169,7 +170,8 @@ class Desk:
         for purpose, template in templates.items():
             binding = binding_of(
                 organization=organization,
-                store=UUID(header["store"]),
+                store=store,
+                others=others,
                 visitor=visitor,
                 template=template,
                 consent=UUID(header["consent"]),
@@ -225,6 +227,7 @@ class Desk:
             former=UUID(header["former"]),
             consent=UUID(header["consent"]),
             not_after=int(header["not_after"]),
+            others=[UUID(each) for each in header["others"]],
             new_pass=UUID(header["new_pass"]) if header["new_pass"] else None,
             pack=self.benches.present.pack,
             keyring=self.keyring,

@@ -23,9 +23,11 @@ from apps.stores.models import (
     Assessment,
     Camera,
     Device,
+    Membership,
     Organization,
     Role,
     Store,
+    StoreGroup,
     ThirdParty,
     User,
 )
@@ -86,6 +88,9 @@ def orphaned_salts() -> QuerySet[Salt]:
 
 
 TEMPLATE = gettext_noop("sealed face template")
+VISIT = gettext_noop("visit")
+# No row of its own: it is one template, which recognizers search in other stores too.
+ELSEWHERE = gettext_noop("use of the sealed face template in the other stores of the group")
 
 HOLDINGS: tuple[Holding, ...] = (
     Holding(
@@ -111,7 +116,7 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(
         Visit,
-        gettext_noop("visit"),
+        VISIT,
         gettext_noop("%(visit_days)s days; 12 hours without an agreed history or statistics"),
         How.ERASED,
         lambda visitor: Visit.objects.filter(visitor=visitor),
@@ -192,6 +197,8 @@ IMPERSONAL: dict[type[Model], str] = {
     FalseGreeting: "a score, a camera and a day; the visit that knew of it goes with its shift",
     Organization: "the controller",
     Store: "a shop",
+    StoreGroup: "a name for some shops",
+    Membership: "which shops they are, and since when",
     ThirdParty: "a company or an authority, and how to reach it",
     Camera: "a camera",
     Device: "a tablet",

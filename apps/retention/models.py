@@ -13,7 +13,8 @@ class Erasure(models.Model):
     `subject` is the visitor's HMAC in the ledger, never a name; the certificate is `document`.
     Where a model was retired, `pack` is the one. `template` is set when only that one template
     went, because its person is known by the model that came after it, or by another purpose; for
-    the cause "purpose" they withdrew the one that it was for.
+    the cause "purpose" they withdrew the one that it was for. `purpose` is set instead when what
+    rested on the withdrawn one was no template of its own, but other stores in which it was held.
     """
 
     class Cause(models.TextChoices):
@@ -33,6 +34,7 @@ class Erasure(models.Model):
     store = models.ForeignKey(Store, models.PROTECT, related_name="erasures")
     subject = models.CharField(max_length=64)
     template = models.UUIDField(null=True, unique=True)
+    purpose = models.CharField(max_length=20, blank=True)
     pack = models.CharField(max_length=150, blank=True)
     cause = models.CharField(max_length=12, choices=Cause)
     actor = models.CharField(max_length=80)
@@ -50,10 +52,15 @@ class Erasure(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=("subject",),
-                condition=models.Q(template=None),
+                condition=models.Q(template=None, purpose=""),
                 name="a_person_is_erased_once",
             ),
         )
 
     def __str__(self) -> str:
         return f"erasure {self.id}"
+
+    @property
+    def whole(self) -> bool:
+        """Whether the person went, and not only a part of what was held on them."""
+        return self.template is None and not self.purpose

@@ -167,6 +167,55 @@ class Store(models.Model):
         words: str = self.check_in_words.get(get_language(), "")
         return words or self.non_face_check_in
 
+    def clean(self) -> None:
+        """Refuse to move a store that is in a group. Raises ValidationError."""
+        before = Store.objects.filter(pk=self.pk, membership__isnull=False).first()
+        if before and (before.organization_id, before.jurisdiction) != (
+            self.organization_id,
+            self.jurisdiction,
+        ):
+            raise ValidationError(
+                _(
+                    "This store is in a group, whose stores share one organization and "
+                    "jurisdiction. Take it out of the group first."
+                )
+            )
+
+
+class StoreGroup(models.Model):
+    """Stores that may recognise each other's visitors, where those agreed to that too.
+
+    All of one organization and under one jurisdiction that permits it: what somebody agreed to
+    under one law is not carried into another. A consent names the stores that were in it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="groups")
+    name = models.CharField(max_length=120)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """A store that is in a group: in one at most, from `joined_at`, which the database sets.
+
+    It ends by being deleted. A store that comes back has joined anew: no older consent covers it.
+    """
+
+    store = models.OneToOneField(Store, models.CASCADE, primary_key=True, related_name="membership")
+    group = models.ForeignKey(StoreGroup, models.PROTECT, related_name="memberships")
+    joined_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("store__name",)
+
+    def __str__(self) -> str:
+        return f"{self.store} · {self.group}"
+
 
 class Role(models.Model):
     """What a user may do in one store."""

@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apps.consent.coverage import covers
 from apps.consent.models import Consent, Purpose
 from apps.stores.models import Organization, Store
 
@@ -170,6 +171,12 @@ class TemplateQuerySet(models.QuerySet["FaceTemplate"]):
             consent__expires_at__gt=Now(),
             visitor__restricted_at=None,
         )
+
+    def searched_in(self, store: Store) -> TemplateQuerySet:
+        """Those that recognizers search in a store: made there, or for its group as well."""
+        named = models.Q(consent__group_stores__contains=[store.pk])
+        here = models.Value(store.pk, models.UUIDField())
+        return self.filter(models.Q(store=store) | named & models.Q(covers("consent__", here)))
 
 
 class FaceTemplate(models.Model):

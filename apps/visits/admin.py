@@ -27,12 +27,15 @@ from apps.stores import lanes
 from apps.stores.access import actor
 from apps.stores.admin import StoreScopedAdmin
 from apps.stores.limits import allowed
-from apps.stores.models import Assessment, Camera
+from apps.stores.models import Assessment, Camera, StoreGroup
 from apps.visits import stills
 from apps.visits.footfall import day_at
 from apps.visits.health import abort_counts, answers_nobody, look_at
+from apps.visits.membership import StoreGroupAdmin
 from apps.visits.returning import FEWEST, returning_at
 from apps.visits.zones import MOST_CORNERS, draw_zone
+
+admin.site.register(StoreGroup, StoreGroupAdmin)
 
 FIRST_DAY = date(2020, 1, 1)
 """Nothing was counted before."""

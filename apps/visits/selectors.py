@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.consent.coverage import covers
 from apps.consent.models import Purpose, changed_since
 from apps.stores.models import Store, User
 from apps.visits.mistakes import UNDO
@@ -65,8 +66,8 @@ def current(store: Store) -> QuerySet[Visit]:
 
 
 def lawful(store: Store) -> VisitQuerySet:
-    """Visits of now in this store: consent live, nobody restricted, not past; the wrong ones too,
-    which no board shows."""
+    """Visits of now in this store: consent live and for this store, nobody restricted, not past;
+    the wrong ones too, which no board shows."""
     previous = (
         Visit.objects.theirs()
         .filter(
@@ -79,6 +80,7 @@ def lawful(store: Store) -> VisitQuerySet:
     return (
         Visit.objects.select_related("visitor__note", "store", "greeted_by", "consent")
         .filter(
+            covers("consent__", F("store_id")),
             store=store,
             arrived_at__gt=Now() - SHOWN,
             delete_after__gt=Now(),
@@ -140,7 +142,12 @@ def last_arrival(store: Store) -> datetime | None:
     """When the latest visit began that may still be spoken of."""
     return (
         Visit.objects.theirs()
-        .filter(store=store, consent__withdrawn_at=None, visitor__restricted_at=None)
+        .filter(
+            covers("consent__", F("store_id")),
+            store=store,
+            consent__withdrawn_at=None,
+            visitor__restricted_at=None,
+        )
         .order_by("-arrived_at")
         .values_list("arrived_at", flat=True)
         .first()

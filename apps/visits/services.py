@@ -1,14 +1,18 @@
 """Disclose an arrival, mark a greeting.
 
 `disclose` is the only place where a match becomes known to anyone. It is one INSERT that asks again
-for consent, restriction, expiry and what the camera's mode needs, so that a stale gallery, a late
-message or a clock that is off cannot create a visit. A template serves cameras of its own purpose
-only: what was agreed to for a pass is of no use to a lane, and the other way round.
+for consent, restriction, expiry, the stores that are covered and what the camera's mode needs, so
+that a stale gallery, a late message or a clock that is off cannot create a visit. The visit is of
+the store of the camera, which need not be the one where its person enrolled. A template serves
+cameras of its own purpose only: what was agreed to for a pass is of no use to a lane, and the other
+way round.
 """
 
 import logging
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import redis
@@ -17,6 +21,7 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from apps.audit import services as audit
+from apps.consent.coverage import covers_sql
 from apps.consent.models import Purpose
 from apps.recognition.client import Decision, Match
 from apps.stores.devices import live_events
@@ -34,13 +39,13 @@ KEEPS_VISITS = frozenset({Purpose.HISTORY.value, Purpose.STATISTICS.value})
 SHIFT = "12 hours"
 KEPT = "c.purposes && ARRAY['history', 'statistics']::varchar[]"
 
-MAY_DISCLOSE = """
+MAY_DISCLOSE = f"""
   FROM visitors_facetemplate t
   JOIN consent_consent c ON c.id = t.consent_id
   JOIN visitors_visitor v ON v.id = t.visitor_id AND v.subject = c.subject
-  JOIN stores_store s ON s.id = t.store_id
-  JOIN stores_camera k ON k.id = %(camera)s AND k.store_id = t.store_id
- WHERE t.id = %(template)s AND t.store_id = %(store)s AND c.store_id = t.store_id
+  JOIN stores_store s ON s.id = %(store)s
+  JOIN stores_camera k ON k.id = %(camera)s AND k.store_id = s.id
+ WHERE t.id = %(template)s AND c.store_id = t.store_id AND {covers_sql("s.id")}
    AND t.purpose = k.mode AND t.purpose = ANY (c.purposes)
    AND t.delete_after > clock_timestamp() AND t.not_after > clock_timestamp()
    AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
@@ -54,7 +59,7 @@ MAY_DISCLOSE = """
             SELECT 1 FROM stores_assessment a WHERE a.camera_id = k.id
                AND a.signed_at <= clock_timestamp() AND a.expires_at > clock_timestamp())
        ELSE FALSE END
-"""
+"""  # noqa: S608
 
 # A visit that staff said was someone else holds its stay as any other does: whoever was taken for
 # this visitor is not announced as them again before they were out of sight for long enough.
@@ -196,6 +201,17 @@ def show_anew(visitor: Visitor) -> None:
         sequences = [sequence for (sequence,) in cursor.fetchall()]
     if sequences:
         transaction.on_commit(lambda: announce(visitor.store_id, max(sequences)))
+
+
+def boards_of(visitor: Visitor) -> list[uuid.UUID]:
+    """The stores whose boards may show this person: where they enrolled, and where they were."""
+    return list({visitor.store_id, *visitor.visits.values_list("store", flat=True)})
+
+
+def announce_all(stores: Iterable[uuid.UUID]) -> None:
+    """Once this transaction is committed, have the boards of these stores look again."""
+    for store in stores:
+        transaction.on_commit(partial(announce, store, 0))
 
 
 def announce(store: uuid.UUID, sequence: int) -> None:

@@ -79,6 +79,7 @@ def enrol(store: Store, vectors: Floats, *, pack: Pack) -> list[FaceTemplate]:
         binding = binding_of(
             organization=store.organization_id,
             store=store.pk,
+            others=(),
             visitor=visitor.pk,
             template=template.pk,
             consent=consent.pk,

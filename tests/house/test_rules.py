@@ -52,9 +52,10 @@ from ops.tablet import Tablet
 from tests.clients import KioskTablet, alive, browser, enrolled, opt_in_form, rows
 from tests.conftest import ROOT, House, Process, build_house
 from tests.database import let_templates_expire, refusing, run, without_triggers
+from tests.groups import agreed_for, grouped
 from tests.house.traces import Traces
 from tests.people import enrolled_for_good, photos
-from tests.visits.test_disclose import match_of
+from tests.visits.test_disclose import match_of, old_town
 from tests.waiting import until
 
 Crops = Callable[[int], NDArray[np.uint8]]
@@ -210,6 +211,7 @@ def test_rule_1_postgresql_refuses_to_stretch_a_template(agreement: Agreement, c
         "declined = '{}'",
         "text_id = (SELECT id FROM consent_noticetext WHERE locale = 'zh-hans')",
         "device_id = gen_random_uuid()",
+        "group_stores = ARRAY(SELECT id FROM stores_store)",
     ],
 )
 def test_rule_1_postgresql_refuses_to_rewrite_a_signed_consent(
@@ -220,6 +222,32 @@ def test_rule_1_postgresql_refuses_to_rewrite_a_signed_consent(
         transaction.atomic(),
     ):
         run(f"UPDATE consent_consent SET {change}")  # noqa: S608
+
+
+# What is searched and disclosed in other stores: tests/recognition/test_group.py and
+# tests/visits/test_disclose_group.py.
+MISNAMED: dict[str, Callable[[House, House, House], dict[str, object]]] = {
+    "a store that is in no group": lambda _, there, far: {"group_stores": [far.store.pk]},
+    "a store of another group": lambda here, there, far: {
+        "group": grouped(far, old_town(here, "Far Side")),
+        "group_stores": [there.store.pk],
+    },
+    "its own store": lambda here, there, far: {"group_stores": [here.store.pk]},
+    "no store": lambda here, there, far: {"group_stores": []},
+    "no group": lambda here, there, far: {"group": None},
+    "a store without having agreed to it": lambda here, there, far: {"purposes": ["lane"]},
+}
+
+
+@pytest.mark.parametrize("name", MISNAMED)
+def test_rule_1_postgresql_refuses_a_consent_to_a_group_that_names(house: House, name: str) -> None:
+    there, far = old_town(house), old_town(house, "Far Away")
+    grouped(house, there)
+    consent = house.draft(**agreed_for(there))
+    for field, value in MISNAMED[name](house, there, far).items():
+        setattr(consent, field, value)
+    with pytest.raises(DatabaseError, match="names the other stores"), transaction.atomic():
+        consent.save(force_insert=True)
 
 
 def test_rule_1_a_withdrawal_cannot_be_taken_back(agreement: Agreement) -> None:
@@ -241,10 +269,14 @@ def test_rule_1_every_guard_holds_for_replicas_too(db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             """SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN
-                ('visitors_facetemplate'::regclass, 'consent_consent'::regclass)"""
+                ('visitors_facetemplate'::regclass, 'consent_consent'::regclass,
+                 'stores_membership'::regclass, 'stores_store'::regclass)"""
         )
         found = dict(cursor.fetchall())
-    assert {"template_needs_consent", "consent_is_frozen", "consent_ended"} <= found.keys()
+    assert {
+        *("template_needs_consent", "consent_is_frozen", "consent_ended"),
+        *("consent_group_is_named", "group_ended", "membership_is_lawful", "member_stays"),
+    } <= found.keys()
     assert set(found.values()) == {"A"}
 
 
@@ -346,6 +378,7 @@ ROOMY = {
     "audit_entry.leaf": "a hash",
     "audit_salt.secret": "32 random bytes of an enrolled person",
     "consent_consent.declined": "words of a list",
+    "consent_consent.group_stores": "ids of stores",
     "consent_consent.guardian": "the name of who co-signed, and the path that their finger drew",
     "consent_consent.purposes": "words of a list",
     "consent_consent.signature": "the path that a finger drew",
@@ -828,7 +861,8 @@ def test_rule_8_a_half_finished_opt_in_leaves_nothing(
 
 def test_rule_8_what_can_be_agreed_to_is_this() -> None:
     """A new purpose belongs into the tests above; a pass has more in recognition/test_present.py
-    and visits/test_disclose_pass.py, statistics in visits/test_returning.py, notes in
-    visits/test_note.py, contact in retention/test_remind.py."""
-    rest = ["history", "statistics", "notes", "contact"]
+    and visits/test_disclose_pass.py, statistics in visits/test_returning.py, a group in
+    visits/test_disclose_group.py, notes in visits/test_note.py, contact in
+    retention/test_remind.py."""
+    rest = ["history", "statistics", "group", "notes", "contact"]
     assert [purpose.value for purpose in Purpose] == ["lane", "pass", *rest]

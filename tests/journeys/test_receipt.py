@@ -20,11 +20,13 @@ from apps.recognition.passes import Pass
 from apps.stores.models import Camera
 from apps.visitors.models import FaceTemplate, Visitor
 from tests.consent.notices import SECOND, new_version
+from tests.groups import grouped
 from tests.journeys.accessible import faults
 from tests.journeys.conftest import Town, choose, draw, others, watched
 from tests.journeys.test_pass import pass_reader, photographed
 from tests.journeys.test_signing import fits
 from tests.journeys.test_visit import verified
+from tests.visits.test_disclose import old_town
 
 # How often a finger came down, over all pages of a tab.
 COUNT = """
@@ -53,6 +55,9 @@ def agrees_to_all(tablet: Page) -> int:
         choose(tablet)
         tablet.get_by_test_id("notice-go").click()
         for purpose in ("lane", "pass", *others(tablet)):
+            if purpose == "group":
+                expect(tablet.get_by_test_id("group-stores")).to_have_text("Old Town")
+                assert not faults(tablet)
             tablet.get_by_test_id(f"{purpose}-yes").click()
         tablet.get_by_test_id("term-12").click()
         tablet.get_by_test_id("age-yes").click()
@@ -91,7 +96,7 @@ def opens(shown: Pass, camera: Camera) -> bool:
 def taken(page: Page, button: str) -> bytes:
     """What a button downloads."""
     with page.expect_download() as download:
-        page.get_by_test_id(button).click()
+        page.get_by_test_id(button).first.click()
     return Path(download.value.path()).read_bytes()
 
 
@@ -102,10 +107,14 @@ def test_she_takes_back_one_thing_after_another_as_easily_as_she_agreed(
     open_browser: Callable[..., Browser],
     tmp_path: Path,
 ) -> None:
+    grouped(town.house, old_town(town.house))
     agreeing = agrees_to_all(tablet)
     assert not faults(tablet)
     page = opened(town, open_browser(), tablet.get_by_test_id("receipt-code").inner_text())
     assert not faults(page)
+
+    expect(page.get_by_test_id("answer-store")).to_have_text("Old Town")
+    expect(page.get_by_test_id("receipt-until")).to_contain_text("Harbour Street, Old Town")
 
     for purpose in (*reversed(others(tablet)), "lane"):
         with taps(page) as count:

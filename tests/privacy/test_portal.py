@@ -32,6 +32,7 @@ from apps.visits.services import disclose
 from tests.clients import KioskTablet, browser, enrolled
 from tests.conftest import House, hashed
 from tests.consent.notices import new_version, third_party
+from tests.groups import grouped
 from tests.visits.test_disclose import match_of, visit_of
 
 
@@ -510,6 +511,7 @@ def pages(house: House) -> list[str]:
     notice = new_version(house)
     FormerPack.objects.create(name="consentry-former", version="1", left_at=timezone.now())
     third_party(house.organization)
+    grouped(house)
     audit.checkpoint()
     found = ["/admin/", "/admin/password_change/", f"/admin/visitors/visitor/{visitor.pk}/erase/"]
     found.append(f"/admin/visitors/visitor/{visitor.pk}/history/")
@@ -593,6 +595,7 @@ def more_rows(house: House) -> None:
         Role.objects.create(user=user, store=house.store, kind=Role.Kind.STAFF)
         new_version(house)
         third_party(house.organization, name=f"Hosting {index}")
+        grouped(name=f"Group {index}", organization=house.organization)
     audit.checkpoint()
 
 
@@ -606,7 +609,7 @@ def queries(client: Client, path: str) -> int:
 
 # How many queries each list takes, however long it is. A new one is a decision.
 QUERIES = {
-    "": 42,
+    "": 43,
     "audit/entry/": 6,
     "audit/checkpoint/": 6,
     "consent/notice/": 6,
@@ -617,6 +620,7 @@ QUERIES = {
     "stores/device/": 6,
     "stores/organization/": 6,
     "stores/store/": 6,
+    "stores/storegroup/": 7,
     "stores/thirdparty/": 6,
     "stores/user/": 6,
     "visitors/formerpack/": 7,
@@ -627,6 +631,7 @@ QUERIES = {
 def test_no_list_asks_the_database_once_a_row(house: House, officer: Client) -> None:
     house.visitor()
     erase(visitor=house.visitor(), cause=Erasure.Cause.REQUEST, actor="test")
+    grouped(house)
     audit.checkpoint()
     lists = {
         reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")

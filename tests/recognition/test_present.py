@@ -92,6 +92,7 @@ def seal(
         consent=consent.pk,
         not_after=int(consent.expires_at.timestamp()),
         templates={purpose: uuid.uuid4() for purpose in purposes},
+        others=consent.group_stores,
         wrapped_key=wrapped_key,
     )
     made = recognizer.seal(request, crops)
@@ -111,9 +112,13 @@ def seal(
 
 
 def holder_of(
-    house: House, recognizer: Recognizer, crops: NDArray[np.uint8], purposes: list[Purpose]
+    house: House,
+    recognizer: Recognizer,
+    crops: NDArray[np.uint8],
+    purposes: list[Purpose],
+    **changes: object,
 ) -> Holder:
-    consent = consents.sign(house.draft(purposes=purposes)).consent
+    consent = consents.sign(house.draft(purposes=purposes, **changes)).consent
     recognition = [one.value for one in purposes if one in (Purpose.LANE, Purpose.PASS)]
     visitor = uuid.uuid4()
     shown, templates = seal(recognizer, consent, crops, visitor, recognition)

@@ -77,12 +77,12 @@ def test_a_return_after_the_absence_is_the_second_visit(house: House) -> None:
     assert visit_of(disclose(match)).number == 2
 
 
-def old_town(house: House) -> House:
+def old_town(house: House, name: str = "Old Town") -> House:
     """Another store of the same house, which is slower to greet again."""
     store = Store.objects.create(
         organization=house.organization,
-        name="Old Town",
-        slug="old-town",
+        name=name,
+        slug=name.lower().replace(" ", "-"),
         jurisdiction="eu",
         non_face_check_in="Show your card.",
         absence_minutes=60,

@@ -10,7 +10,8 @@ reported as done before.
 
 When a model is retired, whoever is known by another template loses just the one that it made, and
 whoever withdraws one purpose of two just the template for it: the same deletion, acknowledgement
-and certificate, while their consent and their key go on.
+and certificate, while their consent and their key go on. Whoever withdraws the other stores of a
+group keeps their templates, which are forgotten there with the same word of every recognizer.
 """
 
 import time
@@ -24,13 +25,13 @@ from django.db import connection, transaction
 from apps.audit import services as audit
 from apps.audit import signing
 from apps.consent import services as consents
-from apps.consent.models import Consent
+from apps.consent.models import Consent, Purpose
 from apps.recognition.models import Acknowledgement, Recognizer
-from apps.retention.holdings import HOLDINGS, TEMPLATE, How
+from apps.retention.holdings import ELSEWHERE, HOLDINGS, TEMPLATE, VISIT, How
 from apps.retention.models import Erasure
 from apps.visitors import services as visitors
 from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
-from apps.visits.services import announce
+from apps.visits.services import announce_all, boards_of
 
 CERTIFICATE_TYPE = "consentry-certificate+jws"
 # What the house does by itself, when a time is over.
@@ -99,6 +100,39 @@ def erase_template(
     )
 
 
+@transaction.atomic
+def erase_elsewhere(*, visitor: Visitor, consent: Consent, actor: str) -> Erasure:
+    """Erase what a locked person leaves in the other stores of their group, whose purpose was taken
+    out of the consent just now: their visits there. Their templates are no longer held for these
+    stores, of which PostgreSQL has told every recognizer; they go on in the store of the consent.
+    """
+    templates = list(visitor.templates.values_list("pk", flat=True))
+    last = Eviction.objects.filter(template__in=templates).order_by("template", "-pk")
+    key = DataKey.objects.filter(visitor=visitor).first()
+    announce_all(boards_of(visitor))
+    visits, _models = visitor.visits.exclude(store=consent.store_id).delete()
+    audit.record(actor=actor, action="group.left", subject=visitor.subject, visits=visits)
+    now = _now()
+    scope = [(ELSEWHERE, len(templates)), (VISIT, visits)]
+    return Erasure.objects.create(
+        consent=consent.pk,
+        store=consent.store,
+        subject=audit.reference(visitor.subject),
+        purpose=Purpose.GROUP,
+        cause=Erasure.Cause.PURPOSE,
+        actor=actor,
+        scope=[
+            {"what": what, "count": count, "how": How.ERASED.value}
+            for what, count in scope
+            if count
+        ],
+        evictions=list(last.distinct("template").values_list("pk", flat=True)),
+        generation=key.generation if key else None,
+        requested_at=now,
+        erased_at=now,
+    )
+
+
 def lock(visitor: UUID) -> Visitor:
     """Lock a visitor for an erasure later in this transaction. Raises Visitor.DoesNotExist.
 
@@ -130,11 +164,11 @@ def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str) -> Era
     reference = audit.reference(visitor.subject)
     store = visitor.store
     audit.record(actor=actor, action="visitor.erased", subject=visitor.subject, cause=cause.value)
-    subject = visitor.subject
+    subject, boards = visitor.subject, boards_of(visitor)
     forgotten = visitors.forget(visitor)
     audit.forget(subject)
     # Open boards take the person's card down.
-    transaction.on_commit(lambda: announce(store.pk, 0))
+    announce_all(boards)
     return Erasure.objects.create(
         consent=consent.pk if consent else None,
         store=store,
@@ -234,6 +268,7 @@ def _facts(erasure: Erasure) -> dict[str, Any]:
         "subject": erasure.subject,
         "cause": erasure.cause,
         **({"pack": erasure.pack} if erasure.pack else {}),
+        **({"purpose": erasure.purpose} if erasure.purpose else {}),
         "scope": erasure.scope,
         "requested_at": _iso(erasure.requested_at),
         "unmatchable_at": _iso(max((at for _id, at in acknowledged), default=erasure.erased_at)),
@@ -243,20 +278,32 @@ def _facts(erasure: Erasure) -> dict[str, Any]:
         ],
         "key": {
             "generation": erasure.generation,
-            "row": "deleted" if erasure.template is None else "kept",
+            "row": "deleted" if erasure.whole else "kept",
             "generation_destroyed": None,
         },
-        "backup_horizon": (
-            "Backups made before erased_at hold ciphertext and its wrapped key until key "
-            f"generation {erasure.generation} is destroyed; they open with no other key."
-            if erasure.template is None
-            else "Backups made before erased_at hold this template's ciphertext. The person's own "
-            "key is kept, for the template by which they are recognised now: with it and with key "
-            f"generation {erasure.generation} such a backup opens until one of them is destroyed."
-        ),
+        "backup_horizon": _backup_horizon(erasure),
         "partial": False,
         "pending": [],
     }
+
+
+def _backup_horizon(erasure: Erasure) -> str:
+    if erasure.whole:
+        return (
+            "Backups made before erased_at hold ciphertext and its wrapped key until key "
+            f"generation {erasure.generation} is destroyed; they open with no other key."
+        )
+    if erasure.purpose:
+        return (
+            "Backups made before erased_at hold the visits. The templates and the person's own key "
+            "are kept, for the store of this certificate alone; in a backup too they are bound to "
+            "their consent, and no recognizer searches them where it does not cover it."
+        )
+    return (
+        "Backups made before erased_at hold this template's ciphertext. The person's own "
+        "key is kept, for the template by which they are recognised now: with it and with key "
+        f"generation {erasure.generation} such a backup opens until one of them is destroyed."
+    )
 
 
 def _now() -> datetime:

@@ -12,10 +12,10 @@ from apps.audit import services as audit
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Consent, Purpose
 from apps.retention.models import Erasure
-from apps.retention.services.erase import erase, erase_template, lock
+from apps.retention.services.erase import erase, erase_elsewhere, erase_template, lock
 from apps.visitors.models import Visitor
 from apps.visits import notes
-from apps.visits.services import KEEPS_VISITS, announce, one_at_a_time, show_anew
+from apps.visits.services import KEEPS_VISITS, announce_all, boards_of, one_at_a_time, show_anew
 
 
 def is_last(consent: Consent, purpose: Purpose) -> bool:
@@ -43,6 +43,8 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
             if purpose is Purpose.NOTES:
                 notes.delete(visitor=visitor, actor=actor)
             consents.withdraw_purpose(consent=consent, purpose=purpose, actor=actor)
+            if purpose == Purpose.GROUP:
+                return [erase_elsewhere(visitor=visitor, consent=consent, actor=actor)]
             left = [each for each in consent.purposes if each != purpose]
             return _erase_what_rested_on(purpose, left, visitor, actor)
     return [erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor=actor)]
@@ -54,9 +56,9 @@ def _erase_what_rested_on(
     match purpose:
         case Purpose.HISTORY | Purpose.STATISTICS if not KEEPS_VISITS.intersection(left):
             # One that was of someone else goes with its shift; until then it holds their stay.
+            announce_all(boards_of(visitor))
             count, _models = visitor.visits.theirs().delete()
             audit.record(actor=actor, action="visits.erased", subject=visitor.subject, count=count)
-            transaction.on_commit(lambda: announce(visitor.store_id, 0))
         case Purpose.HISTORY:
             # The dates stay for the statistics alone; nobody on the floor is told a number.
             visitor.visits.update(number=None)

@@ -14,6 +14,7 @@ class Pack:
 
     `guardian`: whether who is younger than `min_age` may agree with a parent or guardian who
     co-signs in person; else they cannot agree at all.
+    `groups`: whether somebody may agree to be recognised in other stores of a group too.
     `requires`: sections without which no notice is published, of `consent.wording.Section`.
     `renew_min_days` to `renew_max_days`: how long consents to a former notice last after a
     material change.
@@ -29,6 +30,7 @@ class Pack:
     request_days: int
     renew_min_days: int
     renew_max_days: int
+    groups: bool
     modes: frozenset[str]
     requires: frozenset[str]
     source: dict[str, str]

@@ -10,8 +10,9 @@ any picture, for life. So it never lies anywhere in the open:
   so the derivation also gives a 32-byte commitment, stored in the header and compared in constant
   time before anything is decrypted.
 - What it was sealed for, `Binding`, is associated data, each field with its length: organization,
-  scope, visitor, template, pack and version, purpose, consent, and the consent's hard end. After
-  swapping two rows, extending a deadline in SQL, or asking for another purpose, it does not open.
+  scope (every store that the consent names), visitor, template, pack and version, purpose, consent,
+  and the consent's hard end. After swapping two rows, extending a deadline or a consent's list of
+  stores in SQL, or asking for another purpose, it does not open.
 - The vector in it was turned by a secret of its organization (`apps.recognition.spaces`), which
   lies wrapped like a data key. That hides nothing from whoever opens both: it makes a template of
   one organization useless in another, and lets a known secret be replaced without a single visitor.

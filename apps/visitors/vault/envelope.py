@@ -97,9 +97,10 @@ class Share(Hidden):
 class Binding(NamedTuple):
     """What a template is sealed for. It opens for exactly this and nothing else.
 
-    `scope` names the store or group the consent covers ("store:<uuid>"); `not_after` is the
-    consent's hard end in whole seconds of Unix time, rounded down; `rotation` the number of the
-    organization's rotation that turned the vector, 0 for none.
+    `scope` names the stores that the consent names, the one where it was signed first
+    ("store:<uuid>", or "stores:<uuid> <uuid> …"); `not_after` is the consent's hard end in whole
+    seconds of Unix time, rounded down; `rotation` the number of the organization's rotation that
+    turned the vector, 0 for none.
     """
 
     organization: UUID

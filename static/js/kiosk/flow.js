@@ -12,6 +12,8 @@ import { say } from "./words.js";
 
 const root = document.getElementById("kiosk");
 const { home, here, notice, digest } = root.dataset;
+/* The other stores that the question about them names. */
+const stores = root.dataset.stores.split(" ").filter(Boolean);
 const purposeKeys = [...root.querySelectorAll("[data-purpose]")].map((node) => node.dataset.purpose);
 const first = `purpose-${purposeKeys[0]}`;
 /* Recognition on arrival is what the rest stands on: without any there is nothing to remember. */
@@ -459,6 +461,7 @@ async function submit() {
     notice,
     digest,
     purposes,
+    stores: purposes.group ? stores : [],
     term: state.term,
     age_ok: state.age === true,
     name: nameForm.elements.name.value.trim(),
@@ -484,7 +487,7 @@ async function submit() {
 }
 
 function sendingFailed(error) {
-  if (error.code === "notice_changed") {
+  if (error.code === "notice_changed" || error.code === "group_changed") {
     forget();
     location.replace(`${here}?changed=1`);
     return;
