@@ -5,16 +5,19 @@ those that they signed for, for as long as it holds, and with the same word of i
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 from numpy.typing import NDArray
 from pytest_django.plugin import DjangoDbBlocker
 
 from apps.audit import signing
-from apps.consent.models import Consent, Purpose
+from apps.consent.models import Consent, Purpose, Receipt
+from apps.privacy.renewals import renew
 from apps.recognition.client import (
     MatchRequest,
     PassRefused,
@@ -227,3 +230,31 @@ def test_who_enrols_is_compared_with_everybody_whom_they_could_be_mixed_up_with(
     group = chain.enrol(OTHER)
     assert seal(request(chain.there), crops_of(OTHER)).same == group.pk
     assert seal(request(chain.far), crops_of(OTHER)).same is None
+
+
+def test_a_renewal_names_the_stores_that_are_covered_still(chain: Chain) -> None:
+    visitor = chain.enrol()
+    receipt = Consent.objects.get().receipt
+    renewed(visitor, receipt)
+    again = Consent.objects.live().get()
+    assert again.renews == receipt.consent
+    assert (again.group, again.group_stores) == (chain.group, [chain.there.store.pk])
+    assert Purpose.GROUP in again.purposes
+    assert chain.sees(chain.there) == "visit"
+    # Of a group that the other store left nothing goes on.
+    left(chain.there)
+    renewed(visitor, again.receipt)
+    last = Consent.objects.live().get()
+    assert (last.group, last.group_stores, last.renews) == (None, [], again)
+    assert Purpose.GROUP not in last.purposes
+    assert chain.sees(chain.there) in {"unknown", "refused"}
+    assert chain.sees(chain.here) == "visit"
+
+
+def renewed(visitor: Visitor, receipt: Receipt) -> None:
+    """Renew near the end, as the holder of the code does."""
+    consent = receipt.consent
+    Consent.objects.filter(pk=consent.pk).update(expires_at=timezone.now() + timedelta(days=9))
+    receipt = Receipt.objects.get(pk=receipt.pk)
+    text = receipt.consent.text
+    renew(visitor=visitor, receipt=receipt, notice=str(text.pk), digest=text.digest, actor="self")
