@@ -87,11 +87,11 @@ def receipt_fields(receipt: Receipt) -> dict[str, Any]:
         "events": [
             {
                 "event_type": "explicit consent",
-                "event_state": "given",
+                "event_state": "renewed" if consent.renews_id else "given",
                 "event_time": _iso(consent.signed_at),
                 "validity_duration": _iso(consent.expires_at),
                 "entity_id": str(consent.subject),
-                "device_id": str(consent.device_id),
+                **_given(consent),
                 "signature_method": consent.signature_method,
                 "signature_sha256": _digest(consent.signature),
                 "purposes": list(consent.purposes),
@@ -100,22 +100,60 @@ def receipt_fields(receipt: Receipt) -> dict[str, Any]:
     }
 
 
+def _given(consent: Consent) -> dict[str, str]:
+    """At which tablet, or instead of which record."""
+    if consent.renews_id:
+        return {"renewed_record_id": str(consent.renews_id)}
+    return {"device_id": str(consent.device_id)}
+
+
 def receipt_jws(receipt: Receipt) -> str:
     """Return the receipt of a consent that is being signed (JWS, EdDSA)."""
     return signing.sign(receipt_fields(receipt), RECEIPT_TYPE)
 
 
 def current_jws(receipt: Receipt) -> str:
-    """Return the signed receipt with everything that was withdrawn since, signed anew if any was.
+    """Return the signed receipt with everything that was withdrawn since, and how a renewal ended
+    it, signed anew if there is any.
 
     Raises signing.BadSignature when what is kept is not signed by this house.
     """
-    withdrawn = _withdrawn(receipt.consent)
-    if not withdrawn:
+    since = [*_withdrawn(receipt.consent), *_renewed(receipt.consent)]
+    if not since:
         return receipt.document
-    fields = signing.verify(receipt.document, signing.public_jwk(), RECEIPT_TYPE)
-    fields["events"] = [*fields.get("events", []), *withdrawn]
+    fields = _verified(receipt)
+    fields["events"] = [*fields.get("events", []), *since]
     return signing.sign(fields, RECEIPT_TYPE)
+
+
+def signed_until(receipt: Receipt) -> datetime:
+    """Until when the consent of a receipt was signed; a material change may have shortened it.
+
+    Raises signing.BadSignature when what is kept is not signed by this house.
+    """
+    given, *_since = _verified(receipt).get("events") or [{}]
+    until = given.get("validity_duration")
+    return datetime.fromisoformat(until) if until else receipt.consent.expires_at
+
+
+def _verified(receipt: Receipt) -> dict[str, Any]:
+    return signing.verify(receipt.document, signing.public_jwk(), RECEIPT_TYPE)
+
+
+def _renewed(consent: Consent) -> list[dict[str, Any]]:
+    renewal = Consent.objects.filter(renews=consent).first()
+    if renewal is None:
+        return []
+    return [
+        {
+            "event_type": "explicit consent",
+            "event_state": "terminated",
+            "event_time": _iso(renewal.signed_at),
+            "entity_id": str(consent.subject),
+            "renewed_by_record_id": str(renewal.pk),
+            "purposes": list(consent.purposes),
+        }
+    ]
 
 
 def _withdrawn(consent: Consent) -> list[dict[str, Any]]:

@@ -177,11 +177,16 @@ class Consent(models.Model):
 
     `signature` holds strokes, or `{"name": …}` when it was typed. `guardian` is who co-signed for
     somebody too young to agree alone: `{"name": …, "signature": …}`. Both need a `witness`.
+
+    One that was renewed from the receipt (consent.renewals) `renews` another of the same subject,
+    for as long as that is kept as proof. It was given at no tablet, and its `signature` names the
+    receipt whose code was shown: `{"receipt": …}`.
     """
 
     class SignatureMethod(models.TextChoices):
         DRAWN = "drawn", _("Drawn by finger")
         TYPED = "typed", _("Typed name")
+        CODE = "code", _("By the code of the receipt")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     subject = models.UUIDField(default=uuid.uuid4, editable=False, db_index=True)
@@ -197,7 +202,8 @@ class Consent(models.Model):
     witness = models.ForeignKey(
         User, models.PROTECT, null=True, blank=True, related_name="witnessed_consents"
     )
-    device = models.ForeignKey(Device, models.PROTECT, related_name="consents")
+    device = models.ForeignKey(Device, models.PROTECT, null=True, related_name="consents")
+    renews = models.OneToOneField("self", models.SET_NULL, null=True, related_name="renewed_by")
     signed_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True, blank=True)
@@ -214,9 +220,14 @@ class Consent(models.Model):
                 name="proof_outlives_consent",
             ),
             models.CheckConstraint(
-                condition=Q(signature_method="drawn", guardian__isnull=True)
+                condition=Q(signature_method__in=["drawn", "code"], guardian__isnull=True)
                 | Q(witness__isnull=False),
                 name="typed_or_for_a_child_is_witnessed",
+            ),
+            models.CheckConstraint(
+                condition=Q(signature_method="code", device__isnull=True, guardian__isnull=True)
+                | (~Q(signature_method="code") & Q(device__isnull=False, renews__isnull=True)),
+                name="only_a_renewal_was_given_at_no_tablet",
             ),
         )
 

@@ -98,7 +98,7 @@ def draft(
     store = device.store
     text = current_text(store=store, locale=locale)
     if text is None or str(text.pk) != notice or text.digest != digest:
-        raise _notice_changed()
+        raise notice_changed()
     if not any(purpose in purposes for purpose in RECOGNITION):
         raise ConsentRefused(
             "nothing_agreed",
@@ -155,7 +155,7 @@ def sign(consent: Consent) -> Signed:
         cursor.execute("SELECT FROM consent_noticetext WHERE id = %s FOR SHARE", [consent.text_id])
     text = current_text(store=consent.store, locale=consent.locale)
     if text is None or text.pk != consent.text_id:
-        raise _notice_changed()
+        raise notice_changed()
     consent.save(force_insert=True)
     secret = new_secret()
     receipt = Receipt(
@@ -260,7 +260,8 @@ def _check_guardian(guardian: dict[str, Any]) -> None:
         raise ConsentRefused("guardian", str(error)) from None
 
 
-def _notice_changed() -> ConsentRefused:
+def notice_changed() -> ConsentRefused:
+    """What was on the screen is not the text in force."""
     return ConsentRefused(
         "notice_changed",
         _("The text changed while you were reading. Please read the new one; nothing was kept."),

@@ -35,9 +35,11 @@ def method_of(signature: Any) -> Consent.SignatureMethod:
 def said(consent: Consent) -> list[str]:
     """How this was signed and in whose presence, in sentences for the person; staff by role, as
     everywhere on a receipt."""
-    typed = consent.signature_method == Consent.SignatureMethod.TYPED
     words = [
-        _("With your typed name; one of our staff saw it.") if typed else _("Drawn by finger.")
+        {
+            Consent.SignatureMethod.TYPED: _("With your typed name; one of our staff saw it."),
+            Consent.SignatureMethod.CODE: _("Renewed with the code of this receipt."),
+        }.get(Consent.SignatureMethod(consent.signature_method), _("Drawn by finger."))
     ]
     if consent.guardian:
         words.append(

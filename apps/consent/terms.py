@@ -26,3 +26,10 @@ def end_of(months: int, signed_at: datetime, pack: Pack) -> datetime:
     day = min(signed_at.day, calendar.monthrange(year, month + 1)[1])
     chosen = signed_at.replace(year=year, month=month + 1, day=day)
     return min(chosen, signed_at + timedelta(days=pack.max_term_days)).replace(microsecond=0)
+
+
+def term_of(signed_at: datetime, until: datetime, pack: Pack) -> int:
+    """The term, in months, of a consent that was signed for until then: of those that are offered
+    now, the shortest that lasts as long, or the longest."""
+    offered = terms(pack)
+    return next((each for each in offered if end_of(each, signed_at, pack) >= until), offered[-1])

@@ -70,10 +70,17 @@ class TypedName(_Part):
     name: str
 
 
+class ReceiptsCode(_Part):
+    """A renewal, by the code of the receipt of this number."""
+
+    receipt: UUID
+
+
 class Agreement(_Part):
     """One consent that you signed, with its proof."""
 
     record_id: UUID
+    renews: UUID | None = Field(description="the record that this one renewed; null: none")
     purposes: list[str] = Field(description="what you agree to now")
     declined: list[str]
     withdrawn: list[Taken]
@@ -85,8 +92,9 @@ class Agreement(_Part):
     notice_version: int
     notice_sha256: str
     notice: str = Field(description="the whole text that you were shown")
-    signature: list[Stroke] | TypedName = Field(
-        description="the lines that you drew, x and y in 0..1, or the name that you typed"
+    signature: list[Stroke] | TypedName | ReceiptsCode = Field(
+        description="the lines that you drew, x and y in 0..1, or the name that you typed, "
+        "or the receipt by whose code you renewed"
     )
     signature_method: str
     guardian: str | None = Field(description="who signed with you, as your parent or guardian")
@@ -243,6 +251,7 @@ def everything(visitor: Visitor) -> Export:
 def _agreement(consent: Consent) -> Agreement:
     return Agreement(
         record_id=consent.pk,
+        renews=consent.renews_id,
         purposes=consent.purposes,
         declined=consent.declined,
         withdrawn=[Taken(purpose=each.purpose, at=each.at) for each in consent.withdrawals.all()],

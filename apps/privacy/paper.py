@@ -79,7 +79,7 @@ def _typed(consent: Consent) -> bool:
 
 def _strokes(consent: Consent) -> list[str]:
     """The strokes of a drawn signature as SVG points on a pad of 500 by 200 units."""
-    if _typed(consent):
+    if consent.signature_method != Consent.SignatureMethod.DRAWN:
         return []
     return [
         " ".join(f"{x * 500:.1f},{y * 200:.1f}" for x, y in stroke) for stroke in consent.signature

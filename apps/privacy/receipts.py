@@ -17,8 +17,9 @@ from apps.audit import services as audit
 from apps.consent import document
 from apps.consent.models import Purpose, Receipt
 from apps.consent.qr import drawn
+from apps.consent.services import ConsentRefused
 from apps.consent.signature import said
-from apps.privacy import export, paper, selectors, services
+from apps.privacy import export, paper, renewals, selectors, services
 from apps.recognition.client import PassRefused, RecognizerDown
 from apps.retention.models import Erasure
 from apps.retention.services.erase import await_acknowledgements, complete, erase
@@ -26,6 +27,7 @@ from apps.retention.services.withdraw import withdraw_purpose
 from apps.stores.limits import allowed
 from apps.visitors.models import Visitor
 from apps.visitors.names import BadName
+from apps.visitors.services import TemplatesChanged
 
 SELF = "self"
 TRIES, WINDOW = 30, 600
@@ -138,6 +140,8 @@ def _letter(
                 "has_lane": selectors.has_lane(visitor),
             },
             "visitor": visitor,
+            "going_on": renewals.going_on(receipt, visitor),
+            "former": selectors.former_of(consent),
             "retired": selectors.retired_of(consent),
             "taken": selectors.taken_of(consent),
             "stopped": selectors.stopped(consent, visitor),
@@ -230,6 +234,68 @@ def new_pass(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visit
     )
 
 
+@while_it_holds
+def renew(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) -> HttpResponse:
+    """Go on for as long as before; a text that changed is shown first, to be agreed to."""
+    going_on = renewals.going_on(receipt, visitor)
+    if going_on is None or going_on.offer is None:
+        return _letter(request, receipt, secret, error=_("Nothing was changed."), status=409)
+    notice, digest = (request.POST.get(name, "") for name in ("notice", "digest"))
+    if not notice:
+        return _to_be_read(request, receipt, secret, going_on)
+    if not _may_labour(receipt):
+        return _too_often(request, receipt, secret)
+    try:
+        done = renewals.renew(
+            visitor=visitor, receipt=receipt, notice=notice, digest=digest, actor=SELF
+        )
+    except ConsentRefused as refusal:
+        if refusal.code == "notice_changed":
+            return _to_be_read(request, receipt, secret, going_on, error=refusal.text, status=409)
+        return _letter(request, receipt, secret, error=_("Nothing was changed."), status=409)
+    except TemplatesChanged:
+        error = _("Something changed this very moment, so nothing was renewed. Please try again.")
+        return _letter(request, receipt, secret, error=error, status=409)
+    except PassRefused:
+        error = _("This cannot be renewed here. Please agree anew at the kiosk.")
+        return _letter(request, receipt, secret, error=error, status=409)
+    except RecognizerDown:
+        error = _("Something here is not working right now. What you agreed to is as it was.")
+        return _letter(request, receipt, secret, error=error, status=503)
+    return _letter(
+        request,
+        done.receipt,
+        secret,
+        done=_("Renewed. The code that you have stays the same."),
+        pass_svg=drawn(done.key_share.text(), error="l") if done.key_share else "",
+    )
+
+
+def _to_be_read(
+    request: HttpRequest,
+    receipt: Receipt,
+    secret: str,
+    going_on: renewals.GoingOn,
+    *,
+    error: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    """The text in force, what changed in it, and a yes and a no that are equally big."""
+    consent, offer = receipt.consent, going_on.offer
+    assert offer is not None
+    context = {
+        "secret": secret,
+        "error": error,
+        "offer": offer,
+        "new_pass": going_on.new_pass,
+        "text": offer.text,
+        "before": consent.text.notice.version,
+        "changed": renewals.changed(consent, offer.text),
+        "purposes": [each for each in selectors.answers(consent) if each.granted],
+    }
+    return render(request, "receipt/renew.html", context, status=status)
+
+
 @with_receipt
 def certificate(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
     """Download the deletion certificate; of those of single templates, the one that is named."""
@@ -244,7 +310,10 @@ def certificate(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResp
 
 @with_receipt
 def download(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
-    """Download the signed receipt, for as long as it is kept."""
+    """Download the signed receipt, or the former one that is named, for as long as it is kept."""
+    for former in selectors.former_of(receipt.consent):
+        if str(former.pk) == request.POST.get("record"):
+            receipt = former.receipt
     signed = document.current_jws(receipt)
     _note(receipt, "receipt.downloaded")
     return _file(signed, "receipt.jws", "application/jose")

@@ -89,8 +89,16 @@ def erasure_of(consent: Consent) -> Erasure | None:
 
 
 def partial_of(consent: Consent) -> list[Erasure]:
-    """Single templates that were erased while their person stayed, newest first."""
-    return list(Erasure.objects.filter(consent=consent.pk, template__isnull=False))
+    """Single templates that were erased while their person stayed, newest first; also those of a
+    consent that was renewed since."""
+    theirs = Consent.objects.filter(subject=consent.subject).values("pk")
+    return list(Erasure.objects.filter(consent__in=theirs, template__isnull=False))
+
+
+def former_of(consent: Consent) -> list[Consent]:
+    """Consents that ended when they were renewed, and led to this one; newest first."""
+    theirs = Consent.objects.filter(subject=consent.subject, signed_at__lt=consent.signed_at)
+    return list(theirs.select_related("receipt__consent").order_by("-signed_at"))
 
 
 def retired_of(consent: Consent) -> list[Erasure]:
@@ -259,6 +267,7 @@ def _who(entry: Entry) -> str:
 def _what(entry: Entry) -> str:
     words = {
         "consent.signed": _("signed the consent"),
+        "consent.renewed": _("renewed the consent"),
         "visitor.enrolled": _("sealed the template"),
         "pass.replaced": _("made a new pass; the old one ended"),
         "template.swept": _("erased a template whose time was over"),

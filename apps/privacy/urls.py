@@ -11,6 +11,7 @@ urlpatterns = [
     path("stop/", receipts.stop, name="stop"),
     path("name/", receipts.rename, name="rename"),
     path("pause/", receipts.pause, name="pause"),
+    path("renew/", receipts.renew, name="renew"),
     path("pass/", receipts.new_pass, name="new_pass"),
     path("everything/", receipts.everything, name="everything"),
     path("schema.json", receipts.schema, name="schema"),

@@ -80,6 +80,41 @@ class Sealed:
 
 
 @dataclass(frozen=True, slots=True)
+class RebindRequest:
+    """Whose templates are to be sealed for which consent, which renews `former`.
+
+    not_after: its hard end, Unix seconds. new_pass: the id of a template for a new pass, or None.
+    """
+
+    visitor: UUID
+    former: UUID
+    consent: UUID
+    not_after: int
+    new_pass: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Anew:
+    """A template that was sealed anew: nothing we can open."""
+
+    template: UUID
+    pack: str
+    pack_version: str
+    rotation: int
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rebound:
+    """The templates for lanes, sealed for the renewed consent; the one for a new pass, and what is
+    to be put into the pass and forgotten."""
+
+    lanes: Sequence[Anew]
+    new_pass: Anew | None
+    key_share: Pass | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class MatchRequest:
     """A track's best crops, seen by a camera of a store at `seen_at` (Unix seconds)."""
 
@@ -183,6 +218,20 @@ class Recognizer:
             key_share=Pass(template, bytes(body[size:])),
         )
 
+    def rebind(self, request: RebindRequest) -> Rebound:
+        """Seal a person's templates for the consent that renews theirs. Raises RecognizerDown;
+        PassRefused when there is no template for a lane, or it does not open."""
+        reply, body = self._ask({"op": "rebind", **_plain(request)})
+        made, start = [], 0
+        for template, pack, version, rotation, size in reply["sealed"]:
+            sealed = bytes(body[start : start + size])
+            made.append(Anew(UUID(template), pack, version, rotation, sealed))
+            start += size
+        count = reply["lanes"]
+        new_pass = made[count] if made[count:] else None
+        share = Pass(new_pass.template, bytes(body[start:])) if new_pass else None
+        return Rebound(made[:count], new_pass, share)
+
     def match(self, request: MatchRequest, crops: NDArray[np.uint8]) -> Decision:
         """Decide whether these crops (N, 112, 112, 3) are a visitor. Raises RecognizerDown."""
         reply, _ = self._ask({"op": "match", **_plain(request)}, protocol.pack_crops(crops))
@@ -257,7 +306,7 @@ class Recognizer:
         return reply, body
 
 
-def _plain(request: MatchRequest | VerifyRequest) -> dict[str, Any]:
+def _plain(request: MatchRequest | VerifyRequest | RebindRequest) -> dict[str, Any]:
     return {
         name: str(value) if isinstance(value, UUID) else value
         for name, value in asdict(request).items()

@@ -22,13 +22,14 @@ from apps.visitors.vault import (
     unwrap,
 )
 
-LIVE = """
+WITHIN = """
        t.delete_after > clock_timestamp() AND c.withdrawn_at IS NULL
-   AND c.expires_at > clock_timestamp() AND v.restricted_at IS NULL
-   AND t.purpose = ANY (c.purposes)
+   AND c.expires_at > clock_timestamp() AND t.purpose = ANY (c.purposes)
    AND NOT EXISTS (SELECT 1 FROM visitors_formerpack f WHERE f.name = t.pack
                       AND f.version = t.pack_version AND f.ends_at <= clock_timestamp())
 """
+# A pause ends nothing, but nobody is recognised in it.
+LIVE = f"{WITHIN} AND v.restricted_at IS NULL"
 
 TEMPLATES = """
   FROM visitors_facetemplate t

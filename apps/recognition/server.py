@@ -30,6 +30,7 @@ from apps.recognition.closest import Closest
 from apps.recognition.keeper import Keeper
 from apps.recognition.matching import SLACK, mean_of
 from apps.recognition.presentation import PassInvalid, Windows, open_shown
+from apps.recognition.rebind import rebind
 from apps.recognition.recapture import MIN_CROPS, recapture, sure
 from apps.recognition.reissue import reissue
 from apps.recognition.sealed import binding_of, seal_vector
@@ -87,6 +88,8 @@ class Desk:
                     return self._seal(header, self._crops(payload))
                 case "reissue":
                     return self._reissue(header)
+                case "rebind":
+                    return self._rebind(header)
                 case "match":
                     return _told(self._match(header, self._crops(payload))), bytearray()
                 case "present":
@@ -212,6 +215,31 @@ class Desk:
             "sealed": len(made.sealed),
         }
         return reply, bytearray().join([made.sealed, made.share.reveal()])
+
+    def _rebind(self, header: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        """Seal a person's templates for a renewed consent; a new pass' share goes out, once."""
+        if not self.keeper.trusted:
+            raise Refused("silent")
+        made = rebind(
+            visitor=UUID(header["visitor"]),
+            former=UUID(header["former"]),
+            consent=UUID(header["consent"]),
+            not_after=int(header["not_after"]),
+            new_pass=UUID(header["new_pass"]) if header["new_pass"] else None,
+            pack=self.benches.present.pack,
+            keyring=self.keyring,
+        )
+        all_ = [*made.lanes, *([made.new_pass] if made.new_pass else [])]
+        reply = {
+            "lanes": len(made.lanes),
+            "sealed": [
+                [str(each.template), *each.pack, each.rotation, len(each.sealed)] for each in all_
+            ],
+        }
+        parts: list[bytes | memoryview] = [each.sealed for each in all_]
+        if made.share is not None:
+            parts.append(made.share.reveal())
+        return reply, bytearray().join(parts)
 
     def _present(self, header: dict[str, Any], payload: bytearray) -> str:
         """Open a window for a pass that is good here and now."""

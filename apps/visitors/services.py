@@ -20,6 +20,7 @@ from apps.visitors.models import (
     FormerPack,
     Rotation,
     Visitor,
+    overdue,
 )
 
 REPLACED_FOR = timedelta(minutes=1)
@@ -102,8 +103,40 @@ def replace_pass(
     )
 
 
-def _keep(template: SealedTemplate, visitor: Visitor, consent: Consent) -> None:
+class TemplatesChanged(RuntimeError):
+    """Other templates are there by now than were sealed anew: one was taken, turned or erased."""
+
+
+@transaction.atomic
+def carry_over(
+    *, visitor: Visitor, former: Consent, consent: Consent, templates: Sequence[SealedTemplate]
+) -> None:
+    """Put a visitor's lane templates under the consent that renews `former`, as they were sealed
+    for it. Raises TemplatesChanged.
+
+    The person's own act is as good as a visit: the time without one begins anew. Templates that
+    are over stay under the former consent, for the sweep.
+    """
+    held = visitor.templates.filter(purpose=Purpose.LANE, consent=former).exclude(overdue())
+    held = held.select_for_update(of=("self",))
+    if set(held.values_list("pk", "rotation")) != {(each.template, each.rotation) for each in templates}:
+        raise TemplatesChanged
+    for each in templates:
+        FaceTemplate.objects.filter(pk=each.template).update(
+            consent=consent,
+            sealed=each.sealed,
+            not_after=consent.expires_at,
+            delete_after=_due(consent),
+        )
+
+
+def _due(consent: Consent) -> datetime:
+    """When a template goes whose person was here just now."""
     inactivity = timedelta(days=consent.store.pack.inactivity_days)
+    return min(consent.expires_at, timezone.now() + inactivity)
+
+
+def _keep(template: SealedTemplate, visitor: Visitor, consent: Consent) -> None:
     FaceTemplate.objects.create(
         id=template.template,
         visitor=visitor,
@@ -115,7 +148,7 @@ def _keep(template: SealedTemplate, visitor: Visitor, consent: Consent) -> None:
         rotation=template.rotation,
         sealed=template.sealed,
         not_after=consent.expires_at,
-        delete_after=min(consent.expires_at, timezone.now() + inactivity),
+        delete_after=_due(consent),
     )
 
 

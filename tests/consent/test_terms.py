@@ -7,7 +7,7 @@ import pytest
 
 from apps.consent import services as consents
 from apps.consent.services import ConsentRefused
-from apps.consent.terms import end_of, terms
+from apps.consent.terms import end_of, term_of, terms
 from apps.stores import jurisdictions
 from tests.conftest import House
 
@@ -56,3 +56,14 @@ def test_a_term_that_is_not_offered_is_refused(house: House, term: int) -> None:
     with pytest.raises(ConsentRefused) as refused:
         house.draft(term=term)
     assert refused.value.code == "term"
+
+
+@pytest.mark.parametrize(
+    ("months", "cap", "again"), [(3, 365, 3), (6, 365, 6), (12, 365, 12), (12, 200, 6), (6, 90, 3)]
+)
+def test_a_renewal_is_for_the_term_that_was_chosen_as_far_as_it_is_still_offered(
+    months: int, cap: int, again: int
+) -> None:
+    signed = datetime(2027, 1, 31, 9, 30, tzinfo=UTC)
+    until = end_of(months, signed, EU)
+    assert term_of(signed, until, replace(EU, max_term_days=cap)) == again

@@ -1,0 +1,131 @@
+"""Going on by receipt: what the letter offers, and the one tap that does it.
+
+Design. The recognizer seals what there is anew before the transaction begins, so no lock is held
+while it works. Then, with the visitor locked as in an erasure, one transaction makes the new
+consent, puts templates and visits under it, replaces the pass, and ends the former consent. A fault
+before its commit leaves everything as it was; after it, the code that the person holds opens the
+new receipt, whether the answer arrived or not.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from apps.consent import renewals
+from apps.consent.models import Consent, NoticeText, Purpose, Receipt
+from apps.consent.renewals import Offer
+from apps.privacy.notices import Change, changes
+from apps.recognition.client import Anew, RebindRequest, Recognizer
+from apps.recognition.passes import Pass
+from apps.retention.services.erase import lock
+from apps.visitors import services as visitors
+from apps.visitors.models import Visitor, overdue
+from apps.visitors.services import SealedTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class GoingOn:
+    """How a person whose consent is near its end can go on: by this offer, or, in a sentence, why
+    that takes the kiosk. new_pass: their pass is made anew with it."""
+
+    offer: Offer | None
+    new_pass: bool
+    at_kiosk: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The receipt that the code opens now, and the new pass if there was one: shown once."""
+
+    receipt: Receipt
+    key_share: Pass | None
+
+
+def going_on(receipt: Receipt, visitor: Visitor | None) -> GoingOn | None:
+    """What the letter of this receipt says about going on; None when there is nothing to say."""
+    consent = receipt.consent
+    if visitor is None or not renewals.due(consent):
+        return None
+    if consent.guardian:
+        return GoingOn(
+            None,
+            False,
+            _("Your parent or guardian signed with you. To go on, please sign anew together."),
+        )
+    if not _of(visitor, consent, Purpose.LANE):
+        return GoingOn(
+            None,
+            False,
+            _(
+                "Only your pass opens your face template, so we cannot seal it for longer here. "
+                "Your pass goes on until then. To go on after it, please agree anew at the kiosk."
+            ),
+        )
+    offer = renewals.offer(receipt)
+    return GoingOn(offer, _of(visitor, consent, Purpose.PASS)) if offer else None
+
+
+def renew(*, visitor: Visitor, receipt: Receipt, notice: str, digest: str, actor: str) -> Renewed:
+    """Renew a receipt's consent as it was offered, under the text that was shown.
+
+    Raises ConsentRefused, RecognizerDown, PassRefused when no template can be sealed anew,
+    TemplatesChanged when they changed meanwhile, Visitor.DoesNotExist.
+    """
+    former = receipt.consent
+    consent = renewals.draft(receipt=receipt, notice=notice, digest=digest)
+    made = Recognizer.any_of(settings.CONSENTRY.sockets).rebind(
+        RebindRequest(
+            visitor=visitor.pk,
+            former=former.pk,
+            consent=consent.pk,
+            not_after=int(consent.expires_at.timestamp()),
+            new_pass=uuid.uuid4() if _of(visitor, former, Purpose.PASS) else None,
+        )
+    )
+    with transaction.atomic():
+        person = lock(visitor.pk)
+        new = renewals.begin(consent=consent, actor=actor)
+        visitors.carry_over(
+            visitor=person,
+            former=former,
+            consent=consent,
+            templates=[_sealed(each, Purpose.LANE) for each in made.lanes],
+        )
+        # A floor board shows visits of a live consent only: whoever is here now stays on it.
+        person.visits.update(consent=consent)
+        if made.new_pass:
+            visitors.replace_pass(
+                visitor=person,
+                consent=consent,
+                template=_sealed(made.new_pass, Purpose.PASS),
+                actor=actor,
+            )
+        renewals.end_former(former)
+    return Renewed(new, made.key_share)
+
+
+def changed(former: Consent, text: NoticeText) -> list[Change]:
+    """Where the text in force differs from the one that was signed, section by section."""
+    before = former.text.notice.texts.filter(locale=text.locale).first()
+    return [change for change in changes(before, text) if not change.same]
+
+
+def _of(visitor: Visitor, consent: Consent, purpose: Purpose) -> bool:
+    held = visitor.templates.filter(consent=consent, purpose=purpose)
+    return held.exclude(overdue()).exists()
+
+
+def _sealed(made: Anew, purpose: Purpose) -> SealedTemplate:
+    return SealedTemplate(
+        template=made.template,
+        wrapped_key=b"",
+        generation=0,
+        sealed=made.sealed,
+        pack=made.pack,
+        pack_version=made.pack_version,
+        purpose=purpose,
+        rotation=made.rotation,
+    )

@@ -1,0 +1,113 @@
+"""Seal the templates of a person anew, for the consent that renews the one they were sealed for.
+
+Design. A template is sealed for one consent and its hard end, so a longer one needs a new seal. No
+picture is needed for it: what a lane's template holds is opened with the former binding and sealed
+at once with the new one, turned as it is, under the same data key. Nothing is written here: the
+asking process stores it in the transaction that makes the new consent and ends the former, so a
+fault anywhere leaves the former as it was. Until then what was sealed opens for nothing: the
+consent that it is bound to does not exist.
+
+A template for a pass opens with its pass only, which is not here. Where a pass is wanted, a new one
+is made of the lane's template, as `reissue` does, and the old one ends with its template.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+from uuid import UUID
+
+from apps.recognition.briefly import briefly
+from apps.recognition.engine.packs import Pack
+from apps.recognition.presentation import PassInvalid
+from apps.recognition.sealed import (
+    COLUMNS,
+    TEMPLATES,
+    WITHIN,
+    PackName,
+    binding_of,
+    key_of_row,
+    open_row,
+    rows_of,
+)
+from apps.visitors.vault import (
+    FileKeyring,
+    SealBroken,
+    Share,
+    UnknownGeneration,
+    new_share,
+    seal,
+    seal_for_pass,
+)
+
+# Of the present pack first: a new pass is made of that one.
+LANES = f"""
+SELECT {COLUMNS} {TEMPLATES}
+ WHERE t.visitor_id = %(visitor)s AND t.consent_id = %(former)s AND t.purpose = 'lane' AND {WITHIN}
+ ORDER BY (t.pack = %(pack)s AND t.pack_version = %(version)s) DESC, t.id
+"""  # noqa: S608
+
+
+class Anew(NamedTuple):
+    """One template as it was sealed anew; `template` keeps its id, but for a new pass."""
+
+    template: UUID
+    pack: PackName
+    rotation: int
+    sealed: bytes
+
+
+class Rebound(NamedTuple):
+    """A person's templates for lanes, and the one for a new pass with its share."""
+
+    lanes: list[Anew]
+    new_pass: Anew | None
+    share: Share | None
+
+
+def rebind(
+    *,
+    visitor: UUID,
+    former: UUID,
+    consent: UUID,
+    not_after: int,
+    new_pass: UUID | None,
+    pack: Pack,
+    keyring: FileKeyring,
+) -> Rebound:
+    """Seal what a person has under `former` for `consent`, which ends at `not_after` (Unix s).
+
+    new_pass: the id of a template to be sealed for a new pass; None where none is wanted. Raises
+    PassInvalid with "pass_unknown" when there is no template for a lane within its time, with
+    "pass_broken" when one does not open; DatabaseError.
+    """
+    which = {"visitor": visitor, "former": former, "pack": pack.name, "version": pack.version}
+    rows = rows_of(LANES, which)
+    if not rows:
+        raise PassInvalid("pass_unknown")
+    lanes: list[Anew] = []
+    made: Anew | None = None
+    share = new_share() if new_pass else None
+    try:
+        for row in rows:
+            name = PackName(row.pack, row.pack_version)
+            data_key = key_of_row(row, keyring=keyring)
+            binding = binding_of(
+                organization=row.organization_id,
+                store=row.store_id,
+                visitor=visitor,
+                template=row.template,
+                consent=consent,
+                purpose=row.purpose,
+                not_after=not_after,
+                pack=name,
+                rotation=row.rotation,
+            )
+            with briefly(open_row(row, pack=name, keyring=keyring)) as vector:
+                sealed = seal(vector, data_key, binding)
+                lanes.append(Anew(row.template, name, row.rotation, sealed))
+                if new_pass and share is not None and made is None:
+                    for_pass = replace(binding, template=new_pass, purpose="pass")
+                    sealed = seal_for_pass(vector, data_key, share, for_pass)
+                    made = Anew(new_pass, name, row.rotation, sealed)
+    except (SealBroken, UnknownGeneration):
+        raise PassInvalid("pass_broken") from None
+    return Rebound(lanes, made, share)
