@@ -229,6 +229,15 @@ def _who_else(consent: Consent) -> list[dict[str, Any]]:
                 "party_role": "member of staff who saw the signature being given",
             }
         )
+    if consent.presence_witness_id:
+        parties.append(
+            {
+                "party_id": f"user:{consent.presence_witness_id}",
+                "party_type": "witness",
+                "party_role": "member of staff who saw the PII principal before the camera",
+                "reason": "movement",
+            }
+        )
     return parties
 
 

@@ -181,6 +181,9 @@ class Consent(models.Model):
     One that was renewed from the receipt (consent.renewals) `renews` another of the same subject,
     for as long as that is kept as proof. It was given at no tablet, and its `signature` names the
     receipt whose code was shown: `{"receipt": …}`.
+
+    `presence_witness` is who of the staff saw the person before the camera, where they could not
+    make the movements that are asked for; null where they made them.
     """
 
     class SignatureMethod(models.TextChoices):
@@ -201,6 +204,9 @@ class Consent(models.Model):
     guardian = models.JSONField(null=True, blank=True)
     witness = models.ForeignKey(
         User, models.PROTECT, null=True, blank=True, related_name="witnessed_consents"
+    )
+    presence_witness = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, related_name="witnessed_presences"
     )
     device = models.ForeignKey(Device, models.PROTECT, null=True, related_name="consents")
     renews = models.OneToOneField("self", models.SET_NULL, null=True, related_name="renewed_by")

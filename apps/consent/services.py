@@ -86,6 +86,7 @@ def draft(
     signature: Any,
     guardian: dict[str, Any] | None = None,
     witness: User | None = None,
+    presence_witness: User | None = None,
 ) -> Consent:
     """Return a consent ready to sign, not saved. Raises ConsentRefused, BadSignaturePath.
 
@@ -93,7 +94,7 @@ def draft(
     recorded as declined. `term` is in months, one of `terms`. Who is too young alone needs a
     `guardian`, `{"name": …, "signature": …}`, where the pack allows one; who can agree alone needs
     none, and none is kept. `witness` is the member of staff who saw a typed signature, or a
-    guardian's, being given.
+    guardian's, being given; `presence_witness` who saw somebody that could not make the movements.
     """
     store = device.store
     text = current_text(store=store, locale=locale)
@@ -137,6 +138,7 @@ def draft(
         signature_method=method,
         guardian=guardian,
         witness=witness if guardian or method == Consent.SignatureMethod.TYPED else None,
+        presence_witness=presence_witness,
         device=device,
         signed_at=now,
         expires_at=expires_at,
@@ -177,6 +179,7 @@ def sign(consent: Consent) -> Signed:
         method=consent.signature_method,
         guardian=consent.guardian is not None,
         witness=f"user:{consent.witness_id}" if consent.witness_id else "",
+        **_presence(consent),
     )
     return Signed(consent, receipt, secret)
 
@@ -243,6 +246,12 @@ def withdraw_purpose(*, consent: Consent, purpose: Purpose, actor: str) -> Conse
             purpose=purpose.value,
         )
     return consent
+
+
+def _presence(consent: Consent) -> dict[str, str]:
+    if consent.presence_witness_id is None:
+        return {}
+    return {"presence": f"user:{consent.presence_witness_id}", "reason": "movement"}
 
 
 def count_refusal(*, store: Store, purpose: str) -> None:

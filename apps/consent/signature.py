@@ -46,6 +46,8 @@ def said(consent: Consent) -> list[str]:
             _("Co-signed by %(name)s, parent or guardian; one of our staff saw it.")
             % {"name": consent.guardian["name"]}
         )
+    if consent.presence_witness_id:
+        words.append(_("Without the movements before the camera; one of our staff saw you there."))
     return words
 
 

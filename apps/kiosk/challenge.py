@@ -3,8 +3,9 @@
 Enrolling another person's photo would be consent in that person's name. So the tablet asks for
 movements that a photo cannot make, and the pictures of them travel with the opt-in itself: only
 what is judged together is trusted. Redis holds the drawn movements under a random id, no picture.
-What this does not stop says engine.liveness; for that, and for whoever cannot move so, there is a
-member of staff beside them, or the way without a face.
+What this does not stop says engine.liveness; for that there is a member of staff beside them. Whoever
+cannot move so enrols with that member's word in place of the movements (`passive`), or goes the way
+without a face.
 """
 
 import base64
@@ -126,9 +127,7 @@ def watch(
                 raise NotAlive("two_faces_came" if one.code == "two_faces_came" else "face_lost")
             seen.append(one)
             glances.append(Glance(frame.step, frame.at, one.landmarks))
-        grids = [each.grid for each in (*looks, *seen)]
-        if median(grids) > liveness.MAX_GRID or not all(each.alive for each in looks):
-            raise NotAlive("looks_flat")
+        passive(looks, seen)
         front = looks[0].landmarks
         assert front is not None
         verdict = liveness.judge(front, acts, glances)
@@ -137,6 +136,16 @@ def watch(
         return faces.stacked(seen)
     finally:
         faces.wipe(seen)
+
+
+def passive(looks: Sequence[faces.Look], seen: Sequence[faces.Look] = ()) -> None:
+    """What pictures show by themselves: no grid of a screen, and alive to the pack's network.
+
+    looks: those to be enrolled; seen: those of the movements. Raises NotAlive.
+    """
+    grids = [each.grid for each in (*looks, *seen)]
+    if median(grids) > liveness.MAX_GRID or not all(each.alive for each in looks):
+        raise NotAlive("looks_flat")
 
 
 CODES = {"incomplete": "not_seen", "flat": "looks_flat"}

@@ -26,8 +26,8 @@ from apps.recognition.client import CropsRefused, Recognizer, Sealed, SealReques
 from apps.recognition.passes import Pass
 from apps.retention.models import Erasure
 from apps.retention.services.erase import erase, lock
-from apps.stores.models import Device
-from apps.stores.witnesses import witness_of
+from apps.stores.models import Device, User
+from apps.stores.witnesses import Seen, witness_of
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
 from apps.visitors.names import SOMETHING_TO_SAY, GreetingName
@@ -114,7 +114,9 @@ class OptIn(BaseModel):
     signature: Signature
     guardian: Guardian | None = None
     photos: Annotated[list[str], Field(min_length=1, max_length=5)]
-    challenge: Annotated[str, StringConstraints(pattern=r"^[\w-]{1,64}$")]
+    # Whoever cannot make the movements sends neither of these, and has a witness.
+    still: bool = False
+    challenge: Annotated[str, StringConstraints(pattern=r"^[\w-]{0,64}$")]
     frames: Annotated[list[challenges.Frame], Field(max_length=challenges.MAX_FRAMES)]
 
 
@@ -130,7 +132,8 @@ class OptedIn:
 
 
 def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
-    """Sign, seal and enrol, once somebody was seen to be there (kiosk.challenge).
+    """Sign, seal and enrol, once somebody was seen to be there (kiosk.challenge), or a member of
+    staff vouched for it and the pictures look alive all the same.
 
     Raises OptInRefused, NotAlive, ConsentRefused, BadSignaturePath, RecognizerDown, NonceStoreDown.
 
@@ -154,7 +157,12 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
         age_confirmed=form.age_ok,
         **form.model_dump(include={"signature", "guardian"}),
         witness=witness_of(attempt=form.attempt, device=device),
+        presence_witness=_who_sees_them(device, form) if form.still else None,
     )
+    if form.still:
+        with _looked_at(form.photos) as looks:
+            challenges.passive(looks)
+            return _enroll(consent, device, form, faces.stacked(looks))
     with (
         challenges.held(device=device, attempt=form.attempt, challenge=form.challenge) as acts,
         _looked_at(form.photos) as looks,
@@ -168,7 +176,7 @@ def _enroll(
     device: Device,
     form: OptIn,
     crops: NDArray[np.uint8],
-    watched: NDArray[np.uint8],
+    watched: NDArray[np.uint8] | None = None,
 ) -> OptedIn:
     visitor = uuid.uuid4()
     agreed = [purpose for purpose in RECOGNITION if purpose in consent.purposes]
@@ -190,6 +198,15 @@ def _enroll(
         if older:
             erase(visitor=older, cause=Erasure.Cause.REPLACED, actor=f"device:{device.pk}")
     return OptedIn(signed, sealed.key_share)
+
+
+def _who_sees_them(device: Device, form: OptIn) -> User:
+    """The member of staff beside somebody who cannot make the movements."""
+    witness = witness_of(attempt=form.attempt, device=device, seen=Seen.PRESENCE)
+    if witness is None:
+        text = _("One of our staff has to confirm that you are here. Please ask for one.")
+        raise OptInRefused("no_presence", text, "witness")
+    return witness
 
 
 @transaction.atomic

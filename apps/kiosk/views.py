@@ -40,7 +40,7 @@ from apps.stores import devices, witnesses
 from apps.stores.devices import DeviceRefused, NonceStoreDown, NonceUsed
 from apps.stores.limits import allowed
 from apps.stores.models import Device, Store
-from apps.stores.witnesses import WitnessRefused
+from apps.stores.witnesses import Seen, WitnessRefused
 from apps.visits import look_alikes
 
 log = logging.getLogger(__name__)
@@ -361,6 +361,9 @@ def submit(request: HttpRequest, device: Device) -> HttpResponse:
         field = str(next(iter(error.errors(include_input=False)[0]["loc"]), ""))
         text = _("That did not arrive whole. Please try again.")
         return refusal(400, "form", text, STEPS.get(field, "notice"))
+    # Nobody tries pictures at will, with movements or without.
+    if form.still and not allowed(f"challenge:{device.pk}", limit=CHALLENGES, seconds=600):
+        return refusal(429, "slow_down", _("Too many attempts. Please wait ten minutes."), "camera")
     language = translation.get_language() or "en"
     done = opt_in(device=device, locale=language, form=form)
     signed = done.signed
@@ -390,13 +393,14 @@ def undo(request: HttpRequest, device: Device) -> HttpResponse:
 
 @signed_by(Device.Kind.KIOSK)
 def witness(request: HttpRequest, device: Device) -> HttpResponse:
-    """Have a member of staff vouch, by a code from their floor board, for what they saw signed."""
+    """Have a member of staff vouch, by a code from their floor board, for what they saw."""
     if not allowed(f"witness:{device.pk}", limit=WITNESS_TRIES, seconds=600):
         return refusal(429, "slow_down", _("Too many attempts. Please wait ten minutes."))
     try:
         body = json.loads(request.body)
         attempt = UUID(body["attempt"])
-        witnesses.confirm(code=str(body["code"]), device=device, attempt=attempt)
+        seen = Seen(body.get("seen", Seen.SIGNATURE))
+        witnesses.confirm(code=str(body["code"]), device=device, attempt=attempt, seen=seen)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return refusal(400, "form", _("That did not arrive whole. Please try again."), "witness")
     except WitnessRefused:

@@ -92,6 +92,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         ],
         "weeks": visits.weeks(stores),
         "look_alikes": look_alikes.counted(stores),
+        "unmoved": selectors.unmoved(stores),
         "false_greetings": visits.false_greetings(stores)[:SCORES_SHOWN],
     }
 

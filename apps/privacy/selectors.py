@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
@@ -56,6 +58,16 @@ def notices_of(stores: Iterable[Store]) -> list[InForce]:
         waiting = versions.filter(published_at=None).exclude(proposed_by="")
         found.append(InForce(organization, notice, drift, list(waiting)))
     return found
+
+
+def unmoved(stores: QuerySet[Store]) -> QuerySet[Store]:
+    """These stores with `unmoved_week`: how many consents of seven days have a member of staff's
+    word in place of the movements before the camera."""
+    lately = Q(
+        consents__presence_witness__isnull=False,
+        consents__signed_at__gt=Now() - timedelta(days=7),
+    )
+    return stores.annotate(unmoved_week=Count("consents", filter=lately))
 
 
 def names_of(actors: Iterable[str]) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""A member of staff vouches, at the kiosk, for a signature that they saw being given.
+"""A member of staff vouches, at the kiosk, for what they saw: a signature being given, or a person
+before the camera who cannot make the movements. Each takes a code of its own.
 
 Their floor board shows six digits that work once, for three minutes, in that store. Typed at the
 tablet, they bind that member of staff to the attempt that is under way there. Redis holds the
@@ -9,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 from datetime import timedelta
+from enum import StrEnum
 from uuid import UUID
 
 import redis
@@ -22,6 +24,14 @@ LIFE = timedelta(minutes=3)
 # The camera and a second try come after the witness.
 HOLDS = timedelta(minutes=15)
 DIGITS = 6
+
+
+class Seen(StrEnum):
+    """What a member of staff vouches for."""
+
+    SIGNATURE = "signature"
+    PRESENCE = "presence"
+
 
 
 class WitnessRefused(PermissionError):
@@ -39,26 +49,26 @@ def new_code(*, user: User, store: Store) -> str:
             raise NonceStoreDown from error
 
 
-def confirm(*, code: str, device: Device, attempt: UUID) -> User:
-    """Spend a code for an attempt at this tablet. Raises WitnessRefused, NonceStoreDown."""
+def confirm(*, code: str, device: Device, attempt: UUID, seen: Seen = Seen.SIGNATURE) -> User:
+    """Spend a code on what was seen of an attempt at this tablet. Raises WitnessRefused, NonceStoreDown."""
     digits = "".join(sign for sign in code if sign.isdecimal())
     try:
         user = _staff(live_events().getdel(_place(device.store_id, digits)), device)
         if user is None:
             raise WitnessRefused("code")
-        live_events().set(_place(device.pk, str(attempt)), user.pk, ex=HOLDS)
+        live_events().set(_place(device.pk, f"{attempt} {seen.value}"), user.pk, ex=HOLDS)
     except redis.RedisError as error:
         raise NonceStoreDown from error
     return user
 
 
-def witness_of(*, attempt: UUID, device: Device) -> User | None:
-    """Who vouched for this attempt at this tablet, if they still work here.
+def witness_of(*, attempt: UUID, device: Device, seen: Seen = Seen.SIGNATURE) -> User | None:
+    """Who vouched for this of an attempt at this tablet, if they still work here.
 
     Raises NonceStoreDown.
     """
     try:
-        return _staff(live_events().get(_place(device.pk, str(attempt))), device)
+        return _staff(live_events().get(_place(device.pk, f"{attempt} {seen.value}")), device)
     except redis.RedisError as error:
         raise NonceStoreDown from error
 

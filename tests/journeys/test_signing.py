@@ -1,5 +1,6 @@
 """Who cannot draw, and who comes with a parent: at the tablet, with a colleague from the floor."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,8 +10,10 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from apps.consent.models import Consent
 from apps.visitors.models import Visitor
+from tests import faces
 from tests.journeys.accessible import faults, settle
-from tests.journeys.conftest import Town, choose, draw, log_in, watched
+from tests.journeys.acting import acting, standing
+from tests.journeys.conftest import PERSON, Town, choose, draw, enrolled, log_in, watched
 
 LANGUAGES = pytest.mark.parametrize("language", ["en", "zh-hans"])
 SIZES = {
@@ -154,6 +157,37 @@ def test_a_witness_has_seen_this_signature_and_no_later_one(
     tablet.get_by_test_id("signature-typed").fill("Somebody Else")
     tablet.get_by_test_id("signature-go").click()
     expect(tablet.get_by_test_id("witness-go")).to_be_visible()
+
+
+@LANGUAGES
+def test_whoever_cannot_move_is_vouched_for_and_enrols(
+    town: Town, open_browser: Callable[..., Browser], colleague: Page, language: str
+) -> None:
+    """She looks at the camera and never moves; a typed name has a witness of its own."""
+    frame = next(faces.frames(PERSON, seconds=0.1))
+    tablet = enrolled(town, open_browser(), acting(standing(frame)))
+    answer(tablet, language, "yes")
+    tablet.get_by_test_id("name").fill("Ms Rivera")
+    tablet.get_by_test_id("name-go").click()
+    draw(tablet)
+    tablet.get_by_test_id("signature-go").click()
+    expect(tablet.locator(".stage-look")).to_have_attribute(
+        "data-act", re.compile("left|right|nearer"), timeout=60_000
+    )
+    tablet.get_by_test_id("camera-still").click()
+    assert tablet.locator("video").evaluate("video => video.srcObject === null"), "camera off"
+    looks_right(tablet)
+    # Rather not: the movements are asked for again.
+    screen(tablet, "witness").get_by_test_id("back").click()
+    expect(tablet.get_by_test_id("camera-still")).to_be_visible()
+    tablet.get_by_test_id("camera-still").click()
+    vouch(tablet, colleague)
+    expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=60_000)
+    with translation.override(language):
+        words = gettext("Without the movements before the camera; one of our staff saw you there.")
+    expect(tablet.get_by_test_id("receipt-signed")).to_contain_text(words)
+    assert not faults(tablet)
+    assert Consent.objects.get().presence_witness == town.house.staff
 
 
 @LANGUAGES

@@ -7,14 +7,22 @@ import uuid
 
 import pytest
 
-from apps.consent.models import Consent
-from apps.kiosk.views import WITNESS_TRIES
+from apps.audit import services as audit
+from apps.audit import signing
+from apps.audit.models import Entry
+from apps.consent.document import RECEIPT_TYPE
+from apps.consent.models import Consent, Receipt
+from apps.kiosk.views import CHALLENGES, WITNESS_TRIES
 from apps.recognition.client import Recognizer
+from apps.recognition.engine.imagefile import decode_jpeg
 from apps.stores import witnesses
 from apps.stores.devices import live_events
 from apps.stores.models import Role, Store, User
+from apps.stores.witnesses import Seen
 from apps.visits.floor import WITNESS_CODES
+from ops.heads import on_screen
 from ops.tablet import Answer
+from tests import faces
 from tests.clients import KioskTablet, browser, enrolled, opt_in_form, rows
 from tests.conftest import SIGNATURE, House
 from tests.kiosk.conftest import Photos
@@ -37,9 +45,18 @@ def code_of(user: User, store: Store) -> str:
     return found[1]
 
 
-def vouch(tablet: KioskTablet, code: str, attempt: uuid.UUID) -> Answer:
-    body = json.dumps({"attempt": str(attempt), "code": code}).encode()
+def vouch(tablet: KioskTablet, code: str, attempt: uuid.UUID, **what: str) -> Answer:
+    body = json.dumps({"attempt": str(attempt), "code": code, **what}).encode()
     return tablet.signed("/kiosk/witness/", body)
+
+
+def unmoved(
+    house: House, tablet: KioskTablet, attempt: uuid.UUID, pictures: list[bytes], **changes: object
+) -> Answer:
+    """Send the opt-in of somebody who was asked for no movement."""
+    still = {"attempt": str(attempt), "still": True, "challenge": "", "frames": []}
+    form = opt_in_form(house, pictures, **{**still, **changes})
+    return tablet.signed("/kiosk/opt-in/", json.dumps(form).encode())
 
 
 def error_of(answer: Answer) -> tuple[int, str, str]:
@@ -80,6 +97,50 @@ def test_a_guardian_co_signs_before_a_witness(
     assert Consent.objects.get().guardian == guardian
 
 
+def test_whoever_cannot_move_enrols_before_a_witness(
+    house: House, tablet: KioskTablet, recognizer: Recognizer, photos: Photos
+) -> None:
+    attempt = uuid.uuid4()
+    before = rows()
+    assert error_of(unmoved(house, tablet, attempt, photos())) == (422, "no_presence", "witness")
+    # Who saw something signed has not said who is before the camera.
+    assert vouch(tablet, code_of(house.staff, house.store), attempt).status == 204
+    assert error_of(unmoved(house, tablet, attempt, photos())) == (422, "no_presence", "witness")
+    code = code_of(house.staff, house.store)
+    assert vouch(tablet, code, attempt, seen="presence").status == 204
+    # Without the witness's word in the form, the movements are asked for as ever.
+    moved = unmoved(house, tablet, attempt, photos(), still=False)
+    assert error_of(moved) == (422, "too_slow", "camera")
+    # One face, one identity, and no screen: a witness stands in for the movements alone.
+    two = [*photos()[:2], photos(4)[0]]
+    assert error_of(unmoved(house, tablet, attempt, two)) == (422, "different_faces", "camera")
+    screen = [faces.jpeg(on_screen(decode_jpeg(each))) for each in photos()]
+    assert error_of(unmoved(house, tablet, attempt, screen)) == (422, "looks_flat", "camera")
+    assert rows() == before
+
+    answer = unmoved(house, tablet, attempt, photos())
+    assert answer.status == 201, answer.body
+    consent = Consent.objects.get()
+    assert (consent.presence_witness, consent.witness) == (house.staff, None)
+    told = answer.json()["receipt"]["signed"]
+    assert told[1:] == ["Without the movements before the camera; one of our staff saw you there."]
+    fields = signing.verify(Receipt.objects.get().document, signing.public_jwk(), RECEIPT_TYPE)
+    (party,) = (one for one in fields["party_identification"] if one["party_type"] == "witness")
+    assert (party["party_id"], party["reason"]) == (f"user:{house.staff.pk}", "movement")
+    leaf = audit.leaf_data(Entry.objects.get(action="consent.signed"))["detail"]
+    assert (leaf["presence"], leaf["reason"]) == (f"user:{house.staff.pk}", "movement")
+    assert "1 in seven days" in browser(house.dpo).get("/portal/").content.decode()
+
+
+def test_without_movements_too_pictures_are_tried_at_a_limited_rate(
+    house: House, tablet: KioskTablet, photos: Photos
+) -> None:
+    for _ in range(CHALLENGES):
+        assert error_of(unmoved(house, tablet, uuid.uuid4(), photos()))[0] == 422
+    refused = unmoved(house, tablet, uuid.uuid4(), photos())
+    assert error_of(refused) == (429, "slow_down", "camera")
+
+
 @pytest.mark.parametrize(
     "guardian",
     [
@@ -112,6 +173,7 @@ def test_the_witness_of_one_tablet_is_not_that_of_another(
 ) -> None:
     attempt = uuid.uuid4()
     assert vouch(tablet, code_of(house.staff, house.store), attempt).status == 204
+    assert witnesses.witness_of(attempt=attempt, device=house.kiosk, seen=Seen.PRESENCE) is None
     other = house.store.devices.create(name="Another tablet")
     assert witnesses.witness_of(attempt=attempt, device=other) is None
 
@@ -168,7 +230,11 @@ def test_codes_are_made_at_a_limited_rate(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"null", b'{"attempt": 3, "code": "1"}', b'{"attempt": "x", "code": "1"}']
+    "body",
+    [
+        *(b"", b"[]", b"null", b'{"attempt": 3, "code": "1"}', b'{"attempt": "x", "code": "1"}'),
+        b'{"attempt": "b6f2a0f2-6f0c-4a51-9d54-7ad0a3a7c9b5", "code": "1", "seen": "all"}',
+    ],
 )
 def test_a_body_that_is_no_witness_is_refused(tablet: KioskTablet, body: bytes) -> None:
     assert error_of(tablet.signed("/kiosk/witness/", body)) == (400, "form", "witness")

@@ -54,11 +54,12 @@ export class Camera {
 
   /**
    * Open, guide, and collect. `paused()` holds the pictures back; `guide(look, count)` is told about
-   * each. Then ask for the movements that are drawn for this attempt: `ask(act)` shows each.
+   * each. Then ask for the movements that are drawn for this attempt: `ask(act)` shows each; for
+   * none when the person is to be `still`.
    * Resolves to { photos, challenge, frames }, pictures as JPEG blobs, or to null when it was closed
    * meanwhile. Throws CameraError, or the RequestError of device.js.
    */
-  async collect({ attempt, opened, guide, paused, ask }) {
+  async collect({ attempt, still, opened, guide, paused, ask }) {
     this.close();
     const turn = this.#turn;
     const gone = () => turn !== this.#turn;
@@ -89,6 +90,7 @@ export class Camera {
     try {
       const good = await this.#look({ guide, held, stopped });
       if (!good) return null;
+      if (still) return { photos: good.photos, challenge: "", frames: [] };
       const challenge = await (await signed("/kiosk/challenge/", JSON.stringify({ attempt }))).json();
       if (stopped()) return null;
       const frames = await this.#watch(challenge, good.front, { guide, held, stopped, ask });

@@ -45,6 +45,9 @@ const blank = () => ({
   age: null,
   guarded: false,
   witnessed: false,
+  /* They cannot make the movements; staff confirmed that they are here. */
+  still: false,
+  present: false,
   seen: null,
 });
 let state = blank();
@@ -61,13 +64,23 @@ let unsure = "";
 
 /** The screens in their order, as far as the answers so far lead. */
 function order() {
-  const witness = (signature.typed || state.guarded) && !state.witnessed;
+  const witness = unwitnessed();
   return [
     ...["notice", ...purposeKeys.map((key) => `purpose-${key}`), "term", "age", "name", "signature"],
     ...(state.guarded ? ["guardian"] : []),
     ...(witness || shown() === "witness" ? ["witness"] : []),
     "camera",
   ];
+}
+
+/** Whether a signature that needs a witness has none yet. */
+function unwitnessed() {
+  return (signature.typed || state.guarded) && !state.witnessed;
+}
+
+/** Whether staff are asked for the person before the camera, not for what was signed. */
+function asksForPresence() {
+  return state.still && !state.present && !unwitnessed();
 }
 
 function go(name, problem = "") {
@@ -88,6 +101,10 @@ function next() {
 function back() {
   const name = shown();
   if (instead && name === "purpose-pass") return go("alike", mixedUp);
+  if (name === "witness" && asksForPresence()) {
+    state.still = false;
+    return go("camera");
+  }
   const screens = order();
   go(name === "young" ? "age" : screens[screens.indexOf(name) - 1]);
 }
@@ -118,8 +135,15 @@ async function undo() {
   await signed("/kiosk/undo/", JSON.stringify({ attempt: unsure }));
   unsure = "";
   /* That attempt can succeed no more; whoever changes their mind begins another. */
+  anotherAttempt();
+}
+
+/** Whoever vouched for the former attempt has not seen this one. */
+function anotherAttempt() {
   state.attempt = crypto.randomUUID();
   state.witnessed = false;
+  state.still = false;
+  state.present = false;
 }
 
 /** Stop: without a face. What may have arrived is undone before anything is said about it. */
@@ -272,9 +296,7 @@ function takeName(event) {
 /** A signature changed: whoever saw the former one has not seen this. */
 function signedAnew(name) {
   clearProblem(screen(name));
-  if (!state.witnessed) return;
-  state.witnessed = false;
-  state.attempt = crypto.randomUUID();
+  if (state.witnessed || state.present) anotherAttempt();
 }
 
 function sign() {
@@ -303,8 +325,17 @@ function coSign(event) {
 
 function prepareWitness() {
   witnessForm.reset();
-  witnessForm.querySelector("[data-alone]").hidden = state.guarded;
-  witnessForm.querySelector("[data-guarded-words]").hidden = !state.guarded;
+  const presence = asksForPresence();
+  witnessForm.querySelector("[data-alone]").hidden = state.guarded || presence;
+  witnessForm.querySelector("[data-guarded-words]").hidden = !state.guarded || presence;
+  screen("witness").querySelector("[data-of-signature]").hidden = presence;
+  for (const node of screen("witness").querySelectorAll("[data-of-presence]")) node.hidden = !presence;
+}
+
+/** Staff vouch for whoever cannot make the movements. */
+function cannotMove() {
+  state.still = true;
+  go("witness");
 }
 
 async function takeWitness(event) {
@@ -313,6 +344,7 @@ async function takeWitness(event) {
   const button = witnessForm.querySelector("[type=submit]");
   const { attempt } = state;
   const code = input.value.trim();
+  const seen = asksForPresence() ? "presence" : "signature";
   clearProblem(witnessForm);
   if (!code) {
     tell("witness", say("witness_missing"));
@@ -320,10 +352,11 @@ async function takeWitness(event) {
   }
   button.disabled = true;
   try {
-    await signed("/kiosk/witness/", JSON.stringify({ attempt, code }));
+    await signed("/kiosk/witness/", JSON.stringify({ attempt, code, seen }));
     if (state.attempt !== attempt) return; /* they left, or signed anew, meanwhile */
-    state.witnessed = true;
-    go("camera");
+    if (seen === "presence") state.present = true;
+    else state.witnessed = true;
+    go(asksForPresence() ? "witness" : "camera");
   } catch (error) {
     input.value = "";
     if (shown() === "witness") tell("witness", sentence(error));
@@ -339,12 +372,18 @@ async function look() {
   clearProblem(screen("camera"));
   state.seen = null;
   count(0);
+  const still = state.still && state.present;
+  for (const node of screen("camera").querySelectorAll("[data-moving], [data-cannot-move]")) {
+    node.hidden = still;
+  }
+  screen("camera").querySelector("[data-unmoving]").hidden = !still;
   guidance.textContent = say("camera_opening");
   rest();
   oval.dataset.state = "opening";
   try {
     const seen = await camera.collect({
       attempt: state.attempt,
+      still,
       opened() {
         oval.dataset.state = "looking";
         guide(say("camera_look"));
@@ -424,6 +463,7 @@ async function submit() {
       ? { name: document.getElementById("guardian-name").value.trim(), signature: coSignature.value }
       : null,
     photos: await Promise.all(state.seen.photos.map(toBase64)),
+    still: state.still && state.present,
     challenge: state.seen.challenge,
     frames: state.seen.frames,
   });
@@ -462,7 +502,8 @@ function sendingFailed(error) {
   const step = error.step === "purposes" ? first : error.step;
   if (step === "signature" || step === "guardian") unsign();
   if (step === "witness") {
-    state.witnessed = false;
+    if (error.code === "no_presence") state.present = false;
+    else state.witnessed = false;
     return go("witness", sentence(error));
   }
   if (step === "camera") {
@@ -531,6 +572,7 @@ root.addEventListener("click", (event) => {
   else if ("next" in dataset) next();
   else if ("back" in dataset) back();
   else if ("refuseAll" in dataset) decline(purposeKeys.filter(asked));
+  else if ("cannotMove" in dataset) cannotMove();
   else if ("sign" in dataset) sign();
   else if ("again" in dataset) look();
   else if ("stop" in dataset) stop();
