@@ -7,6 +7,7 @@ import base64
 import hashlib
 import http.cookiejar
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -35,6 +36,8 @@ class Browser:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
+        self.waited = 0.0
+        """Seconds that this client waited for answers, all together."""
         self.cookies = http.cookiejar.CookieJar()
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(self.cookies)
@@ -53,11 +56,14 @@ class Browser:
         self, path: str, data: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
         """GET, or POST when there is data. An error status is an answer, not an exception."""
+        begun = time.monotonic()
         try:
             with self.open(path, data, headers) as response:
                 return Answer(response.status, response.read(), dict(response.headers))
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read(), dict(error.headers))
+        finally:
+            self.waited += time.monotonic() - begun
 
     def form(self, path: str, **fields: str) -> Answer:
         """POST a form with the CSRF token of this browser's cookie."""

@@ -3,6 +3,7 @@
 A half-configured process does not start: the sentence below names what is missing.
 """
 
+import tomllib
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -32,6 +33,8 @@ except ValidationError as error:
     ) from None
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
+# Which release this is; tablets say it of the page that they show.
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 
 SECRET_KEY = CONSENTRY.secret_key.get_secret_value()
 DEBUG = False
@@ -85,6 +88,7 @@ TEMPLATES = [
                 "django.template.context_processors.i18n",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "apps.config.views.release",
             ]
         },
     }

@@ -1,5 +1,6 @@
 """Pages of the house itself: the door, the log-in, the public page, the public key."""
 
+from django.conf import settings
 from django.contrib.auth.views import LoginView
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -14,6 +15,11 @@ from apps.retention.holdings import HOLDINGS, periods
 from apps.stores.limits import allowed
 from apps.stores.models import Organization, Store
 from apps.visits.health import abort_counts
+
+
+def release(request: HttpRequest) -> dict[str, str]:
+    """Give every page the number of this release."""
+    return {"release": settings.VERSION}
 
 
 class Login(LoginView):

@@ -20,8 +20,10 @@ from apps.kiosk.challenge import unpacked
 from apps.kiosk.views import LANGUAGES, device_of, refusal, signed_by
 from apps.recognition.engine.imagefile import BadImage, decode_jpeg
 from apps.recognition.engine.types import Image
+from apps.stores import tablets
 from apps.stores.limits import allowed
 from apps.stores.models import Camera, Device
+from apps.stores.tablets import Report
 from apps.visits import reports
 from apps.visits.asking import PassDesk
 from apps.visits.pipeline.burst import WELCOME, judge
@@ -59,10 +61,8 @@ class Burst(BaseModel):
     pictures: Annotated[list[Picture], Field(min_length=3, max_length=12)]
 
 
-class Here(BaseModel):
-    """A sign of life: whether the tablet's camera gives pictures."""
-
-    model_config = ConfigDict(extra="forbid")
+class Here(Report):
+    """A sign of life that also says whether the tablet's camera gives pictures now."""
 
     picture: bool
 
@@ -89,6 +89,7 @@ def here(request: HttpRequest, device: Device) -> HttpResponse:
         seen = Here.model_validate_json(request.body)
     except ValidationError:
         return refusal(400, "form", _("That did not arrive whole. Please try again."))
+    tablets.note(device=device, report=seen)
     camera = camera_of(device)
     reports.add(
         camera=camera.pk,

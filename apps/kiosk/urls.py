@@ -11,6 +11,7 @@ urlpatterns = [
     path("", views.start, name="start"),
     path("enroll/", views.enroll, KIOSK, name="enroll"),
     path("nonce/", views.nonce, KIOSK, name="nonce"),
+    path("here/", views.here, name="here"),
     path("look/", views.look, name="look"),
     path("challenge/", views.challenge, name="challenge"),
     path("act/", views.act, name="act"),

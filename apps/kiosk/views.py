@@ -36,10 +36,11 @@ from apps.kiosk.services import OptIn, OptInRefused, opt_in
 from apps.recognition.client import RecognizerDown
 from apps.recognition.engine.liveness import BOX_S
 from apps.recognition.engine.starter import PackBroken
-from apps.stores import devices, witnesses
+from apps.stores import devices, tablets, witnesses
 from apps.stores.devices import DeviceRefused, NonceStoreDown, NonceUsed
 from apps.stores.limits import allowed
 from apps.stores.models import Device, Store
+from apps.stores.tablets import Report
 from apps.stores.witnesses import Seen, WitnessRefused
 from apps.visits import look_alikes
 
@@ -315,6 +316,16 @@ def nonce(request: HttpRequest, kind: Device.Kind) -> HttpResponse:
         return JsonResponse({"nonce": devices.new_nonce(device)})
     except NonceStoreDown:
         return _unavailable()
+
+
+@signed_by(Device.Kind.KIOSK)
+def here(request: HttpRequest, device: Device) -> HttpResponse:
+    """Take a sign of life. Once the tablet is stopped, the answer is a refusal like any other."""
+    try:
+        tablets.note(device=device, report=Report.model_validate_json(request.body))
+    except ValidationError:
+        return refusal(400, "form", _("That did not arrive whole. Please try again."))
+    return HttpResponse(status=204)
 
 
 @signed_by(Device.Kind.KIOSK)

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.audit import services as audit
 from apps.audit.admin import PortalAdmin
-from apps.stores import devices
+from apps.stores import devices, tablets
 from apps.stores.access import actor, stores_of
 from apps.stores.models import (
     Assessment,
@@ -155,13 +155,21 @@ class DeviceAdmin(StoreScopedAdmin):
         "name",
         "kind",
         "store",
-        "is_live",
-        "enrolled_at",
+        "state",
+        "camera_state",
+        "version",
         "last_seen_at",
         "expires_at",
+    )
+    readonly_fields = (
+        "state",
+        "camera_state",
+        "version",
+        "reported_at",
+        "last_seen_at",
+        "enrolled_at",
         "revoked_at",
     )
-    readonly_fields = ("enrolled_at", "last_seen_at", "revoked_at")
     actions = ("give_code", "revoke")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
@@ -173,9 +181,9 @@ class DeviceAdmin(StoreScopedAdmin):
             devices.add_door(obj, actor=actor(request.user))
         super().save_model(request, obj, form, change)
 
-    @admin.display(description=gettext_lazy("working"), boolean=True)
-    def is_live(self, device: Device) -> bool:
-        return device.live
+    @admin.display(description=gettext_lazy("how it fares"))
+    def state(self, device: Device) -> str:
+        return tablets.state_of(device)
 
     @admin.action(description=gettext_lazy("Give a new one-time enrolment code"))
     def give_code(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:

@@ -167,6 +167,14 @@ class Device(models.Model):
         KIOSK = "kiosk", _("Kiosk tablet")
         DOOR = "door", _("Door tablet, reads passes")
 
+    class CameraState(models.TextChoices):
+        """What a tablet says of its own camera; nothing of what is before it."""
+
+        OK = "ok", _("works")
+        DENIED = "denied", _("not allowed")
+        DARK = "dark", _("gives black pictures")
+        NONE = "none", _("none found")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     store = models.ForeignKey(Store, models.CASCADE, related_name="devices")
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.KIOSK)
@@ -179,6 +187,11 @@ class Device(models.Model):
     public_key = models.JSONField(null=True, blank=True, editable=False)
     enrolled_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    reported_at = models.DateTimeField(null=True, blank=True, editable=False)
+    version = models.CharField(max_length=20, blank=True, editable=False)
+    camera_state = models.CharField(
+        _("its camera"), max_length=10, blank=True, choices=CameraState, editable=False
+    )
     expires_at = models.DateTimeField(
         null=True, blank=True, help_text=_("The tablet stops working at this time.")
     )

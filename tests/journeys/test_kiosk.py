@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from apps.consent.models import Consent, Refusal
 from apps.recognition.client import Recognizer
-from apps.stores.devices import new_code
-from apps.stores.models import Store
+from apps.stores.devices import new_code, revoke
+from apps.stores.models import Device, Store
 from apps.visitors.models import Visitor
 from ops.tablet import Tablet
 from tests import faces
@@ -45,6 +45,22 @@ def test_a_child_is_refused_kindly_before_any_camera_opens(town: Town, tablet: P
     expect(tablet.get_by_test_id("young-alternative")).to_be_visible()
     expect(tablet.get_by_test_id("young-guardian")).to_have_count(0)
     assert nothing_kept()
+
+
+def test_a_tablet_says_how_it_is_and_stops_when_it_is_stopped(town: Town, tablet: Page) -> None:
+    session = tablet.context.new_cdp_session(tablet)
+    manifest = session.send("Page.getAppManifest")
+    assert not manifest["errors"]
+    assert json.loads(manifest["data"])["orientation"] == "any", "held upright or across"
+    tablet.clock.install()
+    with tablet.expect_response("**/kiosk/here/") as said:
+        tablet.reload()
+    assert said.value.status == 204
+    device = Device.objects.get(public_key__isnull=False)
+    assert (device.version, device.camera_state) == (settings.VERSION, "ok")
+    revoke(device=device, actor="test")
+    tablet.clock.fast_forward(60_000)
+    expect(tablet.get_by_test_id("enroll-code")).to_be_visible()
 
 
 def test_a_minute_without_touch_clears_everything(tablet: Page) -> None:

@@ -4,21 +4,26 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pypdf import PdfReader
 
+from apps.consent import notices
 from apps.consent.models import Consent
 from apps.recognition.client import PassRefused, Recognizer
 from apps.recognition.passes import Pass
 from apps.stores.models import Camera
 from apps.visitors.models import FaceTemplate, Visitor
+from tests.consent.notices import SECOND, new_version
 from tests.journeys.accessible import faults
 from tests.journeys.conftest import Town, choose, draw, watched
 from tests.journeys.test_pass import pass_reader, photographed
+from tests.journeys.test_signing import fits
 from tests.journeys.test_visit import verified
 
 # How often a finger came down, over all pages of a tab.
@@ -128,6 +133,67 @@ def test_she_takes_back_one_thing_after_another_as_easily_as_she_agreed(
     assert not Visitor.objects.exists()
     certificate.write_bytes(taken(page, "certificate-download"))
     assert verified(certificate, tmp_path)
+
+
+def test_she_renews_by_one_tap_and_after_a_change_of_the_notice_by_reading_it(
+    town: Town, reader: Camera, tablet: Page, open_browser: Callable[..., Browser]
+) -> None:
+    agrees_to_all(tablet)
+    lost = photographed(tablet)
+    code = tablet.get_by_test_id("receipt-code").inner_text()
+    page = opened(town, open_browser(), code)
+    expect(page.get_by_test_id("receipt-going-on")).to_have_count(0)
+
+    # Eleven months later.
+    Consent.objects.update(expires_at=timezone.now() + timedelta(days=30))
+    page.goto(f"{town.origin}/receipt/#{code}")
+    expect(page.get_by_test_id("receipt-renew")).to_have_text("Renew for 12 months")
+    fits_everywhere(page)
+    assert not faults(page)
+    with taps(page) as count:
+        page.get_by_test_id("receipt-renew").click()
+        expect(page.get_by_test_id("receipt-done")).to_be_focused()
+        assert count() == 1
+    assert not faults(page)
+    fresh = photographed(page)
+    assert opens(fresh, reader)
+    assert not opens(lost, reader)
+    renewal = Consent.objects.live().get()
+    assert renewal.renews
+    assert renewal.expires_at > timezone.now() + timedelta(days=360)
+    expect(page.get_by_test_id("receipt-looks")).to_contain_text("You: renewed the consent")
+    assert taken(page, "receipt-download-former").count(b".") == 2
+
+    # The notice changes materially: it is read first, and either answer is as easy.
+    end = (timezone.now() + timedelta(days=40)).replace(microsecond=0)
+    notices.publish(notice=new_version(town.house), actor=SECOND, former_end=end)
+    page.goto(f"{town.origin}/receipt/#{code}")
+    page.get_by_test_id("receipt-renew-read").click()
+    expect(page.get_by_test_id("renew-change").first).to_be_visible()
+    fits_everywhere(page)
+    assert not faults(page)
+    sizes = [page.get_by_test_id(f"renew-{one}").bounding_box() for one in ("yes", "no")]
+    assert len({(box["width"], box["height"]) for box in sizes if box}) == 1
+    page.get_by_test_id("renew-no").click()
+    expect(page.get_by_test_id("receipt-sign-anew")).to_be_visible()
+    assert Consent.objects.live().get() == renewal
+    page.get_by_test_id("receipt-renew-read").click()
+    page.get_by_test_id("renew-yes").click()
+    expect(page.get_by_test_id("receipt-done")).to_be_focused()
+    expect(page.get_by_test_id("receipt-sign-anew")).to_have_count(0)
+    assert Consent.objects.live().get().renews == renewal
+    assert Consent.objects.count() == 3
+    assert code not in page.url
+
+
+def fits_everywhere(page: Page) -> None:
+    """Nothing hangs over the side on a phone, a tablet or a desk."""
+    before = page.viewport_size
+    for width, height in ((390, 844), (820, 1180), (1440, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        assert fits(page), width
+    assert before
+    page.set_viewport_size(before)
 
 
 def test_she_changes_things_takes_all_of_it_home_and_ends_it(

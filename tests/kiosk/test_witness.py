@@ -129,7 +129,7 @@ def test_whoever_cannot_move_enrols_before_a_witness(
     assert (party["party_id"], party["reason"]) == (f"user:{house.staff.pk}", "movement")
     leaf = audit.leaf_data(Entry.objects.get(action="consent.signed"))["detail"]
     assert (leaf["presence"], leaf["reason"]) == (f"user:{house.staff.pk}", "movement")
-    assert "1 in seven days" in browser(house.dpo).get("/portal/").content.decode()
+    assert "1 in seven days" in browser(house.dpo).get("/admin/").content.decode()
 
 
 def test_without_movements_too_pictures_are_tried_at_a_limited_rate(

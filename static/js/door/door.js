@@ -4,6 +4,7 @@
 
 import { CameraError, open, toBase64 } from "../kiosk/camera.js";
 import { RequestError, signed } from "../kiosk/device.js";
+import { noteLight, report } from "../kiosk/health.js";
 import { looksLikeCode } from "./finder.js";
 
 const PICTURES = 8;
@@ -100,6 +101,7 @@ function glance() {
   small.height = Math.round((width * video.videoHeight) / video.videoWidth);
   const drawing = small.getContext("2d", { willReadFrequently: true });
   drawing.drawImage(video, 0, 0, small.width, small.height);
+  noteLight(small);
   return drawing.getImageData(0, 0, small.width, small.height);
 }
 
@@ -157,7 +159,7 @@ async function picture() {
 async function beat() {
   for (;;) {
     try {
-      const reply = await signed("/door/here/", JSON.stringify({ picture: live }));
+      const reply = await signed("/door/here/", JSON.stringify({ ...(await report()), picture: live }));
       if ((await reply.json()).open !== mayLook) await afresh();
     } catch (error) {
       if (error.status === 403) await afresh();

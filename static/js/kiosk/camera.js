@@ -3,6 +3,7 @@
    said by the server, for each picture and again for all of them together. */
 
 import { RequestError, signed } from "./device.js";
+import { noteLight } from "./health.js";
 
 const WIDTH = 640;
 const HEIGHT = 480;
@@ -171,6 +172,7 @@ export class Camera {
       (videoWidth - width) / 2, (videoHeight - height) / 2, width, height,
       0, 0, WIDTH, HEIGHT,
     );
+    noteLight(this.canvas);
     const blob = await new Promise((done) => this.canvas.toBlob(done, "image/jpeg", QUALITY));
     if (!blob) throw new CameraError("camera_lost");
     return blob;
