@@ -115,6 +115,7 @@ def test_one_tap_makes_a_new_consent_and_recognition_goes_on(
     assert "It is ended" in customer.text("withdraw/")
     assert not FaceTemplate.objects.exists()
     assert Consent.objects.get(pk=renewal.pk).withdrawn_at is not None
+    assert Consent.objects.get(pk=former.pk).withdrawn_at is None, "that one was renewed"
     assert seen(recognizer, house, crops) == "unknown"
 
 

@@ -113,9 +113,10 @@ def lock(visitor: UUID) -> Visitor:
 @transaction.atomic
 def _end(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Visitor:
     visitor = lock(visitor.pk)
-    # Whoever's time is over has withdrawn nothing, and the proof must not say so.
+    # Whoever's time is over has withdrawn nothing, and the proof must not say so; nor must that of
+    # a consent that ended when it was renewed.
     if cause not in UNPROMPTED:
-        for consent in Consent.objects.filter(subject=visitor.subject):
+        for consent in Consent.objects.filter(subject=visitor.subject, renewed_by=None):
             consents.withdraw(consent=consent, actor=actor)
     return visitor
 
