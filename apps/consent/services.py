@@ -179,7 +179,8 @@ def sign(consent: Consent) -> Signed:
         method=consent.signature_method,
         guardian=consent.guardian is not None,
         witness=f"user:{consent.witness_id}" if consent.witness_id else "",
-        **_presence(consent),
+        presence=f"user:{consent.presence_witness_id}" if consent.presence_witness_id else "",
+        presence_for="movement" if consent.presence_witness_id else "",
     )
     return Signed(consent, receipt, secret)
 
@@ -246,12 +247,6 @@ def withdraw_purpose(*, consent: Consent, purpose: Purpose, actor: str) -> Conse
             purpose=purpose.value,
         )
     return consent
-
-
-def _presence(consent: Consent) -> dict[str, str]:
-    if consent.presence_witness_id is None:
-        return {}
-    return {"presence": f"user:{consent.presence_witness_id}", "reason": "movement"}
 
 
 def count_refusal(*, store: Store, purpose: str) -> None:

@@ -3,9 +3,9 @@
 Enrolling another person's photo would be consent in that person's name. So the tablet asks for
 movements that a photo cannot make, and the pictures of them travel with the opt-in itself: only
 what is judged together is trusted. Redis holds the drawn movements under a random id, no picture.
-What this does not stop says engine.liveness; for that there is a member of staff beside them. Whoever
-cannot move so enrols with that member's word in place of the movements (`passive`), or goes the way
-without a face.
+What this does not stop says engine.liveness; for that there is a member of staff beside them.
+Whoever cannot move so enrols with that member's word in place of the movements (`passive`), or goes
+the way without a face.
 """
 
 import base64

@@ -43,7 +43,7 @@ LANES = f"""
 SELECT {COLUMNS} {TEMPLATES}
  WHERE t.visitor_id = %(visitor)s AND t.consent_id = %(former)s AND t.purpose = 'lane' AND {WITHIN}
  ORDER BY (t.pack = %(pack)s AND t.pack_version = %(version)s) DESC, t.id
-"""  # noqa: S608
+"""
 
 
 class Anew(NamedTuple):

@@ -35,7 +35,7 @@ def note(*, device: Device, report: Report) -> None:
 
 
 def state_of(device: Device) -> str:
-    """What to say of a tablet first, in a few words: what keeps it from working, or that it does."""
+    """What to say of a tablet first: what keeps it from working, or that it works."""
     now = timezone.now()
     if device.revoked_at is not None:
         return _("stopped")

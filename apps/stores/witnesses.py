@@ -33,7 +33,6 @@ class Seen(StrEnum):
     PRESENCE = "presence"
 
 
-
 class WitnessRefused(PermissionError):
     """This code is not known here: wrong, used, too old, or of somebody who works here no more."""
 
@@ -50,7 +49,10 @@ def new_code(*, user: User, store: Store) -> str:
 
 
 def confirm(*, code: str, device: Device, attempt: UUID, seen: Seen = Seen.SIGNATURE) -> User:
-    """Spend a code on what was seen of an attempt at this tablet. Raises WitnessRefused, NonceStoreDown."""
+    """Spend a code on what was seen of an attempt at this tablet.
+
+    Raises WitnessRefused, NonceStoreDown.
+    """
     digits = "".join(sign for sign in code if sign.isdecimal())
     try:
         user = _staff(live_events().getdel(_place(device.store_id, digits)), device)

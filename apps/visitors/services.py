@@ -118,8 +118,8 @@ def carry_over(
     are over stay under the former consent, for the sweep.
     """
     held = visitor.templates.filter(purpose=Purpose.LANE, consent=former).exclude(overdue())
-    held = held.select_for_update(of=("self",))
-    if set(held.values_list("pk", "rotation")) != {(each.template, each.rotation) for each in templates}:
+    now = set(held.select_for_update(of=("self",)).values_list("pk", "rotation"))
+    if now != {(each.template, each.rotation) for each in templates}:
         raise TemplatesChanged
     for each in templates:
         FaceTemplate.objects.filter(pk=each.template).update(

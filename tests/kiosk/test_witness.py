@@ -112,7 +112,7 @@ def test_whoever_cannot_move_enrols_before_a_witness(
     moved = unmoved(house, tablet, attempt, photos(), still=False)
     assert error_of(moved) == (422, "too_slow", "camera")
     # One face, one identity, and no screen: a witness stands in for the movements alone.
-    two = [*photos()[:2], photos(4)[0]]
+    two = [*photos()[:2], photos(5)[0]]
     assert error_of(unmoved(house, tablet, attempt, two)) == (422, "different_faces", "camera")
     screen = [faces.jpeg(on_screen(decode_jpeg(each))) for each in photos()]
     assert error_of(unmoved(house, tablet, attempt, screen)) == (422, "looks_flat", "camera")
@@ -128,7 +128,7 @@ def test_whoever_cannot_move_enrols_before_a_witness(
     (party,) = (one for one in fields["party_identification"] if one["party_type"] == "witness")
     assert (party["party_id"], party["reason"]) == (f"user:{house.staff.pk}", "movement")
     leaf = audit.leaf_data(Entry.objects.get(action="consent.signed"))["detail"]
-    assert (leaf["presence"], leaf["reason"]) == (f"user:{house.staff.pk}", "movement")
+    assert (leaf["presence"], leaf["presence_for"]) == (f"user:{house.staff.pk}", "movement")
     assert "1 in seven days" in browser(house.dpo).get("/admin/").content.decode()
 
 

@@ -1,4 +1,4 @@
-"""How a tablet fares, as the officer sees it: a version, a camera, a word, and nothing of anybody."""
+"""How a tablet fares, as the officer sees it: a version, a camera, a word; nothing of anybody."""
 
 import json
 from datetime import timedelta

@@ -40,9 +40,7 @@ class Migration(migrations.Migration):
                 to="consent.consent",
             ),
         ),
-        migrations.RemoveConstraint(
-            model_name="consent", name="typed_or_for_a_child_is_witnessed"
-        ),
+        migrations.RemoveConstraint(model_name="consent", name="typed_or_for_a_child_is_witnessed"),
         migrations.AddConstraint(
             model_name="consent",
             constraint=models.CheckConstraint(
