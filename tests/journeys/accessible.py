@@ -58,3 +58,21 @@ def crowded(page: Page, sizes: tuple[tuple[int, int], ...] = SIZES) -> list[str]
     if before:
         page.set_viewport_size(before)
     return found
+
+
+WIDTHS = (390, 820, 1280)
+
+
+def faults_everywhere(page: Page) -> list[str]:
+    """`faults` on a phone in the light and on a desk in the dark, and every width that does not
+    hold the page."""
+    found = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        over = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+        found += [f"{over} px too wide at {width}"] if over > 0 else []
+    for scheme, width in (("light", WIDTHS[0]), ("dark", WIDTHS[-1])):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.set_viewport_size({"width": width, "height": 900})
+        found += [f"{scheme} {fault}" for fault in faults(page)]
+    return found

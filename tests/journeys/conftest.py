@@ -133,6 +133,8 @@ def enrolled(town: Town, browser: Browser, actor: str = "") -> Page:
     page.get_by_test_id("enroll-code").fill(town.code())
     page.get_by_test_id("enroll-submit").click()
     expect(page.get_by_test_id("language-en")).to_be_visible()
+    # A link is there before the script that follows it without leaving the page.
+    page.wait_for_load_state("load")
     return page
 
 

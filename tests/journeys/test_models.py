@@ -5,29 +5,15 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from apps.retention.services.sweep import sweep
 from apps.visitors.models import FaceTemplate, FormerPack, Visitor
-from tests.journeys.accessible import faults
+from tests.journeys.accessible import faults_everywhere
 from tests.journeys.conftest import Town, log_in, watched
 from tests.retention.test_retire import OLD, of_the_former, taken_anew
 
 PAGE = "/admin/visitors/formerpack/"
-WIDTHS = (390, 820, 1280)
-
-
-def looked_at(page: Page, name: str) -> list[str]:
-    """Faults and overflow at each width, in light and dark."""
-    found = []
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
-            found += [f"{name} {scheme} {width} {fault}" for fault in faults(page)]
-            if page.evaluate("() => document.documentElement.scrollWidth > innerWidth"):
-                found.append(f"{name} {width}: scrolls sideways")
-    return found
 
 
 @pytest.fixture
@@ -50,7 +36,7 @@ def test_the_officer_follows_a_change_of_model_to_its_end(
     page.wait_for_url(f"**{PAGE}")
     expect(page.get_by_test_id("model-present")).to_contain_text("consentry-starter")
     expect(page.get_by_test_id("models-begin")).to_be_visible()
-    problems = looked_at(page, "none")
+    problems = faults_everywhere(page)
 
     pack.save()
     for _ in range(3):
@@ -61,7 +47,7 @@ def test_the_officer_follows_a_change_of_model_to_its_end(
     page.reload()
     expect(page.get_by_test_id("model-whole")).to_have_text("3 of 5 (60 %)")
     expect(page.get_by_test_id("model-unread")).to_be_visible()
-    problems += looked_at(page, "leaving")
+    problems += faults_everywhere(page)
 
     # A day that is over is refused, and what was typed stays.
     form = page.get_by_test_id("model-form")
@@ -71,17 +57,17 @@ def test_the_officer_follows_a_change_of_model_to_its_end(
     form.get_by_test_id("model-preview").click()
     expect(page.get_by_role("alert")).to_contain_text("Choose today or a later one")
     expect(page.get_by_test_id("model-reason")).to_have_value("The new one is better in the dark")
-    problems += looked_at(page, "refused")
+    problems += faults_everywhere(page)
 
     # In a month; then she thinks better of it, and ends it at once.
     page.get_by_test_id("model-day-input").fill((yesterday + timedelta(days=31)).isoformat())
     page.get_by_test_id("model-preview").click()
     expect(page.get_by_test_id("model-plan")).to_be_visible()
     assert FormerPack.objects.get().ends_at is None
-    problems += looked_at(page, "plan")
+    problems += faults_everywhere(page)
     page.get_by_test_id("model-confirm").click()
     expect(page.get_by_test_id("model-day")).to_be_visible()
-    problems += looked_at(page, "set")
+    problems += faults_everywhere(page)
     page.get_by_test_id("model-keep").click()
     expect(page.get_by_test_id("model-day")).to_have_count(0)
     page.get_by_test_id("model-day-input").fill(timezone.now().date().isoformat())
@@ -94,5 +80,5 @@ def test_the_officer_follows_a_change_of_model_to_its_end(
     page.reload()
     expect(page.get_by_test_id("models-ended")).to_contain_text("3 templates of people known anew")
     expect(page.get_by_test_id("models-ended")).to_contain_text("2 people who did not come by")
-    problems += looked_at(page, "ended")
+    problems += faults_everywhere(page)
     assert not problems

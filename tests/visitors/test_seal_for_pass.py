@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -101,12 +100,12 @@ def test_the_share_of_another_pass_does_not_open_it(
         vault.unseal_with_pass(sealed, data_key, Share(bytes(flipped)), binding)
 
 
-@pytest.mark.parametrize("field", [field.name for field in fields(Binding)])
+@pytest.mark.parametrize("field", Binding._fields)
 def test_a_swapped_template_person_purpose_or_deadline_breaks_it(
     field: str, vector: envelope.Vector, data_key: OpenKey, share: Share, binding: Binding
 ) -> None:
     sealed = vault.seal_for_pass(vector, data_key, share, binding)
-    changed = replace(binding, **{field: another(getattr(binding, field))})
+    changed = binding._replace(**{field: another(getattr(binding, field))})
     with pytest.raises(SealBroken):
         vault.unseal_with_pass(sealed, data_key, share, changed)
 

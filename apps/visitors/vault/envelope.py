@@ -12,9 +12,8 @@ cosines by up to 1e-4 and gave 1 of 300 hard probes another nearest neighbour.
 import hmac
 import os
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 from uuid import UUID
 
 import numpy as np
@@ -95,8 +94,7 @@ class Share(Hidden):
         return memoryview(self._secret).toreadonly()
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """What a template is sealed for. It opens for exactly this and nothing else.
 
     `scope` names the store or group the consent covers ("store:<uuid>"); `not_after` is the
@@ -116,18 +114,17 @@ class Binding:
     rotation: int = 0
 
     def _associated(self, header: bytes) -> bytes:
-        # The same bytes as `joined` of all of them; written out, because a recognizer makes this
-        # for every template of a store while nobody can be greeted yet.
+        # The same bytes as `joined` of all of them; packed, because a recognizer makes this for
+        # every template of a store while nobody can be greeted yet.
         return b"".join(
             (
                 *(_HEADER_LENGTH[len(header)], header),
                 *(_ID, self.organization.bytes, _text(self.scope)),
-                *(_ID, self.visitor.bytes, _ID, self.template.bytes),
-                *(_text(self.pack), _text(self.pack_version), _text(self.purpose)),
-                *(_ID, self.consent.bytes),
-                *(_TIME, self.not_after.to_bytes(8, "big", signed=True)),
+                _TWO_IDS.pack(16, self.visitor.bytes, 16, self.template.bytes),
+                _text(self.pack, self.pack_version, self.purpose),
+                _ID_AND_TIME.pack(16, self.consent.bytes, 8, self.not_after),
                 # One field more, so what was sealed before there were rotations still opens.
-                *((_NUMBER, self.rotation.to_bytes(4, "big")) if self.rotation else ()),
+                _NUMBER.pack(4, self.rotation) if self.rotation else b"",
             )
         )
 
@@ -300,8 +297,8 @@ def joined(*parts: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)  # scopes, packs and purposes: few, over and over
-def _text(part: str) -> bytes:
-    return joined(part.encode())
+def _text(*parts: str) -> bytes:
+    return joined(*(part.encode() for part in parts))
 
 
 @lru_cache(maxsize=256)
@@ -318,5 +315,7 @@ _SHA256 = SHA256()
 _KEY_LENGTH = _length(bytes(KEY_HEADER.size))
 _HEADER_LENGTH = {form.size: _length(bytes(form.size)) for form in (_TEMPLATE_HEADER, _PASS_HEADER)}
 _ID = _length(bytes(16))
-_TIME = _length(bytes(8))
-_NUMBER = _length(bytes(4))
+# With their lengths before them, as `joined` writes them.
+_TWO_IDS = struct.Struct(">I16sI16s")
+_ID_AND_TIME = struct.Struct(">I16sIq")
+_NUMBER = struct.Struct(">II")

@@ -299,9 +299,9 @@ class Stream:
                 back_off.reset()
             if why is None:
                 continue
-            self._reconnects += 1
             self._complain(why)
             self._enter("waiting")
+            self._reconnects += 1
             self._clock.wait(self._stop, back_off.next(longest=LONGEST_WAIT))
         self._enter("ended")
 
@@ -317,20 +317,26 @@ class Stream:
         before = self._frames
         try:
             with closing(open_source(self._source)) as pictures:
-                begin = self._clock.monotonic()
+                begin, second, step = self._clock.monotonic(), 0.0, 0.0
                 for picture in pictures:
-                    if self._source.kind == "file":
-                        early = begin + picture.second - self._clock.monotonic()
-                        if early > 0:
-                            self._clock.wait(self._stop, early)
+                    second, step = picture.second, picture.second - second
+                    self._keep_pace(begin + second)
                     if self._stop.is_set():
                         return None
                     self._publish(picture)
+                # The last picture lasts as long as the others: the next may be the first again.
+                self._keep_pace(begin + second + step)
         except (av.FFmpegError, OSError, ValueError) as error:
             return _why(error)
         if self._source.kind == "file" and self._frames > before:
             return None
         return "the stream ended"
+
+    def _keep_pace(self, until: float) -> None:
+        """A file is played as fast as it was taken; a camera sets its pace itself."""
+        early = until - self._clock.monotonic()
+        if self._source.kind == "file" and early > 0:
+            self._clock.wait(self._stop, early)
 
     def _publish(self, picture: Picture) -> None:
         at = self._clock.now()
