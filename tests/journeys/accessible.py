@@ -8,7 +8,7 @@ complaints: list[str] = []
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
-WIDTHS = ((390, 844), (820, 1180), (1280, 900))
+SIZES = ((390, 844), (820, 1180), (1280, 900))
 """A phone, a tablet, a desk."""
 HANGS_OUT = """() => [...document.querySelectorAll("body *")].filter((node) => {
     if (!node.checkVisibility() || !node.textContent.trim()) return false;
@@ -40,7 +40,7 @@ def faults(page: Page) -> list[str]:
     return [f"{fault['id']}: {fault['nodes'][0]['html'][:120]}" for fault in found]
 
 
-def crowded(page: Page, sizes: tuple[tuple[int, int], ...] = WIDTHS) -> list[str]:
+def crowded(page: Page, sizes: tuple[tuple[int, int], ...] = SIZES) -> list[str]:
     """Return what hangs out of the screen, or of its button, at any of these sizes; and at a
     tablet's and a desk's also with text twice as large."""
     before = page.viewport_size
@@ -64,11 +64,11 @@ def faults_everywhere(page: Page) -> list[str]:
     """`faults` on a phone in the light and on a desk in the dark, and every width that does not
     hold the page."""
     found = []
-    for width, height in WIDTHS:
+    for width, height in SIZES:
         page.set_viewport_size({"width": width, "height": height})
         over = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
         found += [f"{over} px too wide at {width}"] if over > 0 else []
-    for scheme, (width, height) in (("light", WIDTHS[0]), ("dark", WIDTHS[-1])):
+    for scheme, (width, height) in (("light", SIZES[0]), ("dark", SIZES[-1])):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.set_viewport_size({"width": width, "height": height})
         found += [f"{scheme} {fault}" for fault in faults(page)]

@@ -59,7 +59,7 @@ def test_the_letter_and_the_copies_say_where_it_holds_and_where_she_was(
 ) -> None:
     text = customer.text()
     assert "It holds in Harbour Street, Old Town only." in text
-    assert text.count("<span>Old Town</span>") == 1, "the visit there"
+    assert text.count("<bdi>Old Town</bdi>") == 1, "the visit there"
     consent = Consent.objects.get()
     assert "Old Town" in receipt_html(consent.receipt, customer.secret)
     (agreement,) = export.everything(customer.visitor).consents
