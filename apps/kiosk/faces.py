@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from apps.recognition.briefly import briefly
 from apps.recognition.engine import liveness
-from apps.recognition.engine.align import BadLandmarks, align
 from apps.recognition.engine.detection import load_detector
 from apps.recognition.engine.imagefile import BadImage, decode_jpeg
 from apps.recognition.engine.quality import assess
@@ -83,12 +82,10 @@ def _seen(data: bytes, *, strict: bool, judged: bool) -> Look:
         if len(faces) > 1:
             return _say("two_faces" if strict else "two_faces_came")
         (face,) = faces
-        quality = assess(image, face)
+        quality, crop = assess(image, face)
         if strict and not quality.ok:
             return _say(quality.reason or "blurred")
-        try:
-            crop = align(image, face.landmarks)
-        except BadLandmarks:
+        if crop is None:
             return _say("turned")
         # Opened also where nothing is judged: one that is broken closes the kiosk at once.
         network = addon() if strict else None

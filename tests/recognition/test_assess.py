@@ -18,7 +18,7 @@ FACING = [0, 1, 2, 3, 5]  # person 4 looks away
 
 def quality(starter: Pack, frame: Image) -> Quality:
     (face,) = starter.detector.detect(frame)
-    return assess(frame, face)
+    return assess(frame, face)[0]
 
 
 @pytest.mark.parametrize("index", FACING)

@@ -12,8 +12,9 @@ import numpy as np
 
 from .types import CROP_SIZE, Crops, Floats
 
-BATCH = 16
-"""Crops per run: enough to fill the cores, small enough to bound memory."""
+BATCH = 3
+"""Crops per run. What lies between a network's layers must stay in the processor's cache: of SFace
+three crops take 8.2 ms each, six at once 10.6."""
 
 
 _CROP = (CROP_SIZE, CROP_SIZE, 3)
@@ -27,8 +28,8 @@ class ArcFace:
     """An Embedder over a loaded `insightface.model_zoo.arcface_onnx.ArcFaceONNX`.
 
     One instance may be used by several threads at once. workers: threads that share the crops of
-    one call. Each runs its part from end to end, so with a network that is itself opened for one
-    thread nobody waits for the other after each of its hundred operators.
+    one call, one after another: with a network that is itself opened for one thread nobody waits
+    for the other after each of its hundred operators, nor with an idle core for the longer half.
     """
 
     def __init__(self, model: Any, *, workers: int = 1) -> None:
@@ -54,7 +55,7 @@ class ArcFace:
             raise BadCrops("crops must be RGB uint8 (N, 112, 112, 3)")
         if not len(crops):
             return np.empty((0, self._dim), dtype=np.float32)
-        size = min(self._batch, -(-len(crops) // self._workers))
+        size = self._batch if self._workers == 1 else 1
         shares = [crops[start : start + size] for start in range(0, len(crops), size)]
         parts = list((self._pool.map if self._pool else map)(self._raw, shares))
         vectors = parts[0] if len(parts) == 1 else np.concatenate(parts)

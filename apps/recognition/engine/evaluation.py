@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from .align import align
 from .packs import Pack
 from .quality import assess
 from .rates import Rate
@@ -125,10 +124,10 @@ def embed_photo(pack: Pack, path: Path) -> Floats | str:
     if found is None:
         return "no_face"
     seen, face = found
-    quality = assess(seen, face)
-    if not quality.ok:
+    quality, crop = assess(seen, face)
+    if crop is None or not quality.ok:
         return quality.reason or "turned"
-    return np.asarray(pack.embedder.embed(align(seen, face.landmarks)[None])[0])
+    return np.asarray(pack.embedder.embed(crop[None])[0])
 
 
 def _loosened(image: Image) -> Image:

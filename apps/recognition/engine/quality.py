@@ -49,10 +49,11 @@ NOSE_DEPTH = 0.6
 (about 38 mm over 63 mm in adults)."""
 
 
-def assess(image: Image, face: Face) -> Quality:
-    """The quality of `face` in the RGB uint8 (H, W, 3) picture it was detected in.
+def assess(image: Image, face: Face) -> tuple[Quality, Image | None]:
+    """The quality of `face` in the RGB uint8 (H, W, 3) picture it was detected in, and the aligned
+    crop that was looked at, RGB uint8 (112, 112, 3): there whenever the quality is ok.
 
-    Landmarks that cannot be a face's count as turned away.
+    Landmarks that cannot be a face's count as turned away, and have no crop.
     """
     size = min(face.width, face.height)
     yaw = turn(face.landmarks)
@@ -60,14 +61,14 @@ def assess(image: Image, face: Face) -> Quality:
         crop = align(image, face.landmarks)
         outside = _outside(image, face.landmarks)
     except BadLandmarks:
-        return Quality(False, "turned", size, 0.0, 0.0, yaw)
+        return Quality(False, "turned", size, 0.0, 0.0, yaw), None
     grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), dtype=np.float32)
     brightness = float(grey[_INNER].mean())
     detail = sharpness(grey)
     found = _first_reason(outside, size, brightness, detail, yaw)
     if found is None and covered(grey):
         found = "covered"
-    return Quality(found is None, found, size, detail, brightness, yaw)
+    return Quality(found is None, found, size, detail, brightness, yaw), crop
 
 
 def _first_reason(

@@ -14,7 +14,6 @@ from typing import Protocol
 
 import numpy as np
 
-from apps.recognition.engine.align import align
 from apps.recognition.engine.quality import assess
 from apps.recognition.engine.types import Crops, Face, Image, Quality
 
@@ -188,15 +187,15 @@ class Lane:
     def _consider(self, view: View, track: Track, candidate: _Candidate, at: float) -> None:
         if candidate.settled or self._trigger is None:
             return
-        quality = assess(view.image, track.face)
+        quality, crop = assess(view.image, track.face)
         whole = self._zone.covers_face(view, track.face)
-        if not quality.ok or not whole:
+        if crop is None or not quality.ok or not whole:
             self._trigger.flaws[quality.reason or "cut_off"] += 1
             return
         if candidate.first_good is None:
             candidate.first_good = at
         candidate.good += 1
-        candidate.best.offer(rank(quality, track.face), align(view.image, track.face.landmarks))
+        candidate.best.offer(rank(quality, track.face), crop)
         if track.confirmed and candidate.good >= GOOD_FRAMES and at >= candidate.not_before:
             self._decide(candidate, candidate.first_good, at)
 

@@ -27,8 +27,9 @@ class MotionGate:
         height, width = image.shape[:2]
         scale = min(1.0, SIDE / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        self._current = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        self._current = np.asarray(small, dtype=np.uint8)
         if self._reference is None or self._reference.shape != self._current.shape:
             return True
         differs = cv2.absdiff(self._current, self._reference) > STEP

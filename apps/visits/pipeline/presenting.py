@@ -17,7 +17,6 @@ from uuid import UUID
 import cv2
 import numpy as np
 
-from apps.recognition.engine.align import align
 from apps.recognition.engine.quality import assess
 from apps.recognition.engine.types import Crops, Detector, Face, Image
 from apps.recognition.passes import WINDOW_SECONDS, Pass, read
@@ -186,13 +185,13 @@ class Presenting:
                 self._verify(shown, window, at)
 
     def _take(self, window: _Window, view: View, face: Face, at: float) -> None:
-        quality = assess(view.image, face)
-        if not quality.ok or not self._zone.covers_face(view, face):
+        quality, crop = assess(view.image, face)
+        if crop is None or not quality.ok or not self._zone.covers_face(view, face):
             window.flaws[quality.reason or "cut_off"] += 1
             return
         if window.first_good is None:
             window.first_good = at
-        window.crops.append((rank(quality, face), align(view.image, face.landmarks)))
+        window.crops.append((rank(quality, face), crop))
 
     def _verify(self, shown: _Presentation, window: _Window, at: float) -> None:
         """Asks, once: the nonce is good for one answer, whatever it is."""

@@ -6,6 +6,7 @@ tell whether somebody came back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -152,7 +153,7 @@ def _cost(track: Track, face: Face, at: float) -> float:
     """0 when `face` lies just where the track is expected, more the less it can be it."""
     size, other = _size(track.face), _size(face)
     growth = max(size, other) / min(size, other)
-    step = float(np.linalg.norm(_centre(face) - track.expected(at))) / max(size, other)
+    step = math.dist(_centre(face), track.expected(at)) / max(size, other)
     pace = WALK if track.hits == 1 else WALK / 2
     reach = min(TREMBLE + pace * max(at - track.last_at, 0.0), MAX_STEP)
     if growth > MAX_GROWTH or step > reach:
