@@ -23,6 +23,7 @@ from tests.conftest import ROOT, hashed
 from tests.consent.notices import new_version
 from tests.journeys.conftest import Town, agree, choose, draw, log_in, others, watched
 from tests.journeys.test_cameras import lane, wall_of_cameras
+from tests.journeys.test_tongues import SCREENS, SHOW
 from tests.people import enrolled_for_good
 from tests.recognition.test_keep import Crops
 from tests.retention.test_retire import OLD, of_the_former, taken_anew
@@ -30,6 +31,9 @@ from tests.visits.rtsp import RtspCamera
 from tests.visits.test_disclose import match_of
 
 __all__ = ["lane"]  # a fixture of this module too
+
+# Taken when they come, or never: there a face would be seen.
+IN_TURN = {"notice", "term", "age", "name", "signature", "done", "camera"}
 
 FOLDER = ROOT / "ops" / "docs" / "pictures"
 
@@ -61,7 +65,7 @@ def busy_floor(town: Town) -> None:
 
 
 def test_kiosk(tablet: Page) -> None:
-    for language in ("en", "zh-hans"):
+    for language in ("en", "zh-hans", "ar"):
         take(tablet, f"kiosk-{language}-1-language")
         choose(tablet, language)
         take(tablet, f"kiosk-{language}-2-notice")
@@ -78,6 +82,12 @@ def test_kiosk(tablet: Page) -> None:
         expect(tablet.get_by_test_id("guidance")).not_to_be_empty()
         expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
         take(tablet, f"kiosk-{language}-6-receipt")
+        for name in tablet.evaluate(SCREENS):
+            if name.startswith("purpose-") or name in IN_TURN:
+                continue
+            tablet.evaluate(SHOW, name)
+            take(tablet, f"kiosk-{language}-7-{name}")
+        tablet.evaluate(SHOW, "done")
         tablet.get_by_test_id("finished").click()
         tablet.get_by_test_id(f"language-{language}").wait_for()
 
