@@ -52,7 +52,7 @@ BLOCK = 10
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--frames", type=int, default=100, help="a multiple of ten")
+    parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2, help="of each network")
     parser.add_argument("--no-peers", action="store_true", help="leave other libraries out")
     parser.add_argument("--profile", type=Path, help="draw where a frame's time goes, FILE.png")
@@ -86,12 +86,12 @@ def measure(given: argparse.Namespace) -> Outcome:
             for peer in peers.values():
                 peer.look(number)
         for first in range(WARM, WARM + given.frames, BLOCK):
-            numbers = range(first, first + BLOCK)
+            numbers = range(first, min(first + BLOCK, WARM + given.frames))
             inputs = []
             for _ in numbers:
                 laps.append(line.run(frames))
                 inputs.append((line.image, line.crops))
-            ours.append(mean(sum(each.values()) for each in laps[-BLOCK:]))
+            ours.append(mean(sum(each.values()) for each in laps[-len(numbers) :]))
             faces["ours"] += [len(crops) for _, crops in inputs]
             called = [bare.run(image, crops) for image, crops in inputs]
             floor.append(mean(detect + embed for detect, embed in called))

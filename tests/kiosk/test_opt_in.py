@@ -648,7 +648,7 @@ def test_the_pages_open_for_an_enrolled_tablet_only(house: House) -> None:
     start, page = tablet.request("/kiosk/"), tablet.request("/kiosk/en/")
     assert "简体中文" in start.body.decode()
     assert (page.status, house.text.digest in page.body.decode()) == (200, True)
-    assert tablet.request("/kiosk/fr/").status == 302
+    assert tablet.request("/kiosk/de/").status == 302
     revoke(device=house.kiosk, actor="test")
     assert b"enroll-code" in tablet.request("/kiosk/").body
 
