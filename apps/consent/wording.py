@@ -207,7 +207,7 @@ def _group_of(stores: list[Store]) -> str:
         "Whoever agreed to that too is recognised in each of these stores: %(stores)s. Their face "
         "template is kept once, for as long as said here, and their visits by the store that they "
         "were in."
-    ) % {"stores": _(", ").join(store.name for store in stores)}
+    ) % {"stores": _(", ").join(_apart(store.name) for store in stores)}
 
 
 def _retention(registers: Registers) -> str:

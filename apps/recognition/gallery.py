@@ -1,11 +1,11 @@
 """Who may be recognised here and now: the recognizer's templates, in memory only.
 
 Exact search, one index per store and space, never across stores; who agreed to be recognised in
-several stores is held for each of them. While a rotation is renewed, a
-store's templates are in two spaces, and a probe is taken into both. It answers with identifiers,
-holds no name, is never written anywhere, and refuses an entry past its hour even when nobody came
-to evict it. An evicted vector's bytes are overwritten before its place is given up, and so is a
-whole index that is replaced by a larger one: no copy stays in memory that was given back.
+several stores is held for each of them. While a rotation is renewed, a store's templates are in two
+spaces, and a probe is taken into both. It answers with identifiers, holds no name, is never written
+anywhere, and refuses an entry past its hour even when nobody came to evict it. An evicted vector's
+bytes are overwritten before its place is given up, and so is a whole index that is replaced by a
+larger one: no copy stays in memory that was given back.
 
 Past a million templates in one store exact search still answers as a bare index does, but no longer
 at once: it reads every vector, so time and memory grow with their number. A million of 512 numbers

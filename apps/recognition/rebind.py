@@ -77,9 +77,8 @@ def rebind(
     """Seal what a person has under `former` for `consent`, which ends at `not_after` (Unix s).
 
     others: the other stores that `consent` names. new_pass: the id of a template to be sealed for a
-    new pass; None where none is wanted. Raises
-    PassInvalid with "pass_unknown" when there is no template for a lane within its time, with
-    "pass_broken" when one does not open; DatabaseError.
+    new pass; None where none is wanted. Raises PassInvalid with "pass_unknown" when there is no
+    template for a lane within its time, with "pass_broken" when one does not open; DatabaseError.
     """
     which = {"visitor": visitor, "former": former, "pack": pack.name, "version": pack.version}
     rows = rows_of(LANES, which)

@@ -157,6 +157,19 @@ def test_an_address_that_is_not_known_is_tried_once_and_holds_nobody_up(
     assert ADDRESS not in caplog.text
 
 
+@pytest.mark.parametrize("contact", ["chen@example.org, wang@example.org", "chen@home@example"])
+def test_what_is_no_address_is_in_no_log_and_holds_nobody_up(
+    house: House, box: Postbox, caplog: pytest.LogCaptureFixture, contact: str
+) -> None:
+    """As it could be given when any contact was taken."""
+    guest(house, contact, days=3)
+    guest(house, "wang@example.net", days=9)
+    assert [remind(), remind()] == [1, 0]
+    assert [each["To"] for each in box.taken] == ["wang@example.net"]
+    assert Entry.objects.filter(action="consent.reminder_failed").count() == 1
+    assert "@" not in caplog.text
+
+
 @pytest.mark.parametrize(
     "change",
     ["reminded_at = NULL", "reminded_at = now() + interval '1 hour'"],

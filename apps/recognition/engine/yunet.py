@@ -107,7 +107,7 @@ def picture_blob(image: Image) -> Floats:
     """
     height, width = image.shape[:2]
     blob = np.empty((1, 3, height + -height % 32, width + -width % 32), dtype=np.float32)
-    # Plane by plane: four times as fast as a transposed copy, or as OpenCV's own blob.
+    # Plane by plane: measured faster than OpenCV's own blob, 0.5 against 0.7 to 2.6 ms.
     for plane, channel in zip(blob[0, ::-1], cv2.split(image), strict=True):
         plane[:height, :width] = channel
     blob[:, :, height:] = 0

@@ -53,7 +53,8 @@ def remind() -> int:
                 message.connection = post
                 try:
                     sent += message.send()
-                except smtplib.SMTPRecipientsRefused:
+                except (smtplib.SMTPRecipientsRefused, ValueError):
+                    # A ValueError is of what is no address, and its text holds it.
                     _undelivered(consent)
                 except Exception:
                     _undelivered(consent)
