@@ -18,7 +18,7 @@ def run(statement: str) -> None:
 
 @contextmanager
 def refusing(act: str, table: str) -> Iterator[None]:
-    """PostgreSQL refuses `act` (INSERT, DELETE) on a table, as a full disk or a bug would."""
+    """PostgreSQL refuses INSERT, UPDATE or DELETE on a table, as a full disk or a bug would."""
     run(
         f"""CREATE FUNCTION test_refusing() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN RAISE EXCEPTION 'refused by the test'; END $$;

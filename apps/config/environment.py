@@ -18,7 +18,6 @@ class Mail:
     """Where e-mail is handed over; nowhere while no `backend` but the dummy is named."""
 
     backend: str = f"{MAIL}.dummy.EmailBackend"
-    configured: bool = False
     host: str = ""
     port: int = 0
     user: str = ""
@@ -153,11 +152,10 @@ class Environment(BaseSettings):
             return Mail()
         parts = urlsplit(self.mail_url.get_secret_value())
         if parts.scheme == "console":
-            return Mail(f"{MAIL}.console.EmailBackend", configured=True)
+            return Mail(f"{MAIL}.console.EmailBackend")
         tls, host = parts.scheme == "smtps", parts.hostname or ""
         return Mail(
             f"{MAIL}.smtp.EmailBackend",
-            configured=True,
             host=host,
             port=parts.port or (465 if tls else 25 if host in LOOPBACK else 587),
             user=unquote(parts.username or ""),

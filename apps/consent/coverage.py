@@ -35,6 +35,8 @@ ELSEWHERE = f"ARRAY(SELECT o FROM unnest(c.group_stores) o WHERE {covers_sql('o'
 
 def elsewhere(consent: Consent) -> list[Store]:
     """The other stores that a consent covers now, by name."""
+    if not consent.group_stores:
+        return []
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {ELSEWHERE} FROM consent_consent c WHERE c.id = %s", [consent.pk])  # noqa: S608
         row = cursor.fetchone()

@@ -37,7 +37,7 @@ from apps.visitors.names import SOMETHING_TO_SAY, GreetingName
 
 MIN_CROPS = 3
 # The other stores that one question may name.
-MOST_STORES = 100
+MOST_STORES = 1000
 # The first half of the advisory lock's name; the second is the attempt.
 LOCK = 27560
 # No control signs, of which PostgreSQL takes no NUL and a greeting none.
@@ -350,11 +350,11 @@ def too_alike() -> str:
 
 def _older(same: uuid.UUID | None, device: Device) -> Visitor | None:
     """The enrolment that this one replaces, locked; None when there is none, or none any more."""
-    if same is None or not Visitor.objects.filter(
-        # In a group it may have begun in another of its stores.
-        pk=same,
-        store__organization=device.store.organization_id,
-    ):
+    if same is None:
+        return None
+    # In a group it may have begun in another of its stores.
+    ours = Visitor.objects.filter(pk=same, store__organization=device.store.organization_id)
+    if not ours.exists():
         return None
     try:
         return lock(same)

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -243,7 +243,7 @@ def offers_pass(store: Store) -> bool:
     return Purpose.PASS in recognition_of(store) and Purpose.PASS.value in store.pack.modes
 
 
-def purposes(store: Store, others: Sequence[Store] = ()) -> list[dict[str, Any]]:
+def purposes(store: Store, others: Sequence[Store]) -> list[dict[str, Any]]:
     """One question per purpose, in the order in which they are asked.
 
     others: the other stores of its group, each named in the question about them.
@@ -277,7 +277,7 @@ def purposes(store: Store, others: Sequence[Store] = ()) -> list[dict[str, Any]]
                 "Only visits at which you were recognised are counted."
             ),
         },
-        *(_elsewhere(others) if others else ()),
+        *_elsewhere(others),
         {
             "key": Purpose.STATISTICS.value,
             "title": _("May we count your visits in the store’s statistics?"),
@@ -316,18 +316,23 @@ def _contact(store: Store) -> list[dict[str, Any]]:
     return [{"key": Purpose.CONTACT.value, "title": title, "text": text}]
 
 
-def _elsewhere(others: Sequence[Store]) -> Iterator[dict[str, Any]]:
-    """The question about the other stores of a group."""
-    yield {
-        "key": Purpose.GROUP.value,
-        "title": _("May we recognise you in our other stores too?"),
-        "stores": [store.name for store in others],
-        "text": _(
-            "It rests on the lane or the pass that you said yes to, and works the same way in the "
-            "stores named below. A store that joins later is not included; one that leaves the "
-            "group stops at once."
-        ),
-    }
+def _elsewhere(others: Sequence[Store]) -> list[dict[str, Any]]:
+    """The question about the other stores of a group, where there are any."""
+    if not others:
+        return []
+    text = _(
+        "It rests on the lane or the pass that you said yes to, and works the same way in the "
+        "stores named below. A store that joins later is not included; one that leaves the "
+        "group stops at once."
+    )
+    return [
+        {
+            "key": Purpose.GROUP.value,
+            "title": _("May we recognise you in our other stores too?"),
+            "stores": [store.name for store in others],
+            "text": text,
+        }
+    ]
 
 
 @require_POST

@@ -109,12 +109,6 @@ def partial_of(consent: Consent) -> list[Erasure]:
     return list(parts.exclude(template=None, purpose=""))
 
 
-def former_of(consent: Consent) -> list[Consent]:
-    """Consents that ended when they were renewed, and led to this one; newest first."""
-    theirs = Consent.objects.filter(subject=consent.subject, signed_at__lt=consent.signed_at)
-    return list(theirs.select_related("receipt__consent").order_by("-signed_at"))
-
-
 def retired_of(consent: Consent) -> list[Erasure]:
     """Those of retired models."""
     return [each for each in partial_of(consent) if each.cause == Erasure.Cause.RETIRED]
@@ -123,6 +117,12 @@ def retired_of(consent: Consent) -> list[Erasure]:
 def taken_of(consent: Consent) -> list[Erasure]:
     """Those whose purpose was withdrawn."""
     return [each for each in partial_of(consent) if each.cause == Erasure.Cause.PURPOSE]
+
+
+def former_of(consent: Consent) -> list[Consent]:
+    """Consents that ended when they were renewed, and led to this one; newest first."""
+    theirs = Consent.objects.filter(subject=consent.subject, signed_at__lt=consent.signed_at)
+    return list(theirs.select_related("receipt__consent").order_by("-signed_at"))
 
 
 @dataclass(frozen=True, slots=True)

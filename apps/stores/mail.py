@@ -19,13 +19,12 @@ def carriers(organization: Organization) -> QuerySet[ThirdParty]:
 
 def missing(organization: Organization) -> str:
     """Why visitors of this organization cannot be written to, in one sentence; empty: they can."""
-    mail = settings.CONSENTRY.mail
-    if not mail.configured:
+    if settings.CONSENTRY.mail_url is None:
         return _(
             "Not configured: CONSENTRY_MAIL_URL names no mail server, so contact is not offered at "
             "the kiosk."
         )
-    if mail.leaves_the_house and not carriers(organization).exists():
+    if settings.CONSENTRY.mail.leaves_the_house and not carriers(organization).exists():
         return _(
             "The mail server is not of this house, and no third party in the register delivers our "
             "e-mail, so contact is not offered at the kiosk."

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from apps.stores.models import Device
 
 SILENT = timedelta(minutes=3)
-"""Without a report: three of a tablet's, which sends one a minute."""
+"""Without a report: three of a kiosk's, which sends one a minute; a door sends more."""
 
 
 class Report(BaseModel):

@@ -48,7 +48,7 @@ TEMPLATES = 1000
 WARM = 3
 """Frames before anything is timed."""
 BLOCK = 10
-"""Frames at a time."""
+"""Frames at a time; figures of a whole frame are of blocks' means, those of stages of frames."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def measure(given: argparse.Namespace) -> Outcome:
     env = settings.CONSENTRY
     # Not through the command, which records a calibration too: there is no database here.
-    build_starter(env.packs)
+    if env.pack_dir is None:
+        build_starter(env.packs)
     pack = load_pack(env.packs, threads=given.threads)
     line = Line(pack)
     bare = Bare(env.packs, given.threads)

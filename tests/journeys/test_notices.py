@@ -17,8 +17,6 @@ from tests.journeys.accessible import faults, faults_everywhere
 from tests.journeys.conftest import Town, choose, log_in, watched
 from tests.visits.test_disclose import match_of
 
-# A phone, a tablet, a desk.
-
 
 @pytest.fixture
 def officers(town: Town, open_browser: Callable[..., Browser]) -> Callable[[str, str], Page]:

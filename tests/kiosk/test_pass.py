@@ -182,7 +182,7 @@ def test_only_what_a_camera_here_does_is_asked_for(
 ) -> None:
     Camera.objects.exclude(mode__in=modes).update(active=False)
     with translation.override("en"):
-        assert [each["key"] for each in purposes(house.store)] == asked
+        assert [each["key"] for each in purposes(house.store, [])] == asked
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans"])

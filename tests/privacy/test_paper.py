@@ -28,9 +28,9 @@ from tests.clients import browser
 from tests.conftest import SIGNATURE, House, Process
 from tests.privacy.conftest import Customer
 
-# As Debian's libraries are called.
 # By which a reader says, in what it copies, in which direction a run of words goes.
 MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+# As Debian's libraries are called.
 LIBRARIES = ("libpango-1.0.so.0", "libpangoft2-1.0.so.0")
 
 

@@ -142,7 +142,7 @@ def test_with_a_lane_the_pass_is_made_anew_and_without_one_it_takes_the_kiosk(
     assert other.post("renew/", notice="x", digest="y").status_code == 409
     assert presented(recognizer, alone.camera, alone.shown), "it goes on until its day"
 
-    # A recognizer that is gone: the former consent is as it was, sealed bytes and all.
+    # A database that refuses half-way: the former consent is as it was, sealed bytes and all.
     near_the_end()
     shown, held = offered(customer), sealed(holder.visitor)
     with refusing("UPDATE", "consent_receipt"):

@@ -41,8 +41,7 @@ class Pair:
 
     def comes(self, store: House) -> str:
         """What becomes of a match in a store."""
-        match = match_of(self.visitor, store)
-        return disclose(replace(match, camera=store.camera.pk, store=store.store.pk)).outcome
+        return disclose(match_of(self.visitor, store)).outcome
 
 
 @pytest.fixture
@@ -262,14 +261,7 @@ def test_a_pass_is_good_in_the_other_store_too_and_nowhere_else(pair: Pair) -> N
 
 
 def test_a_mistake_in_the_other_store_is_marked_and_taken_back_there(pair: Pair) -> None:
-    decision = disclose(
-        replace(
-            match_of(pair.visitor, pair.there),
-            camera=pair.there.camera.pk,
-            store=pair.there.store.pk,
-        )
-    )
-    visit = visit_of(decision)
+    visit = visit_of(disclose(match_of(pair.visitor, pair.there)))
     pair.here.staff.roles.create(store=pair.there.store, kind="staff")
     staff = browser(pair.here.staff)
     staff.post(f"/floor/old-town/visits/{visit.pk}/wrong/")
