@@ -115,21 +115,22 @@ def posed(frame: Image, points: Floats, pose: Pose, shape: Shape) -> Image:
     eyes = points[:2].mean(axis=0)
     apart = float(np.linalg.norm(points[1] - points[0]))
     height, width = frame.shape[:2]
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    rows, columns = np.ogrid[0:height, 0:width]
     # Nearer: everything grows from the middle of the face.
     middle = points.mean(axis=0)
-    columns = (columns - middle[0]) / size + middle[0]
-    rows = (rows - middle[1]) / size + middle[1]
-    down, seen = (rows - eyes[1]) / apart, (columns - eyes[0]) / apart
+    down = (((rows - middle[1]) / size + middle[1] - eyes[1]) / apart).astype(np.float32)
+    seen = (((columns - middle[0]) / size + middle[0] - eyes[0]) / apart).astype(np.float32)
     tip = (points[2] - eyes) / apart
     sine, shrink = math.sin(math.radians(degrees)), 1 - math.cos(math.radians(degrees))
-    across = seen
+    # What depends on the row alone; a narrow column of numbers each.
+    tall = np.exp(-(((down - 0.5) / 1.6) ** 4))
+    long = np.exp(-(((down - tip[1]) / shape.long) ** 2))
+    across = np.broadcast_to(seen, (height, width))
     for _ in range(12 if degrees else 0):
-        head = np.exp(-((across / shape.broad) ** 2) - ((down - 0.5) / 1.6) ** 4)
-        nose = np.exp(
-            -(((across - tip[0]) / shape.narrow) ** 2) - ((down - tip[1]) / shape.long) ** 2
-        )
+        head = tall * np.exp(-((across / shape.broad) ** 2))
+        nose = long * np.exp(-(((across - tip[0]) / shape.narrow) ** 2))
         across = seen + shrink * head * across - sine * (shape.head * head + shape.nose * nose)
+    rows = np.broadcast_to(eyes[1] + apart * down, (height, width))
     columns = eyes[0] + apart * across
     return np.asarray(
         cv2.remap(
