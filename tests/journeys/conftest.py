@@ -97,23 +97,38 @@ def clips(tmp_path_factory: pytest.TempPathFactory, keys_and_pack: None) -> Call
     return clip
 
 
+def chromium(playwright: Playwright, *flags: str) -> Browser:
+    """Debian's Chromium."""
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+
+
+@pytest.fixture(scope="session")
+def plain(playwright: Playwright) -> Iterator[Browser]:
+    """One Chromium for all journeys that ask for nothing special: starting it costs as much as a
+    short journey. A context is what a visitor's own browser is: it shares nothing with another."""
+    browser = chromium(playwright)
+    yield browser
+    browser.close()
+
+
 @pytest.fixture
-def open_browser(playwright: Playwright) -> Iterator[Callable[..., Browser]]:
-    """Start Debian's Chromium, with a clip as its webcam when one is given."""
-    browsers: list[Browser] = []
+def open_browser(playwright: Playwright, plain: Browser) -> Iterator[Callable[..., Browser]]:
+    """A browser; one of its own, with a clip as its webcam or with flags, when they are given."""
+    own: list[Browser] = []
 
     def launch(webcam: Path | None = None, *flags: str) -> Browser:
         camera = [f"--use-file-for-fake-video-capture={webcam}"] if webcam else []
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*FLAGS, *camera, *flags]
-        )
-        browsers.append(browser)
-        return browser
+        if not (camera or flags):
+            return plain
+        own.append(chromium(playwright, *camera, *flags))
+        return own[-1]
 
     complaints.clear()
     yield launch
-    for browser in browsers:
+    for browser in own:
         browser.close()
+    for context in plain.contexts:
+        context.close()
     assert not complaints
 
 
