@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from apps.kiosk import faces
 from apps.kiosk.challenge import unpacked
-from apps.kiosk.views import device_of, offered, refusal, signed_by
+from apps.kiosk.views import device_of, not_live, offered, refusal, signed_by
 from apps.recognition.engine.imagefile import BadImage, decode_jpeg
 from apps.recognition.engine.types import Image
 from apps.stores import tablets
@@ -73,7 +73,7 @@ def page(request: HttpRequest) -> HttpResponse:
     """The door's one screen in all its languages at once, or the page that enrols the tablet."""
     device = device_of(request, Device.Kind.DOOR)
     if device is None:
-        return render(request, "door/enroll.html")
+        return not_live(request, Device.Kind.DOOR)
     context = {
         "store": device.store,
         "open": is_open(camera_of(device)),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.kiosk import door, views
+from apps.kiosk import door, stopping, views
 from apps.stores.models import Device
 
 app_name = "door"
@@ -12,5 +12,6 @@ urlpatterns = [
     path("enroll/", views.enroll, DOOR, name="enroll"),
     path("nonce/", views.nonce, DOOR, name="nonce"),
     path("show/", door.show, name="show"),
+    path("stopped/", stopping.stopped, DOOR, name="stopped"),
     path("here/", door.here, name="here"),
 ]

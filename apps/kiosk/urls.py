@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.kiosk import views
+from apps.kiosk import stopping, views
 from apps.stores.models import Device
 
 app_name = "kiosk"
@@ -11,6 +11,7 @@ urlpatterns = [
     path("", views.start, name="start"),
     path("enroll/", views.enroll, KIOSK, name="enroll"),
     path("nonce/", views.nonce, KIOSK, name="nonce"),
+    path("stopped/", stopping.stopped, KIOSK, name="stopped"),
     path("here/", views.here, name="here"),
     path("look/", views.look, name="look"),
     path("challenge/", views.challenge, name="challenge"),

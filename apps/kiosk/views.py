@@ -166,13 +166,31 @@ def cookie_of(kind: str) -> str:
 
 def device_of(request: HttpRequest, kind: str = Device.Kind.KIOSK) -> Device | None:
     """The live device whose cookie this browser holds: enough to show a page, not to submit."""
+    device = known_device(request, kind)
+    return device if device and device.live else None
+
+
+def known_device(request: HttpRequest, kind: str) -> Device | None:
+    """The device whose cookie this browser holds, live or not."""
     try:
         pk = UUID(request.get_signed_cookie(cookie_of(kind), max_age=COOKIE_AGE))
     except (KeyError, ValueError, signing.BadSignature):
         return None
     rows = Device.objects.select_related("store__organization", "camera__store")
-    device = rows.filter(pk=pk, kind=kind).first()
-    return device if device and device.live else None
+    return rows.filter(pk=pk, kind=kind).first()
+
+
+def was_stopped(request: HttpRequest, kind: str = Device.Kind.KIOSK) -> bool:
+    """Whether this browser is a tablet that was stopped."""
+    device = known_device(request, kind)
+    return device is not None and device.revoked_at is not None
+
+
+def not_live(request: HttpRequest, kind: str = Device.Kind.KIOSK) -> HttpResponse:
+    """What a browser shows that is no live tablet: that it was stopped, or where one is set up."""
+    if was_stopped(request, kind):
+        return render(request, "kiosk/stopped.html", {"kind": kind})
+    return render(request, f"{kind}/enroll.html")
 
 
 def offered(store: Store) -> dict[str, str]:
@@ -186,7 +204,7 @@ def start(request: HttpRequest) -> HttpResponse:
     """Choose a language, or enrol the tablet."""
     device = device_of(request)
     if device is None:
-        return render(request, "kiosk/enroll.html", {"languages": LANGUAGES})
+        return not_live(request)
     context = {"store": device.store, "languages": offered(device.store)}
     return render(request, "kiosk/start.html", context)
 
@@ -196,6 +214,9 @@ def start(request: HttpRequest) -> HttpResponse:
 def flow(request: HttpRequest, language: str) -> HttpResponse:
     """The whole opt-in in one page."""
     device = device_of(request)
+    if device is None and language in LANGUAGES and was_stopped(request):
+        with translation.override(language):
+            return not_live(request)
     if device is None or language not in offered(device.store):
         return redirect("kiosk:start")
     with translation.override(language):

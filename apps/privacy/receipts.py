@@ -20,6 +20,7 @@ from apps.consent.qr import drawn
 from apps.consent.services import ConsentRefused
 from apps.consent.signature import said
 from apps.privacy import export, paper, renewals, selectors, services
+from apps.privacy.shown import NoPass, shown_pass
 from apps.recognition.client import PassRefused, RecognizerDown
 from apps.retention.models import Erasure
 from apps.retention.services.erase import await_acknowledgements, complete, erase
@@ -260,10 +261,23 @@ def renew(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor)
         return _to_be_read(request, receipt, secret, going_on)
     if not _may_labour(receipt):
         return _too_often(request, receipt, secret)
+
+    def refused(error: str, status: int) -> HttpResponse:
+        if going_on.offer and going_on.offer.changed:
+            return _to_be_read(request, receipt, secret, going_on, error=error, status=status)
+        return _letter(request, receipt, secret, error=error, status=status)
+
     try:
         done = renewals.renew(
-            visitor=visitor, receipt=receipt, notice=notice, digest=digest, actor=SELF
+            visitor=visitor,
+            receipt=receipt,
+            notice=notice,
+            digest=digest,
+            shown=shown_pass(request) if going_on.show_pass else None,
+            actor=SELF,
         )
+    except NoPass as reason:
+        return refused(str(reason), 422)
     except ConsentRefused as refusal:
         if refusal.code == "notice_changed":
             return _to_be_read(request, receipt, secret, going_on, error=refusal.text, status=409)
@@ -272,6 +286,12 @@ def renew(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor)
         error = _("Something changed this very moment, so nothing was renewed. Please try again.")
         return _letter(request, receipt, secret, error=error, status=409)
     except PassRefused:
+        if going_on.show_pass:
+            error = _(
+                "This pass is not the one of this receipt, or it opens nothing any more. Nothing "
+                "was changed. Please show the pass that you got last."
+            )
+            return refused(error, 409)
         error = _("This cannot be renewed here. Please agree anew at the kiosk.")
         return _letter(request, receipt, secret, error=error, status=409)
     except RecognizerDown:
@@ -281,7 +301,9 @@ def renew(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor)
         request,
         done.receipt,
         secret,
-        done=_("Renewed. The code that you have stays the same."),
+        done=_("Renewed. The code and the pass that you have stay the same.")
+        if going_on.show_pass
+        else _("Renewed. The code that you have stays the same."),
         pass_svg=drawn(done.key_share.text(), error="l") if done.key_share else "",
     )
 
@@ -302,7 +324,7 @@ def _to_be_read(
         "secret": secret,
         "error": error,
         "offer": offer,
-        "new_pass": going_on.new_pass,
+        "going_on": going_on,
         "text": offer.text,
         "before": consent.text.notice.version,
         "changed": renewals.changed(consent, offer.text),

@@ -5,6 +5,10 @@ while it works. Then, with the visitor locked as in an erasure, one transaction 
 consent, puts templates and visits under it, replaces the pass, and ends the former consent. A fault
 before its commit leaves everything as it was; after it, the code that the person holds opens the
 new receipt, whether the answer arrived or not.
+
+A template for a pass opens with its pass alone. Whoever has no other template shows theirs: it is
+sealed anew under the same id and share, so that what they hold is good for as long as the new
+consent. The share goes from their picture to the recognizer and is kept nowhere.
 """
 
 import uuid
@@ -29,10 +33,12 @@ from apps.visitors.services import SealedTemplate
 @dataclass(frozen=True, slots=True)
 class GoingOn:
     """How a person whose consent is near its end can go on: by this offer, or, in a sentence, why
-    that takes the kiosk. new_pass: their pass is made anew with it."""
+    that takes the kiosk. new_pass: their pass is made anew with it; show_pass: they show theirs.
+    """
 
     offer: Offer | None
-    new_pass: bool
+    new_pass: bool = False
+    show_pass: bool = False
     at_kiosk: str = ""
 
 
@@ -50,32 +56,39 @@ def going_on(receipt: Receipt, visitor: Visitor | None) -> GoingOn | None:
     if visitor is None or not renewals.due(consent):
         return None
     if consent.guardian:
-        return GoingOn(
-            None,
-            False,
-            _("Your parent or guardian signed with you. To go on, please sign anew together."),
+        sentence = _(
+            "Your parent or guardian signed with you. To go on, please sign anew together."
         )
-    if not _of(visitor, consent, Purpose.LANE):
-        return GoingOn(
-            None,
-            False,
-            _(
-                "Only your pass opens your face template, so we cannot seal it for longer here. "
-                "Your pass goes on until then. To go on after it, please agree anew at the kiosk."
-            ),
+        return GoingOn(None, at_kiosk=sentence)
+    lane, pass_ = (_of(visitor, consent, each) for each in (Purpose.LANE, Purpose.PASS))
+    if not (lane or pass_):
+        sentence = _(
+            "There is no face template of you any more that could be sealed for longer. To go on, "
+            "please agree anew at the kiosk."
         )
+        return GoingOn(None, at_kiosk=sentence)
     offer = renewals.offer(receipt)
-    return GoingOn(offer, _of(visitor, consent, Purpose.PASS)) if offer else None
+    return GoingOn(offer, new_pass=lane and pass_, show_pass=not lane) if offer else None
 
 
-def renew(*, visitor: Visitor, receipt: Receipt, notice: str, digest: str, actor: str) -> Renewed:
-    """Renew a receipt's consent as it was offered, under the text that was shown.
+def renew(
+    *,
+    visitor: Visitor,
+    receipt: Receipt,
+    notice: str,
+    digest: str,
+    shown: Pass | None = None,
+    actor: str,
+) -> Renewed:
+    """Renew a receipt's consent as it was offered, under the text that was shown. shown: the pass
+    of whoever has no template for a lane.
 
-    Raises ConsentRefused, RecognizerDown, PassRefused when no template can be sealed anew,
-    TemplatesChanged when they changed meanwhile, Visitor.DoesNotExist.
+    Raises ConsentRefused, RecognizerDown, PassRefused when no template can be sealed anew or the
+    pass is not theirs, TemplatesChanged when they changed meanwhile, Visitor.DoesNotExist.
     """
     former = receipt.consent
     consent = renewals.draft(receipt=receipt, notice=notice, digest=digest)
+    new_pass = uuid.uuid4() if not shown and _of(visitor, former, Purpose.PASS) else None
     made = Recognizer.any_of(settings.CONSENTRY.sockets).rebind(
         RebindRequest(
             visitor=visitor.pk,
@@ -83,8 +96,10 @@ def renew(*, visitor: Visitor, receipt: Receipt, notice: str, digest: str, actor
             consent=consent.pk,
             not_after=int(consent.expires_at.timestamp()),
             others=consent.group_stores,
-            new_pass=uuid.uuid4() if _of(visitor, former, Purpose.PASS) else None,
-        )
+            new_pass=new_pass,
+            shown=shown.template if shown else None,
+        ),
+        share=shown.share if shown else b"",
     )
     with transaction.atomic():
         person = lock(visitor.pk)
@@ -93,7 +108,8 @@ def renew(*, visitor: Visitor, receipt: Receipt, notice: str, digest: str, actor
             visitor=person,
             former=former,
             consent=consent,
-            templates=[_sealed(each, Purpose.LANE) for each in made.lanes],
+            templates=[_sealed(each) for each in made.kept],
+            new_pass=made.new_pass is not None,
         )
         # A floor board shows visits of a live consent only: whoever is here now stays on it.
         person.visits.update(consent=consent)
@@ -101,7 +117,7 @@ def renew(*, visitor: Visitor, receipt: Receipt, notice: str, digest: str, actor
             visitors.replace_pass(
                 visitor=person,
                 consent=consent,
-                template=_sealed(made.new_pass, Purpose.PASS),
+                template=_sealed(made.new_pass),
                 actor=actor,
             )
         renewals.end_former(former)
@@ -119,7 +135,7 @@ def _of(visitor: Visitor, consent: Consent, purpose: Purpose) -> bool:
     return held.exclude(overdue()).exists()
 
 
-def _sealed(made: Anew, purpose: Purpose) -> SealedTemplate:
+def _sealed(made: Anew) -> SealedTemplate:
     return SealedTemplate(
         template=made.template,
         wrapped_key=b"",
@@ -127,6 +143,6 @@ def _sealed(made: Anew, purpose: Purpose) -> SealedTemplate:
         sealed=made.sealed,
         pack=made.pack,
         pack_version=made.pack_version,
-        purpose=purpose,
+        purpose=made.purpose,
         rotation=made.rotation,
     )

@@ -85,7 +85,7 @@ class RebindRequest:
     """Whose templates are to be sealed for which consent, which renews `former`.
 
     not_after: its hard end, Unix seconds. others: the other stores that it names. new_pass: the id
-    of a template for a new pass, or None.
+    of a template for a new pass, or None. shown: the template that a shown pass names, or None.
     """
 
     visitor: UUID
@@ -94,6 +94,7 @@ class RebindRequest:
     not_after: int
     others: Sequence[UUID]
     new_pass: UUID | None
+    shown: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class Anew:
     """A template that was sealed anew: nothing we can open."""
 
     template: UUID
+    purpose: str
     pack: str
     pack_version: str
     rotation: int
@@ -109,10 +111,10 @@ class Anew:
 
 @dataclass(frozen=True, slots=True)
 class Rebound:
-    """The templates for lanes, sealed for the renewed consent; the one for a new pass, and what is
+    """The templates that go on, sealed for the renewed consent; the one for a new pass, and what is
     to be put into the pass and forgotten."""
 
-    lanes: Sequence[Anew]
+    kept: Sequence[Anew]
     new_pass: Anew | None
     key_share: Pass | None = field(default=None, repr=False)
 
@@ -222,20 +224,20 @@ class Recognizer:
             key_share=Pass(template, bytes(body[size:])),
         )
 
-    def rebind(self, request: RebindRequest) -> Rebound:
-        """Seal a person's templates for the consent that renews theirs. Raises RecognizerDown;
-        PassRefused when there is no template for a lane, or it does not open."""
+    def rebind(self, request: RebindRequest, share: bytes = b"") -> Rebound:
+        """Seal a person's templates for the consent that renews theirs. share: of the shown pass.
+        Raises RecognizerDown; PassRefused when there is no template, or it does not open."""
         others = [str(store) for store in request.others]
-        reply, body = self._ask({"op": "rebind", **_plain(request), "others": others})
+        reply, body = self._ask({"op": "rebind", **_plain(request), "others": others}, share)
         made, start = [], 0
-        for template, pack, version, rotation, size in reply["sealed"]:
+        for template, purpose, pack, version, rotation, size in reply["sealed"]:
             sealed = bytes(body[start : start + size])
-            made.append(Anew(UUID(template), pack, version, rotation, sealed))
+            made.append(Anew(UUID(template), purpose, pack, version, rotation, sealed))
             start += size
-        count = reply["lanes"]
+        count = reply["kept"]
         new_pass = made[count] if made[count:] else None
-        share = Pass(new_pass.template, bytes(body[start:])) if new_pass else None
-        return Rebound(made[:count], new_pass, share)
+        new_share = Pass(new_pass.template, bytes(body[start:])) if new_pass else None
+        return Rebound(made[:count], new_pass, new_share)
 
     def match(self, request: MatchRequest, crops: NDArray[np.uint8]) -> Decision:
         """Decide whether these crops (N, 112, 112, 3) are a visitor. Raises RecognizerDown."""

@@ -7,8 +7,9 @@ asking process stores it in the transaction that makes the new consent and ends 
 fault anywhere leaves the former as it was. Until then what was sealed opens for nothing: the
 consent that it is bound to does not exist.
 
-A template for a pass opens with its pass only, which is not here. Where a pass is wanted, a new one
-is made of the lane's template, as `reissue` does, and the old one ends with its template.
+A template for a pass opens with its pass only. Where that is shown, its template is sealed anew as
+well, under the same share, so what the person holds goes on. Where it is not, a new pass is made of
+the lane's template, as `reissue` does, and the old one ends with its template.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from apps.recognition.sealed import (
     key_of_row,
     open_row,
     rows_of,
+    seal_vector,
 )
 from apps.visitors.vault import (
     FileKeyring,
@@ -34,15 +36,16 @@ from apps.visitors.vault import (
     Share,
     UnknownGeneration,
     new_share,
-    seal,
     seal_for_pass,
 )
 
-# Of the present pack first: a new pass is made of that one.
-LANES = f"""
+# Lanes of the present pack first: a new pass is made of that one.
+HELD = f"""
 SELECT {COLUMNS} {TEMPLATES}
- WHERE t.visitor_id = %(visitor)s AND t.consent_id = %(former)s AND t.purpose = 'lane' AND {WITHIN}
- ORDER BY (t.pack = %(pack)s AND t.pack_version = %(version)s) DESC, t.id
+ WHERE t.visitor_id = %(visitor)s AND t.consent_id = %(former)s AND {WITHIN}
+   AND (t.purpose = 'lane'
+        OR t.purpose = 'pass' AND (t.id = %(shown)s OR t.shown_as = %(shown)s))
+ ORDER BY t.purpose, (t.pack = %(pack)s AND t.pack_version = %(version)s) DESC, t.id
 """
 
 
@@ -50,15 +53,16 @@ class Anew(NamedTuple):
     """One template as it was sealed anew; `template` keeps its id, but for a new pass."""
 
     template: UUID
+    purpose: str
     pack: PackName
     rotation: int
     sealed: bytes
 
 
 class Rebound(NamedTuple):
-    """A person's templates for lanes, and the one for a new pass with its share."""
+    """A person's templates that go on, and the one for a new pass with its share."""
 
-    lanes: list[Anew]
+    kept: list[Anew]
     new_pass: Anew | None
     share: Share | None
 
@@ -71,20 +75,23 @@ def rebind(
     not_after: int,
     others: Sequence[UUID],
     new_pass: UUID | None,
+    shown: UUID | None,
+    shown_share: Share | None,
     pack: Pack,
     keyring: FileKeyring,
 ) -> Rebound:
     """Seal what a person has under `former` for `consent`, which ends at `not_after` (Unix s).
 
     others: the other stores that `consent` names. new_pass: the id of a template to be sealed for a
-    new pass; None where none is wanted. Raises PassInvalid with "pass_unknown" when there is no
-    template for a lane within its time, with "pass_broken" when one does not open; DatabaseError.
+    new pass; None where none is wanted. shown: the template that a shown pass names, with its
+    share. Raises PassInvalid with "pass_unknown" when there is no template within its time, or none
+    of the shown pass; with "pass_broken" when one does not open; DatabaseError.
     """
     which = {"visitor": visitor, "former": former, "pack": pack.name, "version": pack.version}
-    rows = rows_of(LANES, which)
-    if not rows:
+    rows = rows_of(HELD, {**which, "shown": shown})
+    if not rows or (shown and not any(row.purpose == "pass" for row in rows)):
         raise PassInvalid("pass_unknown")
-    lanes: list[Anew] = []
+    kept: list[Anew] = []
     made: Anew | None = None
     share = new_share() if new_pass else None
     try:
@@ -103,13 +110,14 @@ def rebind(
                 rotation=row.rotation,
                 others=others,
             )
-            with briefly(open_row(row, pack=name, keyring=keyring)) as vector:
-                sealed = seal(vector, data_key, binding)
-                lanes.append(Anew(row.template, name, row.rotation, sealed))
+            half = shown_share if row.purpose == "pass" else None
+            with briefly(open_row(row, pack=name, keyring=keyring, share=half)) as vector:
+                sealed = seal_vector(vector, data_key, binding, share=half)
+                kept.append(Anew(row.template, row.purpose, name, row.rotation, sealed))
                 if new_pass and share is not None and made is None:
                     for_pass = binding._replace(template=new_pass, purpose="pass")
                     sealed = seal_for_pass(vector, data_key, share, for_pass)
-                    made = Anew(new_pass, name, row.rotation, sealed)
+                    made = Anew(new_pass, "pass", name, row.rotation, sealed)
     except (SealBroken, UnknownGeneration):
         raise PassInvalid("pass_broken") from None
-    return Rebound(lanes, made, share)
+    return Rebound(kept, made, share)

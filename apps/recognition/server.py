@@ -89,7 +89,7 @@ class Desk:
                 case "reissue":
                     return self._reissue(header)
                 case "rebind":
-                    return self._rebind(header)
+                    return self._rebind(header, payload)
                 case "match":
                     return _told(self._match(header, self._crops(payload))), bytearray()
                 case "present":
@@ -218,10 +218,13 @@ class Desk:
         }
         return reply, bytearray().join([made.sealed, made.share.reveal()])
 
-    def _rebind(self, header: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+    def _rebind(
+        self, header: dict[str, Any], payload: bytearray
+    ) -> tuple[dict[str, Any], bytearray]:
         """Seal a person's templates for a renewed consent; a new pass' share goes out, once."""
         if not self.keeper.trusted:
             raise Refused("silent")
+        shown = UUID(header["shown"]) if header["shown"] else None
         made = rebind(
             visitor=UUID(header["visitor"]),
             former=UUID(header["former"]),
@@ -229,14 +232,17 @@ class Desk:
             not_after=int(header["not_after"]),
             others=[UUID(each) for each in header["others"]],
             new_pass=UUID(header["new_pass"]) if header["new_pass"] else None,
+            shown=shown,
+            shown_share=_share(payload) if shown else None,
             pack=self.benches.present.pack,
             keyring=self.keyring,
         )
-        all_ = [*made.lanes, *([made.new_pass] if made.new_pass else [])]
+        all_ = [*made.kept, *([made.new_pass] if made.new_pass else [])]
         reply = {
-            "lanes": len(made.lanes),
+            "kept": len(made.kept),
             "sealed": [
-                [str(each.template), *each.pack, each.rotation, len(each.sealed)] for each in all_
+                [str(each.template), each.purpose, *each.pack, each.rotation, len(each.sealed)]
+                for each in all_
             ],
         }
         parts: list[bytes | memoryview] = [each.sealed for each in all_]
@@ -249,10 +255,7 @@ class Desk:
         if not self.keeper.trusted:
             raise Refused("silent")
         camera, template = UUID(header["camera"]), UUID(header["template"])
-        try:
-            share = Share(bytearray(payload))
-        except SealBroken:
-            raise PassInvalid("pass_broken") from None
+        share = _share(payload)
         shown = open_shown(
             camera=camera,
             template=template,
@@ -445,6 +448,14 @@ def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper
         windows=windows,
     )
     return Server(path, Desk(benches, keyring, keeper, disclose, windows)), keeper
+
+
+def _share(payload: bytearray) -> Share:
+    """The share of a shown pass. Raises PassInvalid."""
+    try:
+        return Share(bytearray(payload))
+    except SealBroken:
+        raise PassInvalid("pass_broken") from None
 
 
 def _told(decision: Decision) -> dict[str, Any]:

@@ -213,7 +213,7 @@ class DeviceAdmin(StoreScopedAdmin):
     def revoke(self, request: HttpRequest, queryset: QuerySet[Device]) -> None:
         for device in queryset:
             devices.revoke(device=device, actor=actor(request.user))
-        self.message_user(request, _("Stopped. Their next request is refused."), messages.SUCCESS)
+        self.message_user(request, _("Stopped. Their pages close now."), messages.SUCCESS)
 
 
 @admin.register(User)

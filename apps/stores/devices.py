@@ -8,8 +8,10 @@ submit until it is revoked; it can list nothing.
 import base64
 import binascii
 import hashlib
+import logging
 import secrets
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +27,8 @@ from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.stores.models import Camera, Device
+
+log = logging.getLogger(__name__)
 
 NONCE_SECONDS = 120
 CODE_HOURS = 24
@@ -60,6 +64,7 @@ def new_code(*, device: Device, actor: str) -> str:
     device.revoked_at = None
     device.save()
     audit.record(actor=actor, action="device.code_made", device=str(device.pk))
+    transaction.on_commit(partial(_announce, device))
     return code
 
 
@@ -110,12 +115,25 @@ def enroll(
 
 @transaction.atomic
 def revoke(*, device: Device, actor: str) -> None:
-    """Stop a tablet at once: its next request is refused."""
+    """Stop a tablet at once: its next request is refused, and its open page hears of it."""
     device.revoked_at = timezone.now()
     device.public_key = None
     device.code_digest = ""
     device.save()
     audit.record(actor=actor, action="device.revoked", device=str(device.pk))
+    transaction.on_commit(partial(_announce, device))
+
+
+def channel_of(device: Device) -> str:
+    """Where the open page of a tablet hears that it may no longer work."""
+    return f"device:{device.pk}"
+
+
+def _announce(device: Device) -> None:
+    try:
+        live_events().publish(channel_of(device), 1)
+    except redis.RedisError:
+        log.warning("Redis does not answer; a stopped tablet hears of it at its next request")
 
 
 def new_nonce(device: Device) -> str:

@@ -109,15 +109,22 @@ class TemplatesChanged(RuntimeError):
 
 @transaction.atomic
 def carry_over(
-    *, visitor: Visitor, former: Consent, consent: Consent, templates: Sequence[SealedTemplate]
+    *,
+    visitor: Visitor,
+    former: Consent,
+    consent: Consent,
+    templates: Sequence[SealedTemplate],
+    new_pass: bool,
 ) -> None:
-    """Put a visitor's lane templates under the consent that renews `former`, as they were sealed
-    for it. Raises TemplatesChanged.
+    """Put a visitor's templates under the consent that renews `former`, as they were sealed for it;
+    with a `new_pass` all but the one of the old pass. Raises TemplatesChanged.
 
     The person's own act is as good as a visit: the time without one begins anew. Templates that
     are over stay under the former consent, for the sweep.
     """
-    held = visitor.templates.filter(purpose=Purpose.LANE, consent=former).exclude(overdue())
+    held = visitor.templates.filter(consent=former).exclude(overdue())
+    if new_pass:
+        held = held.exclude(purpose=Purpose.PASS)
     now = set(held.select_for_update(of=("self",)).values_list("pk", "rotation"))
     if now != {(each.template, each.rotation) for each in templates}:
         raise TemplatesChanged

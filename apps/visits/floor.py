@@ -1,16 +1,12 @@
 """The floor board and its live events. Staff see their own store, and nobody who did not sign."""
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-import redis.asyncio
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
@@ -29,6 +25,7 @@ from apps.stores import witnesses
 from apps.stores.access import actor, stores_of
 from apps.stores.devices import NonceStoreDown
 from apps.stores.limits import allowed
+from apps.stores.live import listening, something_new
 from apps.stores.models import Role, Store, User
 from apps.visitors.models import Visitor
 from apps.visitors.names import BadNote
@@ -39,9 +36,6 @@ from apps.visits.services import greet as mark_greeted
 
 log = logging.getLogger(__name__)
 
-# A comment at least this often keeps proxies from closing a quiet stream, and bounds how late a
-# board is when Redis has lost a message.
-QUIET_SECONDS = 10.0
 # In ten minutes, for one member of staff.
 WITNESS_CODES = 20
 
@@ -164,11 +158,7 @@ async def _stream(request: HttpRequest, store: Store, seen: int) -> AsyncIterato
     yield "retry: 2000\n\n"
     here: set[UUID] | None = None
     look_alike_at: datetime | None = None
-    client = redis.asyncio.Redis.from_url(settings.CONSENTRY.redis_url.get_secret_value())
-    async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(client.aclose)
-        pubsub = client.pubsub()
-        stack.push_async_callback(pubsub.aclose)
+    async with listening() as pubsub:
         while True:
             # First the database, then wait: whatever came between is already in the channel.
             news = await sync_to_async(_news)(request, store, seen)
@@ -184,22 +174,8 @@ async def _stream(request: HttpRequest, store: Store, seen: int) -> AsyncIterato
             if news.look_alike_at and news.look_alike_at != look_alike_at:
                 look_alike_at = news.look_alike_at
                 yield _event("look-alike", look_alike_at.isoformat())
-            if not await _something_new(pubsub, f"floor:{store.pk}"):
+            if not await something_new(pubsub, f"floor:{store.pk}"):
                 yield ": quiet\n\n"
-
-
-async def _something_new(pubsub: redis.asyncio.client.PubSub, channel: str) -> bool:
-    """Wait for a message; without Redis, look at the database every two seconds."""
-    try:
-        if not pubsub.subscribed:
-            await pubsub.subscribe(channel)
-            # What came before somebody listened is in the database only.
-            return True
-        message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=QUIET_SECONDS)
-    except redis.RedisError:
-        await asyncio.sleep(2)
-        return False
-    return message is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 Design. Written only while the visitor is on the board, by who works there. Each act is one
 transaction with its ledger entry, which does not hold what was written. The board's order is locked
-first, then the visitor, as a camera does; then every open board is shown the card anew, with the
-note or without it.
+first, then the visitor, as a camera does; then each open board of their store is shown the card
+anew, with the note or without it.
 """
 
 from django.db import connection, transaction
@@ -29,7 +29,7 @@ def write(*, visit: Visit, text: str, actor: str) -> None:
         visitor=visitor, defaults={"text": text, "written_at": timezone.now()}
     )
     audit.record(actor=actor, action="note.written", subject=visitor.subject)
-    show_anew(visitor)
+    show_anew(visitor, [visitor.store_id])
 
 
 @transaction.atomic
@@ -39,7 +39,7 @@ def delete(*, visitor: Visitor, actor: str) -> None:
     deleted, _models = Note.objects.filter(visitor=visitor).delete()
     if deleted:
         audit.record(actor=actor, action="note.deleted", subject=visitor.subject)
-        show_anew(visitor)
+        show_anew(visitor, [visitor.store_id])
 
 
 def _locked(visitor: Visitor) -> Visitor:

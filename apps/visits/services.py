@@ -188,19 +188,17 @@ def one_at_a_time(cursor: CursorWrapper, store: uuid.UUID) -> None:
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(store)])
 
 
-def show_anew(visitor: Visitor) -> None:
-    """Have open boards read this visitor's cards again. In a transaction in which `one_at_a_time`
-    came first: a board must not see a later number before these."""
+def show_anew(visitor: Visitor, stores: Iterable[uuid.UUID]) -> None:
+    """Have the open boards of these stores read this visitor's cards again. In a transaction in
+    which `one_at_a_time` came first for each: a board must not see a later number before these."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE visits_visit SET sequence = nextval('visits_sequence') "
-            "WHERE visitor_id = %s AND store_id = %s AND wrong_at IS NULL "
-            "AND arrived_at > clock_timestamp() - make_interval(secs => %s) RETURNING sequence",
-            [visitor.pk, visitor.store_id, SHOWN.total_seconds()],
+            "WHERE visitor_id = %s AND store_id = ANY (%s) AND wrong_at IS NULL "
+            "AND arrived_at > clock_timestamp() - make_interval(secs => %s) RETURNING store_id",
+            [visitor.pk, list(stores), SHOWN.total_seconds()],
         )
-        sequences = [sequence for (sequence,) in cursor.fetchall()]
-    if sequences:
-        transaction.on_commit(lambda: announce(visitor.store_id, max(sequences)))
+        announce_all({store for (store,) in cursor.fetchall()})
 
 
 def boards_of(visitor: Visitor) -> list[uuid.UUID]:

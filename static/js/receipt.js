@@ -1,6 +1,8 @@
 /* Opens a receipt from the code in the address's fragment, which no server ever sees, and waits for
    the certificate. It keeps nothing: the code is wiped from the address before it is used. */
 
+import { showPass } from "./show-pass.js";
+
 const POLL_MS = 3_000;
 const POLLS = 300; // a quarter of an hour: what an erasure may take at most
 
@@ -80,6 +82,9 @@ function keepCodeThroughLanguage(secret) {
     }
   });
 }
+
+const picture = document.getElementById("picture");
+if (picture) showPass(picture);
 
 /* What was just done, or why it was not, is read first. */
 document.getElementById("letter-news")?.focus();

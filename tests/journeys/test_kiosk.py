@@ -64,15 +64,26 @@ def test_a_tablet_says_how_it_is_and_stops_when_it_is_stopped(town: Town, tablet
     manifest = session.send("Page.getAppManifest")
     assert not manifest["errors"]
     assert json.loads(manifest["data"])["orientation"] == "any", "held upright or across"
-    tablet.clock.install()
     with tablet.expect_response("**/kiosk/here/") as said:
         tablet.reload()
     assert said.value.status == 204
     device = Device.objects.get(public_key__isnull=False)
     assert (device.version, device.camera_state) == (settings.VERSION, "ok")
+
+    # Stopped while somebody stands before its camera: nobody touches it, no sign of life is due.
+    agree(tablet, "fr")
+    expect(tablet.get_by_test_id("oval")).to_have_attribute("data-state", "looking")
     revoke(device=device, actor="test")
-    tablet.clock.fast_forward(60_000)
-    expect(tablet.get_by_test_id("enroll-code")).to_be_visible()
+    expect(tablet.get_by_test_id("stopped")).to_be_visible()
+    expect(tablet.locator("html")).to_have_attribute("lang", "fr")
+    assert not faults(tablet)
+    assert tablet.locator("video").count() == 0
+    assert nothing_kept()
+    tablet.get_by_test_id("stopped-set-up").click()
+    assert not faults(tablet)
+    tablet.get_by_test_id("enroll-code").fill(new_code(device=device, actor="test"))
+    tablet.get_by_test_id("enroll-submit").click()
+    expect(tablet.get_by_test_id("notice-go")).to_be_visible()
 
 
 def test_a_minute_without_touch_clears_everything(tablet: Page) -> None:

@@ -1,6 +1,10 @@
-"""She took a pass: shown with her own face it greets her, with anybody else's it does nothing."""
+"""She took a pass: shown with her own face it greets her, with anybody else's it does nothing.
+
+Shown on her receipt's page it goes on for a year, and stays the same pass.
+"""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import cv2
@@ -8,9 +12,11 @@ import numpy as np
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
+from apps.consent.models import Consent
 from apps.recognition.passes import Pass, read
 from apps.stores.models import Camera
 from apps.visitors.models import FaceTemplate
+from apps.visits.asking import PassDesk
 from apps.visits.models import Visit
 from tests import faces, qr
 from tests.conftest import Process
@@ -67,7 +73,8 @@ def test_a_guest_takes_a_pass_and_is_greeted_by_it_and_nobody_else_is(
     expect(tablet.get_by_test_id("pass-qr").locator("svg")).to_be_visible(timeout=30_000)
     expect(tablet.get_by_test_id("receipt-code")).to_be_visible()
     assert not faults(tablet)
-    shown = photographed(tablet)
+    shown, screenshot = photographed(tablet), tablet.screenshot()
+    code = tablet.get_by_test_id("receipt-code").inner_text()
     assert FaceTemplate.objects.get().purpose == "pass"
     tablet.get_by_test_id("finished").click()
     expect(tablet.get_by_test_id("language-en")).to_be_visible()
@@ -93,6 +100,24 @@ def test_a_guest_takes_a_pass_and_is_greeted_by_it_and_nobody_else_is(
     assert Visit.objects.get().camera == reader
     watcher.stop()
     assert not [line for line in watcher.lines if shown.text() in line]
+
+    # Eleven months later, at home: her picture of the pass is all that can open her template.
+    Consent.objects.update(expires_at=timezone.now() + timedelta(days=30))
+    phone = watched(open_browser().new_context(viewport={"width": 390, "height": 844}), town)
+    phone.goto(f"{town.origin}/receipt/#{code}")
+    picture = phone.get_by_test_id("renew-picture")
+    expect(picture).to_be_visible()
+    assert not faults(phone)
+    for name, content, said in (
+        ("cat.png", floor.screenshot(), "No pass could be read"),
+        ("pass.png", screenshot, "The code and the pass that you have stay the same."),
+    ):
+        picture.set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
+        phone.get_by_test_id("receipt-renew").click()
+        expect(phone.locator("#letter-news")).to_contain_text(said)
+    assert not faults(phone)
+    assert Consent.objects.live().get().expires_at > timezone.now() + timedelta(days=360)
+    assert PassDesk(reader.pk).present(shown)
 
 
 def test_saying_no_to_both_kinds_leads_to_the_same_benefits(town: Town, tablet: Page) -> None:

@@ -10,12 +10,14 @@ from threading import Thread
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from redis.client import PubSub
 
 from apps.consent import services as consents
 from apps.consent.models import Consent, Purpose
 from apps.consent.services import ConsentRefused
 from apps.retention.services.sweep import sweep
 from apps.retention.services.withdraw import withdraw_purpose
+from apps.stores.devices import live_events
 from apps.stores.models import Organization, Store, StoreGroup
 from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate, enroll
@@ -214,6 +216,37 @@ def test_visits_in_a_store_that_left_are_swept_and_those_at_home_are_not(pair: P
     left(pair.there)
     assert sweep().visits == 1
     assert Visit.objects.get().store == pair.here.store
+
+
+def test_without_a_history_no_open_board_of_the_group_says_a_number(
+    house: House, transactional_db: None
+) -> None:
+    there = old_town(house)
+    grouped(house, there)
+    purposes = [Purpose.LANE, Purpose.HISTORY, Purpose.STATISTICS, Purpose.GROUP]
+    pair = Pair(
+        house,
+        there,
+        StoreGroup.objects.get(),
+        house.visitor(**agreed_for(there, purposes=purposes, asked=purposes)),
+    )
+    assert (pair.comes(pair.there), pair.comes(pair.here)) == ("visit", "visit")
+    before = {visit.store_id: visit.sequence for visit in Visit.objects.all()}
+    with live_events().pubsub(ignore_subscribe_messages=True) as boards:
+        boards.psubscribe("floor:*")
+        until(lambda: live_events().pubsub_numpat() == 1)
+        withdraw_purpose(visitor=pair.visitor, purpose=Purpose.HISTORY, actor="self")
+        told: set[bytes] = set()
+        until(lambda: heard(boards, told) == {f"floor:{one}".encode() for one in before})
+    for visit in Visit.objects.all():
+        assert (visit.number, visit.sequence > before[visit.store_id]) == (None, True)
+
+
+def heard(boards: PubSub, told: set[bytes]) -> set[bytes]:
+    """The channels on which something was said until now."""
+    if message := boards.get_message(timeout=1):
+        told.add(message["channel"])
+    return told
 
 
 def somebody_waits() -> bool:

@@ -6,6 +6,8 @@ PostgreSQL tells every recognizer when it commits. Whatever else was agreed to r
 recognised, so taking back the last way of it is ending everything, with a certificate for all.
 """
 
+from uuid import UUID
+
 from django.db import connection, transaction
 
 from apps.audit import services as audit
@@ -31,9 +33,12 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
     everything.
     """
     with transaction.atomic():
-        # Cards on open boards may be shown anew: their order is locked first of all, as by cameras.
+        # Cards on open boards may be shown anew, in every store where this person may be: their
+        # order is locked first of all, as by cameras, and that of several as when a store leaves.
+        stores = _stores_of(visitor)
         with connection.cursor() as cursor:
-            one_at_a_time(cursor, visitor.store_id)
+            for store in stores:
+                one_at_a_time(cursor, store)
         visitor = lock(visitor.pk)
         agreed = Consent.objects.live().filter(subject=visitor.subject)
         consent = agreed.filter(purposes__contains=[purpose]).first()
@@ -46,12 +51,19 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
             if purpose == Purpose.GROUP:
                 return [erase_elsewhere(visitor=visitor, consent=consent, actor=actor)]
             left = [each for each in consent.purposes if each != purpose]
-            return _erase_what_rested_on(purpose, left, visitor, actor)
+            return _erase_what_rested_on(purpose, left, visitor, stores, actor)
     return [erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor=actor)]
 
 
+def _stores_of(visitor: Visitor) -> list[UUID]:
+    """Where a person was, and where they may come: in the order in which all lock them."""
+    agreed = Consent.objects.live().filter(subject=visitor.subject)
+    named = [store for stores in agreed.values_list("group_stores", flat=True) for store in stores]
+    return sorted({*boards_of(visitor), *named})
+
+
 def _erase_what_rested_on(
-    purpose: Purpose, left: list[str], visitor: Visitor, actor: str
+    purpose: Purpose, left: list[str], visitor: Visitor, stores: list[UUID], actor: str
 ) -> list[Erasure]:
     match purpose:
         case Purpose.HISTORY | Purpose.STATISTICS if not KEEPS_VISITS.intersection(left):
@@ -62,7 +74,7 @@ def _erase_what_rested_on(
         case Purpose.HISTORY:
             # The dates stay for the statistics alone; nobody on the floor is told a number.
             visitor.visits.update(number=None)
-            show_anew(visitor)
+            show_anew(visitor, stores)
         case Purpose.CONTACT:
             visitor.contact = ""
             visitor.save(update_fields=["contact"])

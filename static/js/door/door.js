@@ -5,6 +5,7 @@
 import { CameraError, open, toBase64 } from "../kiosk/camera.js";
 import { RequestError, signed } from "../kiosk/device.js";
 import { noteLight, report } from "../kiosk/health.js";
+import { whenStopped } from "../kiosk/stopped.js";
 import { looksLikeCode } from "./finder.js";
 
 const PICTURES = 8;
@@ -202,4 +203,5 @@ addEventListener("pageshow", (event) => {
 });
 
 if (mayLook) run();
+whenStopped("door", afresh);
 beat();
