@@ -21,7 +21,7 @@ PATIENCE = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempt
 
 
 class AwsKms:
-    """The KMS of one region. Credentials come from where boto3 looks: role, profile, environment."""
+    """The KMS of one region. Credentials are found by boto3: role, profile, environment."""
 
     scheme = "awskms"
 

@@ -19,7 +19,6 @@ from apps.audit.keyfile import KeyFileError
 from apps.config.environment import CUSTODIANS
 
 
-
 class CustodianFailed(KeyFileError):
     """The custodian does not answer, refuses, or no longer has the key. Its text says which."""
 

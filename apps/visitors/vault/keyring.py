@@ -192,9 +192,7 @@ class FileKeyring:
             if document.end(generation):
                 keyfile.replace(self.path, document.dump())
         ending = document.find(generation)
-        if ending.state == "ending" and held_by(
-            self._custodian, ending
-        ).destroy(_name(ending)):
+        if ending.state == "ending" and held_by(self._custodian, ending).destroy(_name(ending)):
             with keyfile.locked(self.path):
                 document = _Document.read(self.path)
                 document.destroyed(generation)
@@ -209,9 +207,9 @@ class FileKeyring:
         newest here.
         """
         identity = keyfile.current(self.path)
-        if identity is not None and identity == self._identity:
-            if not self._retry_at or time.monotonic() < self._retry_at:
-                return
+        same = identity is not None and identity == self._identity
+        if same and not (self._retry_at and time.monotonic() >= self._retry_at):
+            return
         document, self._retry_at = _Document.read(self.path), 0.0
         # What is destroyed is forgotten before anybody is asked about what is new.
         ciphers = document.at_hand(self._ring)
@@ -321,7 +319,9 @@ class _Document:
                 _name(generation), self._keys[number], _context(number)
             )
             if len(key) != KEY_BYTES:
-                raise CustodianFailed(f"What the custodian opened for generation {number} is no key.")
+                raise CustodianFailed(
+                    f"What the custodian opened as generation {number} is no key."
+                )
             ciphers[number] = AESGCM(key)
             key[:] = bytes(KEY_BYTES)
         return ciphers

@@ -1,5 +1,5 @@
-"""An HSM by PKCS#11: AES-256 keys that are made in the token and cannot be taken out (CKA_SENSITIVE,
-not CKA_EXTRACTABLE), used with CKM_AES_GCM. A destroyed object is gone at once, unless the HSM has a
+"""An HSM by PKCS#11: AES-256 keys made in the token that cannot be taken out (CKA_SENSITIVE, not
+CKA_EXTRACTABLE), used with CKM_AES_GCM. A destroyed object is gone at once, unless the HSM has a
 backup of its own.
 
 Its address is a PKCS #11 URI (RFC 7512) with `token` and `module-path`. A session lasts for one
@@ -35,8 +35,8 @@ class Pkcs11:
         self._pin = pin
         if not self._module or not self._token or pin is None:
             raise CustodianFailed(
-                "An HSM is named pkcs11:token=LABEL?module-path=LIBRARY, and CONSENTRY_KEYRING_SECRET "
-                "is its PIN."
+                "An HSM is named pkcs11:token=LABEL?module-path=LIBRARY, and "
+                "CONSENTRY_KEYRING_SECRET is its PIN."
             )
 
     def make(self, name: str) -> str:

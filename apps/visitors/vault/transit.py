@@ -1,6 +1,6 @@
-"""The Transit engine of Vault or OpenBao: one aes256-gcm96 key for each generation, not exportable.
+"""The Transit engine of Vault or OpenBao: an aes256-gcm96 key for each generation, not exportable.
 
-A deleted key is gone at once from the server; its operator's own backups of its storage may hold it.
+A deleted key is gone at once from the server; backups of the server's storage may still hold it.
 The token may create, use, configure and delete keys below the mount, and needs no more:
 
     path "transit/keys/consentry-*" { capabilities = ["create", "update", "delete"] }
