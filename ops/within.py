@@ -33,6 +33,7 @@ CAMERA = [
     "gstreamer1.0-plugins-good",  # rtph264pay
     "gstreamer1.0-plugins-bad",  # h264parse
 ]
+SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 
 
 def main(arguments: list[str]) -> int:
@@ -64,7 +65,8 @@ def _throw_away() -> Iterator[dict[str, str]]:
 
 def require_debian() -> None:
     """What the tests need beside Python, installed when this is an administrator: Chromium and the
-    fonts of pages, Pango for PDFs, and an RTSP server that stands in for a camera."""
+    fonts of pages, Pango for PDFs, an RTSP server that stands in for a camera, an HSM in software.
+    """
     browser = [] if CHROMIUM.exists() else ["chromium", *FONTS]
     libraries = ("pango-1.0", "pangoft2-1.0", "harfbuzz-subset")
     paper = [] if all(map(find_library, libraries)) and shutil.which("pdftotext") else PAPER
@@ -75,6 +77,8 @@ def require_debian() -> None:
         _install(paper, "The tests of the receipt's PDF need Pango and Poppler.")
     if camera:
         _install(camera, "The camera tests need an RTSP server.")
+    if not SOFTHSM.exists():
+        _install(["softhsm2"], "The tests of a keyring in an HSM need SoftHSM.")
 
 
 def _bound_to_rtsp() -> bool:

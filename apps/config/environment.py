@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 MAIL = "django.core.mail.backends"
+# Which holds the keys of the keyring, see apps.visitors.vault.custodian.
+CUSTODIANS = ("pkcs11", "awskms", "vault")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,11 @@ class Environment(BaseSettings):
     pack_dir: Path | None = None
     former_pack_dir: Path | None = None
     recognizer_socket: str | None = None
-    keyring: Path | None = None
+    keyring: str | None = None
+    keyring_secret: SecretStr | None = None
+    key_rotation_days: float = Field(default=7, ge=0.01)
+    key_keep_days: float = Field(default=7, ge=0.01)
+    deletions: Path | None = None
     signing_key: Path | None = None
     mail_url: SecretStr | None = None
     mail_from: str = ""
@@ -139,7 +145,19 @@ class Environment(BaseSettings):
 
     @property
     def keyring_path(self) -> Path:
-        return self.keyring or self.state_dir / "keys" / "keyring.json"
+        """The keyring's file, also where a custodian seals what is in it."""
+        default = self.state_dir / "keys" / "keyring.json"
+        return Path(self.keyring) if self.keyring and not self.custodian else default
+
+    @property
+    def custodian(self) -> str | None:
+        """The address of the HSM or key service that CONSENTRY_KEYRING names instead of a file."""
+        named = self.keyring or ""
+        return named if named.partition(":")[0] in CUSTODIANS else None
+
+    @property
+    def deletions_path(self) -> Path:
+        return self.deletions or self.state_dir / "keys" / "deletions.jws"
 
     @property
     def signing_key_path(self) -> Path:

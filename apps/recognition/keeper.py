@@ -156,8 +156,9 @@ class Keeper(threading.Thread):
         work.execute(
             """INSERT INTO recognition_recognizer
                    (id, pack, pack_version, licence, commercial, dim, former, templates, generation,
-                    started_at, seen_at)
-               VALUES (%s, %s, %s, %s, %s, %s, %s, 0, %s, clock_timestamp(), clock_timestamp())""",
+                    oldest, started_at, seen_at)
+               VALUES (%s, %s, %s, %s, %s, %s, %s, 0, %s, %s, clock_timestamp(),
+                       clock_timestamp())""",
             [
                 self.id,
                 pack.name,
@@ -167,6 +168,7 @@ class Keeper(threading.Thread):
                 pack.dim,
                 f"{former.pack.name} {former.pack.version}" if former else "",
                 self._keyring.newest,
+                self._keyring.oldest,
             ],
         )
 
@@ -181,9 +183,9 @@ class Keeper(threading.Thread):
         sent = time.monotonic()
         row = work.execute(
             """UPDATE recognition_recognizer
-                  SET seen_at = clock_timestamp(), templates = %s, generation = %s
+                  SET seen_at = clock_timestamp(), templates = %s, generation = %s, oldest = %s
                 WHERE id = %s RETURNING seen_at AS now""",
-            [len(self.benches), self._keyring.newest, self.id],
+            [len(self.benches), self._keyring.newest, self._keyring.oldest, self.id],
         ).fetchone()
         if row is None:
             # Another database, as after a restore.

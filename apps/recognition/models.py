@@ -44,6 +44,8 @@ class Recognizer(models.Model):
     former = models.CharField(max_length=150, blank=True)
     templates = models.PositiveIntegerField(default=0)
     generation = models.PositiveIntegerField()
+    # The oldest generation that it can still open anything with.
+    oldest = models.PositiveIntegerField(null=True)
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField(db_index=True)
     stopped_at = models.DateTimeField(null=True, blank=True)

@@ -45,6 +45,7 @@ from apps.visitors.vault import (
     generation_of,
     new_data_key,
     new_share,
+    open_keyring,
     unwrap,
     wrap,
 )
@@ -433,7 +434,7 @@ def open_recognizer(disclose: Disclose, *, threads: int) -> tuple[Server, Keeper
     """
     env = settings.CONSENTRY
     path = _free(env.sockets)  # rather now than after the packs were loaded
-    keyring = FileKeyring.load(env.keyring_path)
+    keyring = open_keyring(env)
     benches = open_benches(
         env.packs,
         env.former_pack_dir,

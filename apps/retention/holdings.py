@@ -36,6 +36,7 @@ from apps.visitors.models import (
     Eviction,
     FaceTemplate,
     FormerPack,
+    KeyGeneration,
     Note,
     Rotation,
     Visitor,
@@ -183,6 +184,7 @@ IMPERSONAL: dict[type[Model], str] = {
     Eviction: "random ids of templates and visitors that are gone",
     Acknowledgement: "a recognizer and an eviction",
     Recognizer: "a process",
+    KeyGeneration: "a number and dates of the keyring, no key",
     Rotation: "a secret of the organization, wrapped by the keyring; it says nothing of anybody",
     Calibration: "how many scores fell into which bin, and a threshold",
     Erasure: "an HMAC whose salt is gone, or goes with the person where only a retired template "

@@ -62,6 +62,28 @@ class DataKey(models.Model):
         return f"data key of {self.visitor_id}"
 
 
+class KeyGeneration(models.Model):
+    """A generation of the keyring, for whoever may not open it. The keyring itself is right when
+    the two differ, as after a restore; it is written here by whoever tends it.
+
+    No key may be wrapped by one that is closed: PostgreSQL refuses it. emptied_at: since when no
+    key is. destroyed_at: when nobody could bring it back any more.
+    """
+
+    number = models.PositiveIntegerField(primary_key=True)
+    held_by = models.CharField(max_length=10)
+    created_at = models.DateTimeField()
+    emptied_at = models.DateTimeField(null=True)
+    closed_at = models.DateTimeField(null=True)
+    destroyed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("number",)
+
+    def __str__(self) -> str:
+        return f"generation {self.number}"
+
+
 def not_agreed() -> models.Q:
     """Notes on people who have no live consent to them any more."""
     agreed = Consent.objects.live().filter(

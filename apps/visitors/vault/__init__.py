@@ -29,6 +29,7 @@ time is over. It cannot take back what a process has already opened, and Python 
 the process that holds keys is its own, and small.
 """
 
+from apps.visitors.vault.custodian import CustodianFailed
 from apps.visitors.vault.envelope import (
     Binding,
     OpenKey,
@@ -52,6 +53,7 @@ from apps.visitors.vault.keyring import (
     SealBroken,
     UnknownGeneration,
 )
+from apps.visitors.vault.opening import create_keyring, open_keyring
 from apps.visitors.vault.rotation import (
     Rotation,
     new_rotation,
@@ -62,6 +64,7 @@ from apps.visitors.vault.rotation import (
 
 __all__ = [
     "Binding",
+    "CustodianFailed",
     "FileKeyring",
     "Generation",
     "Keyring",
@@ -71,10 +74,12 @@ __all__ = [
     "SealBroken",
     "Share",
     "UnknownGeneration",
+    "create_keyring",
     "generation_of",
     "new_data_key",
     "new_rotation",
     "new_share",
+    "open_keyring",
     "rewrap",
     "rewrap_rotation",
     "seal",

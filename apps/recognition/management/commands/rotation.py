@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from apps.audit.keyfile import KeyFileError
 from apps.recognition.renewal import census, renew
 from apps.stores.models import Organization
-from apps.visitors.vault import FileKeyring, SealBroken, UnknownGeneration
+from apps.visitors.vault import SealBroken, UnknownGeneration, open_keyring
 
 ACTOR = "operator:rotation"
 
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         try:
             renewed = renew(
                 organization=organization.pk,
-                keyring=FileKeyring.load(settings.CONSENTRY.keyring_path),
+                keyring=open_keyring(settings.CONSENTRY),
                 actor=ACTOR,
                 progress=progress,
             )

@@ -5,12 +5,14 @@ import signal
 from threading import Thread
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from apps.audit.keyfile import KeyFileError
 from apps.recognition.engine.packs import LicenceRefused, PackBroken
 from apps.recognition.server import SocketTaken, open_recognizer
+from apps.recognition.upkeep import HOUR, Policy, Upkeep
 from apps.visits.services import disclose
 
 
@@ -19,8 +21,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--threads", type=int, default=1, help="onnxruntime threads a call")
+        parser.add_argument(
+            "--upkeep", type=float, default=HOUR, help="seconds between looks after the keyring"
+        )
 
-    def handle(self, *args: Any, threads: int, **options: Any) -> None:
+    def handle(self, *args: Any, threads: int, upkeep: float, **options: Any) -> None:
         # A core dump would hold faces, vectors and keys.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         # Desk threads keep their database connection; nothing else ends a request here.
@@ -32,6 +37,8 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: Thread(target=server.shutdown).start())
         keeper.start()
+        tending = Upkeep(server.desk.keyring, Policy.of(settings.CONSENTRY), every=upkeep)
+        tending.start()
         if keeper.loaded.wait(timeout=10):
             benches = server.desk.benches
             pack = benches.present.pack
@@ -42,4 +49,5 @@ class Command(BaseCommand):
             server.serve_forever(poll_interval=0.2)
         finally:
             server.server_close()
+            tending.stop()
             keeper.stop()
