@@ -106,7 +106,10 @@ def tables_are_emptied_in_the_end() -> Iterator[None]:
 def django_db_setup(django_db_setup: None, django_db_blocker: object) -> None:
     """Let the test runner empty tables between tests; the ledger's own test turns this back on."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:  # type: ignore[attr-defined]
-        for table in ("audit_entry", "audit_checkpoint", "recognition_calibration"):
+        for table in (
+            *("audit_entry", "audit_checkpoint", "audit_node"),
+            "recognition_calibration",
+        ):
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_truncate")
 
 

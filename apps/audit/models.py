@@ -33,6 +33,22 @@ class Entry(models.Model):
         return f"{self.seq} {self.action}"
 
 
+class Node(models.Model):
+    """The hash over a complete subtree of the ledger's tree, see `merkle.Place`.
+
+    Written with the entry that completes it, never changed: a root or a proof costs O(log n) rows.
+    Leaves are in `Entry`.
+    """
+
+    pk = models.CompositePrimaryKey("level", "index")
+    level = models.SmallIntegerField()
+    index = models.BigIntegerField()
+    hash = models.BinaryField(max_length=32)
+
+    def __str__(self) -> str:
+        return f"{self.level}/{self.index}"
+
+
 class Checkpoint(models.Model):
     """A signed tree head: nothing up to `size` can change afterwards without being found."""
 
