@@ -26,7 +26,7 @@ from django.test import TransactionTestCase
 from django.utils import timezone, translation
 from numpy.typing import NDArray
 
-from apps.audit import signing
+from apps.audit import heads, signing
 from apps.consent import services as consents
 from apps.consent.models import Consent, NoticeText, Purpose
 from apps.recognition.client import Recognizer
@@ -73,6 +73,12 @@ def nothing_tried_yet() -> None:
     redis = live_events()
     for key in redis.scan_iter("limit:*"):
         redis.delete(key)
+
+
+@pytest.fixture(autouse=True)
+def nothing_exported_yet() -> None:
+    """Every test begins a ledger of its own: the heads of another one would not fit."""
+    heads.path().unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)

@@ -62,3 +62,28 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.size} {self.root[:12]}"
+
+
+class LedgerCheck(models.Model):
+    """What one walk of the verifier found; the latest says how the ledger is.
+
+    `first`: after which entry it began, 0 for all of them. `exported`: how many heads outside the
+    database agreed, and when the last was signed. `told_at`: when officers were written to, once in
+    a row of bad ones.
+    """
+
+    at = models.DateTimeField(db_index=True)
+    first = models.BigIntegerField()
+    entries = models.BigIntegerField()
+    root = models.CharField(max_length=64)
+    ok = models.BooleanField()
+    problem = models.CharField(max_length=250, blank=True)
+    exported = models.PositiveIntegerField()
+    exported_at = models.DateTimeField(null=True)
+    told_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"{self.entries} {'whole' if self.ok else 'broken'}"

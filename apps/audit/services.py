@@ -17,9 +17,10 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from apps.audit import merkle, signing, tree
+from apps.audit.heads import CHECKPOINT_TYPE
 from apps.audit.models import Checkpoint, Entry, Node, Salt
 from apps.audit.tree import leaf, leaf_data
-from apps.audit.verification import CHECKPOINT_TYPE, Verification, verify
+from apps.audit.verification import Verification, verify
 
 __all__ = [
     "LedgerOutsideTransaction",
