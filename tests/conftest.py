@@ -29,7 +29,7 @@ from django.utils import timezone, translation
 from numpy.typing import NDArray
 from pytest_django.plugin import DjangoDbBlocker
 
-from apps.audit import signing
+from apps.audit import heads, signing
 from apps.consent import services as consents
 from apps.consent.models import Consent, NoticeText, Purpose
 from apps.recognition.client import Recognizer
@@ -79,6 +79,12 @@ def nothing_tried_yet() -> None:
 
 
 @pytest.fixture(autouse=True)
+def nothing_exported_yet() -> None:
+    """Every test begins a ledger of its own: the heads of another one would not fit."""
+    heads.path().unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
 def in_english() -> None:
     """A request leaves its language active in the thread that it ran in: here, in the next test."""
     translation.activate(settings.LANGUAGE_CODE)
@@ -123,7 +129,10 @@ def empty_tables() -> None:
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
     """Let the test runner empty tables between tests; the ledger's own test turns this back on."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
-        for table in ("audit_entry", "audit_checkpoint", "recognition_calibration"):
+        for table in (
+            *("audit_entry", "audit_checkpoint", "audit_node"),
+            "recognition_calibration",
+        ):
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_truncate")
 
 

@@ -2,12 +2,19 @@
 
 Everywhere below `leaves` are 32-byte leaf hashes in ledger order, not the data they were made of.
 The prefixes 0x00 and 0x01 keep a leaf from ever being taken for a node.
+
+A `Place` names a complete subtree: (level, index) is the one over the 2^level leaves from number
+index·2^level on. Once it is complete its hash never changes, so whoever keeps these hashes makes a
+root or a proof of n leaves from O(log n) of them; the `…_path` functions say from which.
 """
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
-HASH_BYTES = 32
+# Level and index of a complete subtree; (0, i) is leaf i.
+Place = tuple[int, int]
+# Leaves first … last - 1, as (first, last).
+Span = tuple[int, int]
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -31,23 +38,27 @@ class Frontier:
         for leaf in leaves:
             self.append(leaf)
 
-    def append(self, leaf: bytes) -> None:
-        """Add one 32-byte leaf hash."""
-        node, rest = leaf, self.size
+    @classmethod
+    def at(cls, size: int, peaks: Sequence[bytes]) -> "Frontier":
+        """Go on from a tree of `size` leaves; `peaks` are the hashes of `subtrees(0, size)`."""
+        tree = cls()
+        tree.size, tree._peaks = size, list(peaks)
+        return tree
+
+    def append(self, leaf: bytes) -> list[bytes]:
+        """Add one 32-byte leaf hash; return the hashes of `completed(self.size)` after it."""
+        node, rest, done = leaf, self.size, []
         while rest & 1:  # each trailing one is a complete subtree of the size we have just filled
             node = node_hash(self._peaks.pop(), node)
+            done.append(node)
             rest >>= 1
         self._peaks.append(node)
         self.size += 1
+        return done
 
     def root(self) -> bytes:
         """Return MTH of all leaves so far; of none, SHA-256 of nothing."""
-        if not self._peaks:
-            return sha256(b"").digest()
-        node = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            node = node_hash(peak, node)
-        return node
+        return fold(self._peaks)
 
 
 def root(leaves: Iterable[bytes]) -> bytes:
@@ -55,21 +66,55 @@ def root(leaves: Iterable[bytes]) -> bytes:
     return Frontier(leaves).root()
 
 
-def inclusion_proof(index: int, leaves: Sequence[bytes]) -> list[bytes]:
-    """Return PATH(index, leaves), from the leaf's sibling upwards. IndexError when out of range."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(f"leaf {index} is not in a tree of {len(leaves)}")
-    first, last = 0, len(leaves)
-    path: list[bytes] = []
+def fold(peaks: Sequence[bytes]) -> bytes:
+    """Return the hash over the complete subtrees of a span, given from left to right."""
+    if not peaks:
+        return sha256(b"").digest()
+    node = peaks[-1]
+    for peak in reversed(peaks[:-1]):
+        node = node_hash(peak, node)
+    return node
+
+
+def subtrees(first: int, last: int) -> list[Place]:
+    """Return the complete subtrees that a span of a path consists of, from left to right.
+
+    (0, size) gives the peaks of the whole tree, the largest first.
+    """
+    places = []
+    while first < last:
+        level = (last - first).bit_length() - 1
+        places.append((level, first >> level))
+        first += 1 << level
+    return places
+
+
+def completed(size: int) -> list[Place]:
+    """Return the subtrees of two leaves and more that the last of `size` leaves completes."""
+    levels = (size & -size).bit_length()
+    return [(level, (size >> level) - 1) for level in range(1, levels)]
+
+
+def inclusion_path(index: int, size: int) -> list[Span]:
+    """Return which spans PATH(index, D[size]) consists of, from the leaf's sibling upwards."""
+    if not 0 <= index < size:
+        raise IndexError(f"leaf {index} is not in a tree of {size}")
+    first, last = 0, size
+    path: list[Span] = []
     while last - first > 1:
         middle = first + _split(last - first)
         if index < middle:
-            path.append(root(leaves[middle:last]))
+            path.append((middle, last))
             last = middle
         else:
-            path.append(root(leaves[first:middle]))
+            path.append((first, middle))
             first = middle
     return path[::-1]
+
+
+def inclusion_proof(index: int, leaves: Sequence[bytes]) -> list[bytes]:
+    """Return PATH(index, leaves), from the leaf's sibling upwards. IndexError when out of range."""
+    return [root(leaves[first:last]) for first, last in inclusion_path(index, len(leaves))]
 
 
 def verify_inclusion(
@@ -95,29 +140,34 @@ def verify_inclusion(
     return last == 0 and node == root
 
 
-def consistency_proof(old_size: int, leaves: Sequence[bytes]) -> list[bytes]:
-    """Return PROOF(old_size, leaves): that the first `old_size` leaves are still the same.
+def consistency_path(old_size: int, size: int) -> list[Span]:
+    """Return which spans PROOF(old_size, D[size]) consists of (RFC 6962, section 2.1.2).
 
     Empty for equal sizes and for an empty old tree. IndexError when `old_size` is out of range.
     """
-    if not 0 <= old_size <= len(leaves):
-        raise IndexError(f"a tree of {len(leaves)} never had {old_size} leaves")
-    if old_size in (0, len(leaves)):
+    if not 0 <= old_size <= size:
+        raise IndexError(f"a tree of {size} never had {old_size} leaves")
+    if old_size in (0, size):
         return []
-    first, last = 0, len(leaves)
-    path: list[bytes] = []
+    first, last = 0, size
+    path: list[Span] = []
     whole = True  # is the old tree's root itself the subtree we stand on? then it is not repeated
     while last != old_size:
         middle = first + _split(last - first)
         if old_size <= middle:
-            path.append(root(leaves[middle:last]))
+            path.append((middle, last))
             last = middle
         else:
-            path.append(root(leaves[first:middle]))
+            path.append((first, middle))
             first, whole = middle, False
     if not whole:
-        path.append(root(leaves[first:last]))
+        path.append((first, last))
     return path[::-1]
+
+
+def consistency_proof(old_size: int, leaves: Sequence[bytes]) -> list[bytes]:
+    """Return PROOF(old_size, leaves): that the first `old_size` leaves are still the same."""
+    return [root(leaves[first:last]) for first, last in consistency_path(old_size, len(leaves))]
 
 
 def verify_consistency(

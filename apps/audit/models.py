@@ -33,6 +33,22 @@ class Entry(models.Model):
         return f"{self.seq} {self.action}"
 
 
+class Node(models.Model):
+    """The hash over a complete subtree of the ledger's tree, see `merkle.Place`.
+
+    Written with the entry that completes it, never changed: a root or a proof costs O(log n) rows.
+    Leaves are in `Entry`.
+    """
+
+    pk = models.CompositePrimaryKey("level", "index")
+    level = models.SmallIntegerField()
+    index = models.BigIntegerField()
+    hash = models.BinaryField(max_length=32)
+
+    def __str__(self) -> str:
+        return f"{self.level}/{self.index}"
+
+
 class Checkpoint(models.Model):
     """A signed tree head: nothing up to `size` can change afterwards without being found."""
 
@@ -46,3 +62,28 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.size} {self.root[:12]}"
+
+
+class LedgerCheck(models.Model):
+    """What one walk of the verifier found; the latest says how the ledger is.
+
+    `first`: after which entry it began, 0 for all of them. `exported`: how many heads outside the
+    database agreed, and when the last was signed. `told_at`: when officers were written to, once in
+    a row of bad ones.
+    """
+
+    at = models.DateTimeField(db_index=True)
+    first = models.BigIntegerField()
+    entries = models.BigIntegerField()
+    root = models.CharField(max_length=64)
+    ok = models.BooleanField()
+    problem = models.CharField(max_length=250, blank=True)
+    exported = models.PositiveIntegerField()
+    exported_at = models.DateTimeField(null=True)
+    told_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"{self.entries} {'whole' if self.ok else 'broken'}"

@@ -10,34 +10,53 @@ import hashlib
 import hmac
 import json
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import rfc8785
 from django.db import connection, transaction
 
-from apps.audit import merkle, signing
-from apps.audit.models import Checkpoint, Entry, Salt
+from apps.audit import merkle, signing, tree
+from apps.audit.heads import CHECKPOINT_TYPE
+from apps.audit.models import Checkpoint, Entry, Node, Salt
+from apps.audit.tree import leaf, leaf_data
+from apps.audit.verification import Verification, verify
+
+__all__ = [
+    "LedgerOutsideTransaction",
+    "Verification",
+    "about",
+    "checkpoint",
+    "consistency",
+    "forget",
+    "inclusion",
+    "leaf",
+    "leaf_data",
+    "record",
+    "reference",
+    "verify",
+]
 
 # Appends are serialised by one advisory lock, so that `seq` has no gaps; held until commit.
 LOCK = 0x4C454447
-CHECKPOINT_TYPE = "consentry-checkpoint+jws"
+# The next number, the time, and the left half of each subtree that an entry of that number ends.
+NEXT = """
+WITH next AS (SELECT coalesce(max(seq), 0) + 1 AS seq, clock_timestamp() AS at FROM audit_entry)
+SELECT next.seq, next.at, ARRAY(
+    SELECT CASE level
+           WHEN 0 THEN (SELECT leaf FROM audit_entry WHERE seq = next.seq - 1)
+           ELSE (SELECT hash FROM audit_node
+                  WHERE level = l.level AND index = (next.seq >> l.level) - 2)
+           END
+      FROM generate_series(0, 60) AS l (level)
+     WHERE next.seq & ((2::bigint << level) - 1) = 0
+     ORDER BY level)
+  FROM next
+"""
 
 
 class LedgerOutsideTransaction(RuntimeError):
     """An entry must be written with the row that it is about, or not at all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What a walk over the whole ledger found."""
-
-    entries: int
-    root: str
-    ok: bool
-    problem: str = ""
 
 
 def reference(subject: UUID, *, whereabouts: bool = False) -> str:
@@ -50,23 +69,6 @@ def reference(subject: UUID, *, whereabouts: bool = False) -> str:
     )
     message = subject.bytes + (b"whereabouts" if whereabouts else b"")
     return hmac.new(bytes(salt.secret), message, hashlib.sha256).hexdigest()
-
-
-def leaf_data(entry: Entry) -> dict[str, Any]:
-    """Return the entry as it stands in its leaf."""
-    return {
-        "seq": entry.seq,
-        "at": entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
-        "actor": entry.actor,
-        "action": entry.action,
-        "subject": entry.subject,
-        "detail": entry.detail,
-    }
-
-
-def leaf(entry: Entry) -> bytes:
-    """Return SHA-256(0x00 ‖ RFC 8785 canonical JSON of the entry), 32 bytes."""
-    return merkle.leaf_hash(rfc8785.dumps(leaf_data(entry)))
 
 
 def record(
@@ -86,8 +88,8 @@ def record(
         raise LedgerOutsideTransaction("Call audit.record inside the transaction of the act.")
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-        cursor.execute("SELECT coalesce(max(seq), 0) + 1, clock_timestamp() FROM audit_entry")
-        seq, at = cursor.fetchone()
+        cursor.execute(NEXT)
+        seq, at, lefts = cursor.fetchone()
     entry = Entry(
         seq=seq,
         at=at,
@@ -99,6 +101,9 @@ def record(
     )
     entry.leaf = leaf(entry)
     entry.save(force_insert=True)
+    # Every other entry completes no subtree; the others take one statement for all of theirs.
+    if nodes := tree.parents(entry, lefts):
+        Node.objects.bulk_create(nodes)
     return entry
 
 
@@ -115,11 +120,6 @@ def forget(subject: UUID) -> None:
     Salt.objects.filter(subject=subject).delete()
 
 
-def leaves() -> list[bytes]:
-    """All leaf hashes in order of `seq`."""
-    return [bytes(row) for row in Entry.objects.order_by("seq").values_list("leaf", flat=True)]
-
-
 @transaction.atomic
 def checkpoint() -> Checkpoint:
     """Sign the tree's head as it is now; the same head is not signed twice."""
@@ -127,54 +127,28 @@ def checkpoint() -> Checkpoint:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         cursor.execute("SELECT clock_timestamp()")
         (at,) = cursor.fetchone()
-    hashes = leaves()
-    existing = Checkpoint.objects.filter(size=len(hashes)).first()
+    size = tree.size()
+    existing = Checkpoint.objects.filter(size=size).first()
     if existing:
         return existing
-    root = merkle.root(hashes).hex()
-    head = {"size": len(hashes), "root": root, "at": _iso(at)}
+    root = tree.root(size).hex()
+    head = {"size": size, "root": root, "at": _iso(at)}
     return Checkpoint.objects.create(
-        size=len(hashes), root=root, at=at, signature=signing.sign(head, CHECKPOINT_TYPE)
+        size=size, root=root, at=at, signature=signing.sign(head, CHECKPOINT_TYPE)
     )
 
 
 def inclusion(entry: Entry, head: Checkpoint) -> list[str]:
     """Return the RFC 6962 audit path of an entry in a checkpoint's tree, as hex."""
-    hashes = leaves()[: head.size]
-    return [node.hex() for node in merkle.inclusion_proof(entry.seq - 1, hashes)]
+    return [node.hex() for node in tree.proof(merkle.inclusion_path(entry.seq - 1, head.size))]
 
 
-def verify() -> Verification:
-    """Walk everything once: each leaf from its row, no gap, each checkpoint as it was signed."""
-    tree = merkle.Frontier()
-    heads = list(Checkpoint.objects.order_by("size"))
-    key = signing.public_jwk()
-    for entry in Entry.objects.order_by("seq").iterator(chunk_size=5000):
-        if entry.seq != tree.size + 1:
-            return _broken(tree, f"entry {tree.size + 1} is missing")
-        if leaf(entry) != bytes(entry.leaf):
-            return _broken(tree, f"entry {entry.seq} was changed")
-        tree.append(bytes(entry.leaf))
-        while heads and heads[0].size == tree.size:
-            if problem := _head_problem(heads.pop(0), tree, key):
-                return _broken(tree, problem)
-    if heads:
-        return _broken(tree, f"entries after {tree.size} are missing")
-    return Verification(tree.size, tree.root().hex(), ok=True)
+def consistency(since: int, head: Checkpoint) -> list[str]:
+    """Return the RFC 6962 proof that a checkpoint's tree began with the tree of `since` entries.
 
-
-def _head_problem(head: Checkpoint, tree: merkle.Frontier, key: dict[str, str]) -> str:
-    try:
-        signed = signing.verify(head.signature, key, CHECKPOINT_TYPE)
-    except signing.BadSignature:
-        return f"the checkpoint at {head.size} is not signed by this house"
-    if signed["size"] != head.size or signed["root"] != tree.root().hex():
-        return f"an entry up to {head.size} was changed after its checkpoint"
-    return ""
-
-
-def _broken(tree: merkle.Frontier, problem: str) -> Verification:
-    return Verification(tree.size, tree.root().hex(), ok=False, problem=problem)
+    IndexError when that had no `since` entries.
+    """
+    return [node.hex() for node in tree.proof(merkle.consistency_path(since, head.size))]
 
 
 def _iso(at: datetime) -> str:

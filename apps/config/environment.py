@@ -55,6 +55,7 @@ class Environment(BaseSettings):
     key_keep_days: float = Field(default=7, ge=0.01)
     deletions: Path | None = None
     signing_key: Path | None = None
+    checkpoint_dir: Path | None = None
     mail_url: SecretStr | None = None
     mail_from: str = ""
 
@@ -162,6 +163,11 @@ class Environment(BaseSettings):
     @property
     def signing_key_path(self) -> Path:
         return self.signing_key or self.state_dir / "keys" / "signing.pem"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the ledger's signed heads are written outside the database."""
+        return self.checkpoint_dir or self.state_dir / "checkpoints"
 
     @property
     def mail(self) -> Mail:

@@ -5,12 +5,15 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.i18n import set_language
 
-from apps.config import views
+from apps.config import inspection, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
     path("keys.json", views.keys, name="keys"),
+    path("checkpoints.json", inspection.checkpoints, name="checkpoints"),
+    path("verify/", inspection.inspect, name="verify"),
+    path("verify-certificate", inspection.verifier, name="verifier"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", set_language, name="set_language"),

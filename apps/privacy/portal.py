@@ -14,9 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.audit import services as audit
-from apps.audit.models import Entry
-from apps.privacy import selectors
+from apps.privacy import ledger, selectors
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
@@ -29,8 +27,6 @@ from apps.visits.health import look_at
 
 # How long an erasure may wait for its certificate before it counts as late (mission: 15 minutes).
 LATE = timedelta(minutes=15)
-# Up to here the whole ledger is walked while the page loads; beyond, `manage.py ledger verify`.
-WALKED_AT_ONCE = 5000
 SCORES_SHOWN = 10
 
 
@@ -80,7 +76,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         "notices": selectors.notices_of(stores),
         "mail": [(each, mail.missing(each)) for each in organizations],
         "watchdog": watchdog(),
-        "ledger": _ledger(),
+        "ledger": ledger.panel(),
         "recognizers": [
             _recognizer(row, calibrated=row.pk not in silent)
             for row in Recognizer.objects.filter(
@@ -127,21 +123,6 @@ def _queued(erasure: Erasure) -> dict[str, Any]:
         "days_left": max(0, int(left // 86400)),
         "percent": max(0, min(100, 100 * left / LATE.total_seconds())),
         "overdue": left < 0,
-    }
-
-
-def _ledger() -> dict[str, Any] | None:
-    entries = Entry.objects.count()
-    if not entries:
-        return None
-    if entries > WALKED_AT_ONCE:
-        return {"entries": entries, "root_short": "", "ok": None, "checked_at": None}
-    found = audit.verify()
-    return {
-        "entries": entries,
-        "root_short": found.root[:16],
-        "ok": found.ok,
-        "checked_at": timezone.now(),
     }
 
 

@@ -5,17 +5,23 @@ import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
+from apps.audit import merkle
 from apps.audit import services as audit
-from apps.audit.models import Checkpoint, Entry, Salt
+from apps.audit.models import Checkpoint, Entry, Node, Salt
 from apps.audit.services import LedgerOutsideTransaction
+from tests.audit.forging import rebuild_nodes
 from tests.database import run, without_triggers
 
-TABLES = ("audit_entry", "audit_checkpoint")
+# Each of the ledger's tables, and a column of it.
+TABLES = {"audit_entry": "at", "audit_checkpoint": "at", "audit_node": "hash"}
 
 
 @pytest.fixture
@@ -39,11 +45,11 @@ def guarded(db: None) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE {} SET at = at",
-        "UPDATE {} SET at = now() WHERE true",
-        "DELETE FROM {}",
-        "TRUNCATE {}",
-        "TRUNCATE {} CASCADE",
+        "UPDATE {table} SET {column} = {column}",
+        "UPDATE {table} SET {column} = {column} WHERE true",
+        "DELETE FROM {table}",
+        "TRUNCATE {table}",
+        "TRUNCATE {table} CASCADE",
     ],
 )
 @pytest.mark.parametrize("table", TABLES)
@@ -51,7 +57,7 @@ def test_postgresql_refuses_to_change_drop_or_empty(
     ledger: list[Entry], guarded: None, table: str, statement: str
 ) -> None:
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
-        run(statement.format(table))
+        run(statement.format(table=table, column=TABLES[table]))
     assert (Entry.objects.count(), Checkpoint.objects.count()) == (7, 1)
     assert audit.verify().ok
 
@@ -61,7 +67,7 @@ def test_every_guard_holds_for_replicas_too(db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             """SELECT tgname, tgenabled FROM pg_trigger
-                WHERE tgrelid IN ('audit_entry'::regclass, 'audit_checkpoint'::regclass)
+                WHERE tgrelid::regclass::text LIKE 'audit%'
                   AND NOT tgisinternal AND tgname NOT LIKE '%_no_truncate'"""
         )
         assert dict(cursor.fetchall()) == {f"{table}_append_only": "A" for table in TABLES}
@@ -171,7 +177,7 @@ TAMPERINGS = {
         "the checkpoint at 5 is not signed by this house",
     ),
     "a head is moved": Tampering(
-        ("UPDATE audit_checkpoint SET size = 4",), "up to 4 was changed after its checkpoint"
+        ("UPDATE audit_checkpoint SET size = 4",), "checkpoint at 4 is not the one that was signed"
     ),
 }
 
@@ -194,11 +200,65 @@ def test_a_change_with_its_leaf_made_anew_is_found_by_the_signed_head(ledger: li
     entry.leaf = audit.leaf(entry)
     with without_triggers("audit_entry"):
         entry.save()
+    assert "over the entries up to 4 was changed" in audit.verify().problem
+    with without_triggers("audit_node"):
+        rebuild_nodes()
     found = audit.verify()
     assert (found.ok, found.problem) == (
         False,
         "an entry up to 5 was changed after its checkpoint",
     )
+
+
+def test_a_kept_hash_that_was_taken_away_is_found_and_stops_no_act(ledger: list[Entry]) -> None:
+    with without_triggers("audit_node"):
+        run("DELETE FROM audit_node WHERE level = 2")
+    audit.record(actor="test", action="goes.on")
+    assert Entry.objects.count() == 8
+    found = audit.verify()
+    assert (found.ok, found.problem) == (
+        False,
+        "a hash over the entries up to 4 was changed or is missing",
+    )
+
+
+# Proofs from what is kept.
+
+
+def test_proofs_are_those_of_the_tree_over_all_leaves(db: None) -> None:
+    leaves: list[bytes] = []
+    for number in range(1, 38):
+        entry = audit.record(actor="test", action="wrote", number=number)
+        leaves.append(bytes(entry.leaf))
+        head = audit.checkpoint()
+        assert head.root == merkle.root(leaves).hex()
+        for index in {0, number // 2, number - 1}:
+            proof = [node.hex() for node in merkle.inclusion_proof(index, leaves)]
+            assert audit.inclusion(Entry.objects.get(seq=index + 1), head) == proof
+            proof = [node.hex() for node in merkle.consistency_proof(index, leaves)]
+            assert audit.consistency(index, head) == proof
+
+
+def test_a_ledger_from_before_is_filled_with_its_subtrees(ledger: list[Entry]) -> None:
+    with without_triggers("audit_node"):
+        Node.objects.all().delete()
+    assert not audit.verify().ok
+    import_module("apps.audit.migrations.0003_kept_subtrees").fill(apps, None)
+    assert audit.verify().ok
+    assert audit.inclusion(ledger[2], audit.checkpoint())
+
+
+def test_a_proof_reads_a_few_rows_however_long_the_ledger_is(db: None) -> None:
+    entries = [audit.record(actor="test", action="wrote") for _ in range(65)]
+    head = audit.checkpoint()
+    with CaptureQueriesContext(connection) as asked:
+        audit.inclusion(entries[40], head)
+    assert len(asked) == 2
+    # An append: the lock, its number, the row; and the subtrees that it completes, if any.
+    for statements in (4, 3):
+        with CaptureQueriesContext(connection) as asked:
+            audit.record(actor="test", action="wrote")
+        assert len(asked) == statements
 
 
 def test_the_same_head_is_not_signed_twice(ledger: list[Entry]) -> None:
@@ -215,6 +275,8 @@ def test_the_command_says_what_it_found_and_fails_when_it_must(ledger: list[Entr
         "root": audit.verify().root,
         "ok": True,
         "problem": "",
+        "exported": 0,
+        "exported_at": None,
     }
     with without_triggers("audit_entry"):
         run("DELETE FROM audit_entry WHERE seq = 6")

@@ -1,5 +1,10 @@
-"""The ledger's tree is the one of RFC 6962: the vectors of the certificate-transparency project."""
+"""The ledger's tree is the one of RFC 6962.
 
+Leaves, roots and proofs below are those of the certificate-transparency project, as its own tests
+name them: github.com/google/certificate-transparency, cpp/merkletree/merkle_tree_test.cc.
+"""
+
+import random
 from itertools import pairwise
 
 import pytest
@@ -173,6 +178,33 @@ def test_a_walk_knows_the_root_at_every_size() -> None:
     for size, leaf in enumerate(leaves, start=1):
         walk.append(leaf)
         assert (walk.size, walk.root()) == (size, merkle.root(leaves[:size]))
+
+
+def test_kept_subtrees_give_the_same_proofs_as_all_leaves() -> None:
+    """What the ledger keeps: the hash of each complete subtree, from when its last leaf came."""
+    draw = random.Random(6962)
+    leaves, kept, walk = many(600), dict[merkle.Place, bytes](), merkle.Frontier()
+    for index, leaf in enumerate(leaves):
+        kept[0, index] = leaf
+        kept |= zip(merkle.completed(index + 1), walk.append(leaf), strict=True)
+
+    def over(first: int, last: int) -> bytes:
+        return merkle.fold([kept[place] for place in merkle.subtrees(first, last)])
+
+    for size in [1, 2, 3, *draw.sample(range(4, 600), 60), 600]:
+        assert over(0, size) == merkle.root(leaves[:size])
+        index, old = draw.randrange(size), draw.randint(0, size)
+        assert [over(*span) for span in merkle.inclusion_path(index, size)] == (
+            merkle.inclusion_proof(index, leaves[:size])
+        )
+        assert [over(*span) for span in merkle.consistency_path(old, size)] == (
+            merkle.consistency_proof(old, leaves[:size])
+        )
+        peaks = [kept[place] for place in merkle.subtrees(0, old)]
+        resumed = merkle.Frontier.at(old, peaks)
+        for leaf in leaves[old:size]:
+            resumed.append(leaf)
+        assert resumed.root() == merkle.root(leaves[:size])
 
 
 def test_a_leaf_is_never_taken_for_a_node() -> None:

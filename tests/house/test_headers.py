@@ -23,6 +23,8 @@ PUBLIC = [
     "/public/harbour-street/",
     "/healthz",
     "/keys.json",
+    "/checkpoints.json",
+    "/verify/",
     "/admin/",
     "/nothing/here/",
 ]

@@ -367,6 +367,56 @@ def test_a_checkpoint_of_another_tree_is_found(
     refused(inspector.checks(signer.sign(facts(changed), CERTIFICATE), jwk), reason)
 
 
+def grown(signer: signing.Signer, since: int = 11, size: int = 23, **changes: Any) -> str:
+    """What the house answers on a later day: the ledger of `ledger`, with more entries after it."""
+    leaves = [
+        merkle.leaf_hash(
+            rfc8785.dumps(
+                ledger(signer)["entry"] if number == 6 else entry(number) | changes.get("past", {})
+            )
+        )
+        for number in range(1, size + 1)
+    ]
+    head = {"size": size, "root": merkle.root(leaves).hex(), "at": "2027-05-01T10:01:00+00:00"}
+    proof = [node.hex() for node in merkle.consistency_proof(since, leaves)]
+    return json.dumps(
+        {
+            "checkpoint": signer.sign(head, CHECKPOINT),
+            "since": since,
+            "consistency": changes.get("proof", proof),
+        }
+    )
+
+
+@pytest.mark.parametrize("size", [11, 12, 16, 23])
+def test_a_ledger_that_only_grew_since_is_told(
+    inspector: Inspector, signer: signing.Signer, jwk: str, size: int
+) -> None:
+    (inspector.folder / "later.json").write_text(grown(signer, size=size))
+    inspector.checks(signer.sign(facts(ledger(signer)), CERTIFICATE), jwk)
+    answer = inspector.run("certificate.jws", "--key", "public.key", "--ledger", "later.json")
+    assert (answer.code, answer.complaint) == (0, "")
+    assert any(f"only grown, to {size} entries" in line for line in answer.lines)
+
+
+def test_a_ledger_that_was_rewritten_since_is_found(
+    inspector: Inspector, signer: signing.Signer, jwk: str
+) -> None:
+    """Even by whoever holds the house's key: the certificate's head is in another hand."""
+    inspector.checks(signer.sign(facts(ledger(signer)), CERTIFICATE), jwk)
+    for later, reason in (
+        (grown(signer, past={"actor": "somebody else"}), "did not grow"),
+        (grown(signer, proof=["ab" * 32]), "did not grow"),
+        (grown(signer, proof=["AB" * 32]), "not a list of SHA-256"),
+        (grown(signer, since=10), "since=11"),
+        ("{}", "no consistency proof"),
+        ("[]", "not a JSON object"),
+    ):
+        (inspector.folder / "later.json").write_text(later)
+        answer = inspector.run("certificate.jws", "--key", "public.key", "--ledger", "later.json")
+        refused(answer, reason)
+
+
 def test_a_checkpoint_signed_by_nobody_we_know_is_found(
     inspector: Inspector, signer: signing.Signer, jwk: str, tmp_path: Path
 ) -> None:

@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 from typing import get_args
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
+from pytest_django.fixtures import Settings
 
+from apps.audit import heads
 from apps.audit import services as audit
-from apps.audit.models import Checkpoint, Entry
+from apps.audit.models import Checkpoint, Entry, LedgerCheck
 from apps.config.schedule import SCHEDULE
 from apps.recognition.engine.types import Reason
 from apps.stores.models import Camera
@@ -18,6 +20,8 @@ from apps.visits.health import abort_words
 from apps.visits.tasks import checkpoint
 from tests.clients import browser
 from tests.conftest import House, build_house
+from tests.database import run, without_triggers
+from tests.postbox import by_mail, postbox
 
 
 def counted() -> list[Entry]:
@@ -47,6 +51,56 @@ def test_every_hour_each_cameras_totals_are_in_the_ledger_under_a_signed_head(
     assert timedelta(0) <= entry.at - hour < timedelta(hours=1)
     assert Checkpoint.objects.latest("size").size >= entry.seq
     assert audit.verify().ok
+
+
+def test_every_hour_the_head_leaves_the_database_and_the_ledger_is_verified(house: House) -> None:
+    checkpoint()
+    check = LedgerCheck.objects.get()
+    assert (check.ok, check.first, check.exported) == (True, 0, 1)
+    assert check.exported_at is not None
+    (line,) = heads.exported()
+    assert line == Checkpoint.objects.latest("size").signature
+    page = browser(house.dpo).get("/admin/").content.decode()
+    assert ">whole<" in page
+    assert "ledger-alarm" not in page
+
+
+def test_a_broken_ledger_is_told_to_the_officers_once_and_stands_on_the_first_page(
+    house: House, settings: Settings
+) -> None:
+    checkpoint()
+    for user, address in ((house.dpo, "diana@harbour.example"), (house.staff, "linda@x.example")):
+        user.email = address
+        user.save()
+    with without_triggers("audit_entry"):
+        run("UPDATE audit_entry SET actor = 'x' WHERE seq = 1")
+    by_mail(settings, "")
+    with pytest.raises(CommandError, match="entry 1 was changed"):
+        call_command("counters", "--full")
+    assert LedgerCheck.objects.filter(ok=False, told_at=None).count() == 1
+    with postbox() as box:
+        by_mail(settings, box.url)
+        checkpoint()
+        checkpoint()
+    (message,) = box.taken
+    assert message["To"] == "diana@harbour.example"
+    assert "entry 1 was changed" in message.get_content()
+    page = browser(house.dpo).get("/admin/").content.decode()
+    assert 'data-testid="ledger-alarm"' in page
+    assert "entry 1 was changed" in page
+    assert ">whole<" not in page
+
+
+def test_a_head_that_cannot_be_exported_stops_nothing_and_shows(
+    house: House, settings: Settings
+) -> None:
+    place = settings.CONSENTRY.state_dir / "taken"
+    place.write_text("")
+    settings.CONSENTRY = settings.CONSENTRY.model_copy(update={"checkpoint_dir": place})
+    checkpoint()
+    assert LedgerCheck.objects.get().ok
+    assert "no head outside the database" in browser(house.dpo).get("/admin/").content.decode()
+    place.unlink()
 
 
 def test_an_hour_is_written_once_and_the_next_one_again(house: House) -> None:

@@ -11,7 +11,8 @@ from apps.audit import services, signing
 
 class Command(BaseCommand):
     help = (
-        "verify: find any changed, dropped or reordered entry. checkpoint: sign the head. "
+        "verify: find any changed, dropped or reordered entry, also by the heads that were "
+        "exported. checkpoint: sign the head. "
         "key: print the public key."
     )
 
@@ -27,6 +28,6 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"entries": head.size, "root": head.root, "ok": True}))
             return
         found = services.verify()
-        self.stdout.write(json.dumps(asdict(found)))
+        self.stdout.write(json.dumps(asdict(found), default=str))
         if not found.ok:
             raise CommandError(found.problem)

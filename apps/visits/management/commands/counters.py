@@ -3,16 +3,33 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from apps.audit import services as audit
-from apps.visits import counters
+from apps.visits import hourly
 
 
 class Command(BaseCommand):
-    help = "Put every camera's counters into the ledger, once an hour, and sign the ledger's head."
+    help = (
+        "Put every camera's counters into the ledger, once an hour, sign and export the ledger's "
+        "head, and verify what is new in it; all of it once a day, or with --full."
+    )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        written = counters.publish()
-        head = audit.checkpoint()
-        self.stdout.write(json.dumps({"cameras": written, "entries": head.size, "root": head.root}))
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("--full", action="store_true", help="verify the ledger from its start")
+
+    def handle(self, *args: Any, full: bool, **options: Any) -> None:
+        done = hourly.run(full=full)
+        self.stdout.write(
+            json.dumps(
+                {
+                    "cameras": done.cameras,
+                    "entries": done.check.entries,
+                    "root": done.check.root,
+                    "exported": done.exported,
+                    "ok": done.check.ok,
+                    "problem": done.check.problem,
+                }
+            )
+        )
+        if not done.check.ok:
+            raise CommandError(done.check.problem)
