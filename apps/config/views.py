@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from apps.audit import signing
 from apps.consent.services import current_text
 from apps.retention.holdings import HOLDINGS, periods
-from apps.stores import groups
+from apps.stores import groups, policies
 from apps.stores.limits import allowed
 from apps.stores.models import Organization, Store
 from apps.visits.health import abort_counts
@@ -76,7 +76,7 @@ def public(request: HttpRequest, slug: str) -> HttpResponse:
         }
         for camera in store.cameras.all()
     ]
-    days = periods(store.pack)
+    days = periods(policies.days(store))
     retention = [
         {"what": _(holding.what), "clock": _(holding.clock) % days, "how": _(holding.how.value)}
         for holding in HOLDINGS

@@ -71,7 +71,8 @@ class Notice(models.Model):
 
     Whoever wrote in it is in `editors`, and neither approves nor publishes it. An approval is of
     `approved_digest`, which every word and every register that it draws on goes into. `facts` is
-    what the registers said when it was published. `former_end_at` is set by a material change:
+    what the registers said when it was published, `promised` for how many days each store keeps
+    what, by `stores.policies.Kind`. `former_end_at` is set by a material change:
     consents to former versions end then.
     """
 
@@ -87,6 +88,7 @@ class Notice(models.Model):
     published_at = models.DateTimeField(null=True, blank=True, editable=False)
     former_end_at = models.DateTimeField(null=True, blank=True, editable=False)
     facts = models.JSONField(default=dict, editable=False)
+    promised = models.JSONField(default=dict, editable=False)
 
     objects = NoticeQuerySet.as_manager()
 

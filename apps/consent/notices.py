@@ -234,6 +234,7 @@ def publish(*, notice: Notice, actor: str, former_end: datetime | None = None) -
     notice.published_by = actor
     notice.former_end_at = former_end
     notice.facts = registers.facts()
+    notice.promised = registers.promises()
     notice.save()
     audit.record(
         actor=actor,

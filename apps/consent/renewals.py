@@ -19,7 +19,7 @@ from django.utils import timezone, translation
 
 from apps.audit import services as audit
 from apps.audit.signing import BadSignature
-from apps.consent import document
+from apps.consent import document, promises
 from apps.consent.coverage import elsewhere
 from apps.consent.models import PROOF, Consent, NoticeText, Purpose, Receipt
 from apps.consent.services import (
@@ -62,11 +62,12 @@ def offer(receipt: Receipt) -> Offer | None:
     text = _text_now(consent)
     if text is None:
         return None
-    months = term_of(consent.signed_at, _signed_until(receipt), consent.store.pack)
+    pack = promises.pack(consent.store, text)
+    months = term_of(consent.signed_at, _signed_until(receipt), pack)
     return Offer(
         text=text,
         months=months,
-        until=end_of(months, timezone.now(), consent.store.pack),
+        until=end_of(months, timezone.now(), pack),
         changed=text.notice_id != consent.text.notice_id,
     )
 
@@ -82,7 +83,8 @@ def draft(*, receipt: Receipt, notice: str, digest: str) -> Consent:
     if (str(offered.text.pk), offered.text.digest) != (notice, digest):
         raise notice_changed()
     now = timezone.now()
-    expires_at = end_of(offered.months, now, former.store.pack)
+    pack = promises.pack(former.store, offered.text)
+    expires_at = end_of(offered.months, now, pack)
     purposes, stores = _going_on(former)
     return Consent(
         id=uuid.uuid4(),
@@ -115,6 +117,7 @@ def begin(*, consent: Consent, actor: str) -> Receipt:
     assert former is not None
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM consent_noticetext WHERE id = %s FOR SHARE", [consent.text_id])
+        cursor.execute("SELECT FROM stores_store WHERE id = %s FOR SHARE", [consent.store_id])
     held = Consent.objects.select_for_update().get(pk=former.pk)
     if not held.live or _going_on(held) != (consent.purposes, consent.group_stores):
         # Ended, renewed or narrowed in another window, or a store left, this very moment.

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
-from apps.consent import document
+from apps.consent import document, promises
 from apps.consent.models import (
     PROOF,
     RECOGNITION,
@@ -111,7 +111,8 @@ def draft(
     named = list(stores) if Purpose.GROUP in purposes else []
     if Purpose.GROUP in purposes and not _are_the_others(store, named):
         raise _group_changed()
-    if term not in terms(store.pack):
+    pack = promises.pack(store, text)
+    if term not in terms(pack):
         raise ConsentRefused("term", _("Please choose how long this may last."))
     if age_confirmed:
         guardian = None
@@ -129,7 +130,7 @@ def draft(
             "no_witness", _("One of our staff has to confirm this signature. Please ask for one.")
         )
     now = timezone.now()
-    expires_at = end_of(term, now, store.pack)
+    expires_at = end_of(term, now, pack)
     return Consent(
         id=attempt,
         store=store,
@@ -164,6 +165,8 @@ def sign(consent: Consent) -> Signed:
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM consent_noticetext WHERE id = %s FOR SHARE", [consent.text_id])
+        # Whoever shortens a policy of the store, too: what is kept under this consent obeys it.
+        cursor.execute("SELECT FROM stores_store WHERE id = %s FOR SHARE", [consent.store_id])
     text = current_text(store=consent.store, locale=consent.locale)
     if text is None or text.pk != consent.text_id:
         raise notice_changed()

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from apps.consent.models import PROOF, NoticeText, Section
 from apps.stores import groups, jurisdictions
 from apps.stores.models import Camera, Organization, Store, ThirdParty, all_languages
+from apps.stores.policies import Kind, days
 
 PLACEHOLDER = re.compile(r"\{([^{}\n]*)\}")
 # What only a register may say, by the section that has to take it from there.
@@ -41,11 +42,16 @@ class Registers:
 
     def __init__(self, organization: Organization) -> None:
         self.organization = organization
-        self.stores: list[Store] = list(organization.stores.prefetch_related("cameras"))
+        self.stores: list[Store] = list(organization.stores.prefetch_related("cameras", "policies"))
         self.third_parties: list[ThirdParty] = list(
             organization.third_parties.filter(ended_at=None)
         )
         self.groups = groups.together(organization)
+
+    @cached_property
+    def kept(self) -> list[tuple[Store, dict[Kind, int]]]:
+        """For how many days each store keeps what."""
+        return [(store, days(store)) for store in self.stores]
 
     @cached_property
     def packs(self) -> list[jurisdictions.Pack]:
@@ -78,12 +84,12 @@ class Registers:
             "retention": [
                 _row(
                     store,
-                    f"template {store.pack.inactivity_days} d",
-                    f"consent {store.pack.max_term_days} d",
-                    f"visit {store.pack.visit_days} d",
+                    f"template {_both(kept[Kind.LANE], kept[Kind.PASS])} d",
+                    f"consent {kept[Kind.CONSENT]} d",
+                    f"visit {_both(kept[Kind.HISTORY], kept[Kind.STATISTICS])} d",
                     f"proof {PROOF.days} d",
                 )
-                for store in self.stores
+                for store, kept in self.kept
             ],
             "third_parties": [
                 _row(each.name, each.role, each.purpose, each.country, each.contact)
@@ -95,6 +101,12 @@ class Registers:
                 for store in self.stores
             ],
             "languages": self.locales,
+        }
+
+    def promises(self) -> dict[str, dict[str, int]]:
+        """The figures behind the sentences on retention, in days, by the id of the store."""
+        return {
+            str(store.pk): {str(kind): n for kind, n in kept.items()} for store, kept in self.kept
         }
 
     def fill(self, text: str, locale: str) -> str:
@@ -211,30 +223,52 @@ def _group_of(stores: list[Store]) -> str:
 
 
 def _retention(registers: Registers) -> str:
-    return _each_store(registers, _retention_of)
+    return _each_store(registers, lambda store: _retention_of(dict(registers.kept)[store]))
 
 
-def _retention_of(store: Store) -> str:
-    pack = store.pack
+def _both(first: int, second: int) -> str:
+    return str(first) if first == second else f"{first}/{second}"
+
+
+def _retention_of(kept: dict[Kind, int]) -> str:
+    values = {
+        "lane": kept[Kind.LANE],
+        "pass": kept[Kind.PASS],
+        "term": kept[Kind.CONSENT],
+        "history": kept[Kind.HISTORY],
+        "statistics": kept[Kind.STATISTICS],
+        "proof": PROOF.days,
+    }
+    if values["lane"] != values["pass"] or values["history"] != values["statistics"]:
+        return (
+            _(
+                "Your face template: for the lane until %(lane)s days, for the pass until %(pass)s "
+                "days after your last visit, at the latest %(term)s days after you signed. Your "
+                "visits: %(history)s days for the history, %(statistics)s days for the statistics, "
+                "or 12 hours without either. Proof that you agreed, without your face: %(proof)s "
+                "days after it ended."
+            )
+            % values
+        )
     return _(
         "Your face template: until %(inactivity)s days after your last visit, at the latest "
         "%(term)s days after you signed. Your visits: %(visit)s days, or 12 hours without an "
         "agreed history or statistics. Proof that you agreed, without your face: %(proof)s days "
         "after it ended."
     ) % {
-        "inactivity": pack.inactivity_days,
-        "term": pack.max_term_days,
-        "visit": pack.visit_days,
-        "proof": PROOF.days,
+        "inactivity": values["lane"],
+        "term": values["term"],
+        "visit": values["history"],
+        "proof": values["proof"],
     }
 
 
 def _term(registers: Registers) -> str:
-    days = max(
-        (store.pack.max_term_days for store in registers.stores),
+    longest = max(
+        (kept[Kind.CONSENT] for _store, kept in registers.kept),
         default=registers.packs[0].max_term_days,
     )
-    return ngettext("%s day", "%s days", days) % days
+    return ngettext("%s day", "%s days", longest) % longest
 
 
 def _third_parties(registers: Registers) -> str:

@@ -23,6 +23,7 @@ from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 from pydantic import ValidationError
 
+from apps.consent import promises
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Purpose
 from apps.consent.qr import drawn
@@ -40,6 +41,7 @@ from apps.stores import devices, groups, mail, tablets, witnesses
 from apps.stores.devices import DeviceRefused, NonceStoreDown, NonceUsed
 from apps.stores.limits import allowed
 from apps.stores.models import Device, Store
+from apps.stores.policies import Kind
 from apps.stores.tablets import Report
 from apps.stores.witnesses import Seen, WitnessRefused
 from apps.visits import look_alikes
@@ -225,10 +227,10 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
         if text is None:
             return render(request, "kiosk/closed.html", {"store": store}, status=503)
         others = groups.others(store)
-        now = timezone.now()
+        now, pack = timezone.now(), promises.pack(store, text)
         choices = [
-            {"months": months, "until": date_format(end_of(months, now, store.pack), "DATE_FORMAT")}
-            for months in terms(store.pack)
+            {"months": months, "until": date_format(end_of(months, now, pack), "DATE_FORMAT")}
+            for months in terms(pack)
         ]
         return render(
             request,
@@ -238,7 +240,7 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
                 "languages": offered(store),
                 "language": language,
                 "notice": text,
-                "purposes": purposes(store, others),
+                "purposes": purposes(store, others, promises.days(store, text)),
                 "others": others,
                 "terms": choices,
                 "longest": choices[-1],
@@ -264,10 +266,11 @@ def offers_pass(store: Store) -> bool:
     return Purpose.PASS in recognition_of(store) and Purpose.PASS.value in store.pack.modes
 
 
-def purposes(store: Store, others: Sequence[Store]) -> list[dict[str, Any]]:
+def purposes(store: Store, others: Sequence[Store], kept: dict[Kind, int]) -> list[dict[str, Any]]:
     """One question per purpose, in the order in which they are asked.
 
-    others: the other stores of its group, each named in the question about them.
+    others: the other stores of its group, each named in the question about them. kept: for how
+    many days, by kind.
     """
     offered = recognition_of(store)
     questions: list[dict[str, Any]] = [
@@ -308,7 +311,7 @@ def purposes(store: Store, others: Sequence[Store]) -> list[dict[str, Any]]:
                 "visits, which are then kept for %(days)s days, unseen by staff if you do not "
                 "want them remembered."
             )
-            % {"days": store.pack.visit_days},
+            % {"days": kept[Kind.STATISTICS]},
         },
         {
             "key": Purpose.NOTES.value,

@@ -21,6 +21,7 @@ from apps.consent.models import Consent, Notice
 from apps.privacy.calibration import CalibrationAdmin
 from apps.privacy.notices import NoticeAdmin
 from apps.privacy.packs import FormerPackAdmin
+from apps.privacy.policies import PolicyAdmin
 from apps.privacy.selectors import where
 from apps.privacy.services import pause
 from apps.recognition.models import Calibration
@@ -28,6 +29,7 @@ from apps.retention.models import Erasure
 from apps.retention.services.erase import await_acknowledgements, erase, plan
 from apps.stores.access import actor
 from apps.stores.admin import StoreScopedAdmin
+from apps.stores.policies import Policy
 from apps.visitors.models import FormerPack, Visitor
 
 REASONS = {
@@ -42,6 +44,7 @@ admin.site.register(Calibration, CalibrationAdmin)
 admin.site.unregister(Group)
 admin.site.register(FormerPack, FormerPackAdmin)
 admin.site.register(Notice, NoticeAdmin)
+admin.site.register(Policy, PolicyAdmin)
 
 # A reason holds for one piece of work, not for the day.
 REASON_SECONDS = 15 * 60

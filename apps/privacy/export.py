@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.conf import settings
-from django.utils import timezone
+from django.utils import timezone, translation
 from pydantic import BaseModel, ConfigDict, Field
 
-from apps.consent import coverage, document
+from apps.consent import coverage, document, promises
 from apps.consent.models import Consent
 from apps.privacy import selectors
 from apps.retention.holdings import HOLDINGS, periods
@@ -194,7 +194,9 @@ def everything(visitor: Visitor) -> Export:
         .select_related("text__notice", "receipt", "store__organization")
         .order_by("signed_at")
     )
-    organization, days = visitor.store.organization, periods(visitor.store.pack)
+    organization = visitor.store.organization
+    with translation.override("en"):
+        days = periods(promises.days(visitor.store, consents[-1].text))
     return Export(
         schema_version=SCHEMA,
         schema_address=f"{settings.CONSENTRY.public_url}/receipt/schema.json",

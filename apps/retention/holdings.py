@@ -11,6 +11,7 @@ from enum import StrEnum
 from django.db.models import F, Model, QuerySet
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Least, Now
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from apps.audit.models import Checkpoint, Entry, LedgerCheck, Node, Salt
@@ -18,7 +19,6 @@ from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal, W
 from apps.consent.services import PROOF
 from apps.recognition.models import Acknowledgement, Calibration, Recognizer
 from apps.retention.models import Erasure
-from apps.stores.jurisdictions import Pack
 from apps.stores.models import (
     Assessment,
     Camera,
@@ -31,6 +31,7 @@ from apps.stores.models import (
     ThirdParty,
     User,
 )
+from apps.stores.policies import Kind, Policy
 from apps.visitors.models import (
     DataKey,
     Eviction,
@@ -70,13 +71,23 @@ class Holding:
     due: Combinable | None = None
 
 
-def periods(pack: Pack) -> dict[str, int]:
-    """The figures that the clocks of a store under this pack run by, in days."""
+def periods(kept: dict[Kind, int]) -> dict[str, int | str]:
+    """The figures that the clocks run by, in days, where things are kept for so long."""
     return {
-        "inactivity_days": pack.inactivity_days,
-        "visit_days": pack.visit_days,
+        "inactivity_days": _either(
+            kept[Kind.LANE], kept[Kind.PASS], _("%(first)s (lane) or %(second)s (pass)")
+        ),
+        "visit_days": _either(
+            kept[Kind.HISTORY],
+            kept[Kind.STATISTICS],
+            _("%(first)s (history) or %(second)s (statistics)"),
+        ),
         "proof_days": PROOF.days,
     }
+
+
+def _either(first: int, second: int, words: str) -> int | str:
+    return first if first == second else words % {"first": first, "second": second}
 
 
 def _consents(visitor: Visitor) -> QuerySet[Consent]:
@@ -202,6 +213,7 @@ IMPERSONAL: dict[type[Model], str] = {
     Organization: "the controller",
     Store: "a shop",
     StoreGroup: "a name for some shops",
+    Policy: "a figure of a shop",
     Membership: "which shops they are, and since when",
     ThirdParty: "a company or an authority, and how to reach it",
     Camera: "a camera",

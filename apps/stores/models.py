@@ -17,6 +17,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from apps.stores import jurisdictions, lanes
+from apps.stores.policies import Policy as Policy
 
 
 class User(AbstractUser):

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.audit import services as audit
+from apps.consent import promises
 from apps.consent.models import Consent, Purpose
+from apps.stores.policies import Kind
 from apps.visitors import names
 from apps.visitors.models import (
     DataKey,
@@ -133,13 +135,18 @@ def carry_over(
             consent=consent,
             sealed=each.sealed,
             not_after=consent.expires_at,
-            delete_after=_due(consent),
+            delete_after=_due(consent, Purpose.LANE),
         )
 
 
-def _due(consent: Consent) -> datetime:
-    """When a template goes whose person was here just now."""
-    inactivity = timedelta(days=consent.store.pack.inactivity_days)
+def _due(consent: Consent, purpose: str) -> datetime:
+    """When a template goes whose person was here just now.
+
+    Whoever shortens a policy of the store at this moment is waited for.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM stores_store WHERE id = %s FOR SHARE", [consent.store_id])
+    inactivity = timedelta(days=promises.days(consent.store, consent.text)[Kind(purpose)])
     return min(consent.expires_at, timezone.now() + inactivity)
 
 
@@ -155,7 +162,7 @@ def _keep(template: SealedTemplate, visitor: Visitor, consent: Consent) -> None:
         rotation=template.rotation,
         sealed=template.sealed,
         not_after=consent.expires_at,
-        delete_after=_due(consent),
+        delete_after=_due(consent, template.purpose),
     )
 
 

@@ -16,7 +16,14 @@ from apps.audit import services as audit
 from apps.stores.models import User
 from apps.visitors.models import FaceTemplate
 from apps.visits.models import FalseGreeting, Visit
-from apps.visits.services import KEPT, SHIFT, STAY_ALIVE, announce, one_at_a_time
+from apps.visits.services import (
+    KEPT,
+    SHIFT,
+    STAY_ALIVE,
+    VISIT_DAYS,
+    announce,
+    one_at_a_time,
+)
 
 # For how long whoever tapped may take it back.
 UNDO = timedelta(minutes=2)
@@ -54,7 +61,7 @@ UPDATE visits_visit p
    SET wrong_at = NULL, wrong_by_id = NULL, false_greeting_id = NULL,
        sequence = nextval('visits_sequence'),
        delete_after = CASE WHEN {KEPT}
-           THEN least(c.expires_at, p.arrived_at + make_interval(days => %(visit_days)s))
+           THEN least(c.expires_at, p.arrived_at + make_interval(days => {VISIT_DAYS}))
            ELSE least(c.expires_at, p.arrived_at + interval '{SHIFT}') END
   FROM consent_consent c
  WHERE p.id = %(visit)s AND c.id = p.consent_id AND p.wrong_by_id = %(user)s
@@ -108,6 +115,7 @@ def take_back(*, visit: Visit, user: User) -> bool:
                 "user": user.pk,
                 "undo": UNDO.total_seconds(),
                 "visit_days": visit.store.pack.visit_days,
+                "store": visit.store_id,
             },
         )
         row = cursor.fetchone()

@@ -23,6 +23,7 @@ from django.utils import timezone
 from apps.audit import services as audit
 from apps.consent.coverage import covers_sql
 from apps.consent.models import Purpose
+from apps.consent.promises import days_sql
 from apps.recognition.client import Decision, Match
 from apps.stores.devices import live_events
 from apps.stores.models import Camera, User
@@ -38,6 +39,13 @@ KEEPS_VISITS = frozenset({Purpose.HISTORY.value, Purpose.STATISTICS.value})
 # Any other visit is shown to the shift that is there, then goes.
 SHIFT = "12 hours"
 KEPT = "c.purposes && ARRAY['history', 'statistics']::varchar[]"
+# As the longer of the two allows, where both were agreed to; GREATEST leaves out what is null.
+VISIT_DAYS = f"""greatest(
+    CASE WHEN 'history' = ANY (c.purposes)
+         THEN {days_sql("%(store)s", "'history'", "%(visit_days)s")} END,
+    CASE WHEN 'statistics' = ANY (c.purposes)
+         THEN {days_sql("%(store)s", "'statistics'", "%(visit_days)s")} END)"""
+INACTIVITY_DAYS = days_sql("t.store_id", "t.purpose", "%(inactivity_days)s")
 
 MAY_DISCLOSE = f"""
   FROM visitors_facetemplate t
@@ -90,7 +98,7 @@ SELECT %(visit)s, nextval('visits_sequence'), v.id, c.id, s.id, k.id,
        %(score)s, %(threshold)s, %(seen_at)s, clock_timestamp(), clock_timestamp(),
        t.id, t.delete_after,
        CASE WHEN {KEPT}
-            THEN least(c.expires_at, clock_timestamp() + make_interval(days => %(visit_days)s))
+            THEN least(c.expires_at, clock_timestamp() + make_interval(days => {VISIT_DAYS}))
             ELSE least(c.expires_at, clock_timestamp() + interval '{SHIFT}') END
 {MAY_DISCLOSE}
    FOR SHARE OF v, c, t
@@ -98,15 +106,15 @@ RETURNING id, sequence, (SELECT subject FROM visitors_visitor WHERE id = visitor
 """  # noqa: S608
 
 # The clock is the person's: who comes with a pass has not been away from the lane either.
-STAY_ALIVE = """
+STAY_ALIVE = f"""
 UPDATE visitors_facetemplate t
    SET delete_after = least(
-           t.not_after, clock_timestamp() + make_interval(days => %(inactivity_days)s))
+           t.not_after, clock_timestamp() + make_interval(days => {INACTIVITY_DAYS}))
   FROM visitors_facetemplate seen, consent_consent c
  WHERE seen.id = %(template)s AND t.visitor_id = seen.visitor_id AND c.id = t.consent_id
    AND t.delete_after > clock_timestamp() AND t.purpose = ANY (c.purposes)
    AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
-"""
+"""  # noqa: S608
 
 
 COUNT_ARRIVAL = """

@@ -16,6 +16,7 @@ from apps.consent.models import Consent, Refusal
 from apps.kiosk.views import purposes
 from apps.recognition.client import PassRefused, Recognizer, VerifyRequest
 from apps.recognition.passes import Pass, read
+from apps.stores import policies
 from apps.stores.models import Camera
 from apps.visitors.models import FaceTemplate, Visitor
 from tests import qr
@@ -182,7 +183,9 @@ def test_only_what_a_camera_here_does_is_asked_for(
 ) -> None:
     Camera.objects.exclude(mode__in=modes).update(active=False)
     with translation.override("en"):
-        assert [each["key"] for each in purposes(house.store, [])] == asked
+        assert [
+            each["key"] for each in purposes(house.store, [], policies.days(house.store))
+        ] == asked
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans"])

@@ -11,6 +11,7 @@ function and do not meet.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -24,6 +25,7 @@ from apps.audit import services as audit
 from apps.consent.models import Consent
 from apps.retention.holdings import orphaned_salts
 from apps.retention.models import Erasure
+from apps.retention.services import policy
 from apps.retention.services.erase import complete, erase, erase_template, lock
 from apps.visitors import services as visitors
 from apps.visitors.models import (
@@ -64,6 +66,7 @@ class Swept:
 def sweep() -> Swept:
     """Erase everything that is due and finish pending certificates. Safe to run beside itself."""
     swept = Swept()
+    _part(_shorten, swept)
     _erase_people(swept)
     for part in (
         _delete_templates,
@@ -75,13 +78,22 @@ def sweep() -> Swept:
         _delete_old_evictions,
         _retire_rotations,
     ):
-        try:
-            part(swept)
-        except Exception as error:
-            log.error("%s failed (%s)", part.__name__.strip("_"), type(error).__name__)
-            swept.failed += 1
+        _part(part, swept)
     _complete_erasures(swept)
     return swept
+
+
+def _part(part: Callable[[Swept], None], swept: Swept) -> None:
+    try:
+        part(swept)
+    except Exception as error:
+        log.error("%s failed (%s)", part.__name__.strip("_"), type(error).__name__)
+        swept.failed += 1
+
+
+def _shorten(swept: Swept) -> None:
+    """Deadlines under a policy that was made shorter by somebody who was killed half-way."""
+    policy.enforce()
 
 
 def _erase_people(swept: Swept) -> None:
