@@ -36,6 +36,12 @@ BEGIN
         RAISE EXCEPTION 'a clock gains no more than it stood still'
             USING ERRCODE = 'check_violation';
     END IF;
+    IF NEW.stopped_at < clock_timestamp() - interval '1 minute'
+       AND NEW.stopped_at IS DISTINCT FROM OLD.stopped_at
+    THEN
+        RAISE EXCEPTION 'a clock stops now, not in the past'
+            USING ERRCODE = 'check_violation';
+    END IF;
     IF OLD.extended_at IS NOT NULL AND (NEW.extended_at IS DISTINCT FROM OLD.extended_at
        OR NEW.due_at - NEW.first_due_at IS DISTINCT FROM OLD.due_at - OLD.first_due_at)
     THEN
@@ -43,8 +49,7 @@ BEGIN
             USING ERRCODE = 'check_violation';
     END IF;
     IF OLD.extended_at IS NULL AND NEW.extended_at IS NOT NULL
-       AND (clock_timestamp() >= OLD.first_due_at + coalesce(clock_timestamp() - OLD.stopped_at, '0')
-            OR OLD.closed_at IS NOT NULL)
+       AND (clock_timestamp() >= OLD.first_due_at OR OLD.closed_at IS NOT NULL)
     THEN
         RAISE EXCEPTION 'a request is extended inside its first period'
             USING ERRCODE = 'check_violation';

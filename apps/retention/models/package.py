@@ -18,6 +18,7 @@ class Package(models.Model):
     """
 
     class State(models.TextChoices):
+        ORDERED = "ordered"
         BUILDING = "building"
         READY = "ready"
         FAILED = "failed"
@@ -27,7 +28,7 @@ class Package(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     request = models.OneToOneField(Request, models.CASCADE, related_name="package")
-    state = models.CharField(max_length=10, choices=State, default=State.BUILDING)
+    state = models.CharField(max_length=10, choices=State, default=State.ORDERED)
     steps = models.PositiveSmallIntegerField(default=0)
     problem = models.CharField(max_length=80, blank=True)
     wrapped = models.BinaryField(null=True)

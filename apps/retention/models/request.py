@@ -26,6 +26,10 @@ class RequestQuerySet(models.QuerySet["Request"]):
         """Those that still need an answer, the next one due first."""
         return self.filter(state__in=Request.OPEN).order_by("due_at")
 
+    def closed(self) -> RequestQuerySet:
+        """Those that were answered or refused, the latest first."""
+        return self.filter(closed_at__isnull=False).order_by("-closed_at")
+
 
 class Request(models.Model):
     """One request. `subject` is the consent's, once it is known whose request this is.
@@ -90,9 +94,8 @@ class Request(models.Model):
         PERSON = "person", _("in person")
 
     OPEN: ClassVar = ("received", "identity", "verified", "approved", "partial")
-    UNPROVEN: ClassVar = ("received", "identity", "refused")
-    DECIDED: ClassVar = ("approved", "partial", "answered")
-    CLOSED: ClassVar = ("answered", "refused")
+    COPIES: ClassVar = ("access", "portability")
+    ENDS: ClassVar = ("erasure", "withdrawal")
     # Several of these may be under way at once: each says something of its own.
     SEVERAL: ClassVar = ("rectification", "objection")
     # These hold at once, and are decided on while they do (GDPR 18(1)(d), 21, 7(3)).
@@ -210,13 +213,12 @@ class Request(models.Model):
                     & Q(closed_at__isnull=False, delete_after__isnull=False)
                     & ~Q(told="")
                 )
-                | (
-                    ~Q(state__in=["answered", "refused"]) & Q(closed_at=None, delete_after=None)
-                ),
+                | (~Q(state__in=["answered", "refused"]) & Q(closed_at=None, delete_after=None)),
                 name="closed_when_the_person_was_told",
             ),
             models.CheckConstraint(
-                condition=(Q(state="refused") & ~Q(refusal="")) | (~Q(state="refused") & Q(refusal="")),
+                condition=(Q(state="refused") & ~Q(refusal=""))
+                | (~Q(state="refused") & Q(refusal="")),
                 name="a_refusal_has_its_reason",
             ),
             models.UniqueConstraint(
