@@ -9,7 +9,8 @@ from django.db import migrations
 FORWARD = """
 CREATE FUNCTION retention_request_is_settled() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF OLD.verified_at IS NOT NULL AND (NEW.verified_at, NEW.verified_by, NEW.verified_how, NEW.subject)
+    IF OLD.verified_at IS NOT NULL
+       AND (NEW.verified_at, NEW.verified_by, NEW.verified_how, NEW.subject)
        IS DISTINCT FROM (OLD.verified_at, OLD.verified_by, OLD.verified_how, OLD.subject)
     THEN
         RAISE EXCEPTION 'whose request this is was verified, and stays'
