@@ -96,6 +96,7 @@ class RequestAdmin(StoreScopedAdmin):
         view = self.admin_site.admin_view
         return [
             path("<uuid:pk>/preview/", view(self.preview_view), name="request_preview"),
+            path("<uuid:pk>/progress/", view(self.progress_view), name="request_progress"),
             path("<uuid:pk>/<slug:act>/act/", view(self.act_view), name="request_act"),
             *super().get_urls(),
         ]
@@ -190,6 +191,11 @@ class RequestAdmin(StoreScopedAdmin):
         )
         return TemplateResponse(request, "admin/requests/preview.html", context)
 
+    def progress_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """The part of the page that changes while a package is made; nothing of the person."""
+        context = self._state(request, self._asked(request, str(pk)))
+        return TemplateResponse(request, "admin/requests/_finish.html", context)
+
     def act_view(self, request: HttpRequest, pk: UUID, act: str) -> HttpResponse:
         """Take one step. What it shows once stands in this answer alone."""
         asked = self._asked(request, str(pk))
@@ -213,34 +219,31 @@ class RequestAdmin(StoreScopedAdmin):
     def _page(
         self, request: HttpRequest, asked: Request, *, status: int = 200, **more: Any
     ) -> HttpResponse:
-        me, visitor = actor(request.user), rows.visitor_of(asked)
-        package = Package.objects.filter(request=asked).defer("sealed", "wrapped").first()
-        names = names_of(
-            [asked.opened_by, asked.verified_by, asked.proposed_by, asked.approved_by]
-            + [asked.closed_by, asked.extended_by]
-        )
-        context = self._context(
-            request,
-            str(asked),
-            asked=asked,
-            visitor=visitor,
-            names={each: _in_words(name) for each, name in names.items()},
-            steps=_timeline(asked, names),
-            line=asked_line(asked) if asked.is_open else None,
-            package=package,
-            package_steps=Package.STEPS,
-            blocked=decide.may_approve(asked, me) if asked.state == "verified" else "",
-            contact="@" in visitor.contact if visitor else False,
-            mail=_mail(asked),
-            told=_told(asked),
-            refusals=Request.Refusal.choices,
-            extension=_extension(asked),
-            liftable=bool(
+        context = self._context(request, str(asked), **self._state(request, asked), **more)
+        return TemplateResponse(request, "admin/requests/request.html", context, status=status)
+
+    def _state(self, request: HttpRequest, asked: Request) -> dict[str, Any]:
+        """How a request stands, and what this officer can do with it."""
+        visitor = rows.visitor_of(asked)
+        people = [asked.opened_by, asked.verified_by, asked.proposed_by, asked.approved_by]
+        names = names_of([*people, asked.closed_by, asked.extended_by])
+        decided = asked.state != Request.State.VERIFIED
+        return {
+            "asked": asked,
+            "visitor": visitor,
+            "steps": _timeline(asked, names),
+            "line": asked_line(asked) if asked.is_open else None,
+            "package": Package.objects.filter(request=asked).defer("sealed", "wrapped").first(),
+            "package_steps": Package.STEPS,
+            "blocked": "" if decided else decide.may_approve(asked, actor(request.user)),
+            "contact": visitor is not None and "@" in visitor.contact,
+            "told": _told(asked),
+            "refusals": Request.Refusal.choices,
+            "extension": _extension(asked),
+            "liftable": bool(
                 visitor and visitor.restricted_at and asked.restricts and asked.approved_at
             ),
-            **more,
-        )
-        return TemplateResponse(request, "admin/requests/request.html", context, status=status)
+        }
 
     def _context(self, request: HttpRequest, title: str, **more: Any) -> dict[str, Any]:
         return {

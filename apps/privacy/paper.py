@@ -18,14 +18,16 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
 from PIL import ImageFile
 from pypdf import PdfWriter
 
-from apps.consent.models import Consent, Receipt
+from apps.consent.models import Consent, Purpose, Receipt
 from apps.consent.qr import drawn
 from apps.consent.signature import said
 from apps.privacy import selectors
 from apps.privacy.export import Export
+from apps.retention.models import Request
 
 DEBIAN = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-noto-core fonts-noto-cjk"
 STYLE = Path("static") / "css" / "paper.css"
@@ -50,7 +52,28 @@ def package_pdf(everything: Export, locale: str) -> bytes:
     """Return everything held on a person, to be read, as a PDF/UA-1 file. Raises
     PaperUnavailable."""
     with translation.override(locale):
-        html = render_to_string("package/paper.html", {"all": everything})
+        html = render_to_string(
+            "package/paper.html",
+            {
+                "all": everything,
+                "held": [
+                    {**line.model_dump(), "what": _(line.what), "when_erased": _(line.when_erased)}
+                    for line in everything.held
+                ],
+                "consents": [
+                    {"of": each, "purposes": [Purpose(one).label for one in each.purposes]}
+                    for each in everything.consents
+                ],
+                "requests": [
+                    {
+                        "of": each,
+                        "kind": Request.Kind(each.kind).label,
+                        "state": Request.State(each.state).label,
+                    }
+                    for each in everything.requests
+                ],
+            },
+        )
     return _pdf(html)
 
 

@@ -1,26 +1,26 @@
-/* Follows a package that is being made, and lets what was shown once be read first. */
+/* Follows a package that is being made; what was shown once stays on the page meanwhile. */
 
-const POLL_MS = 1_500;
+const POLL_MS = 1_000;
 
-async function follow() {
+async function follow(part) {
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     if (document.hidden) continue;
     let page;
     try {
-      const reply = await fetch(`${location.pathname.replace(/[^/]+\/act\/$/, "change/")}`);
+      const reply = await fetch(part.dataset.building);
       if (!reply.ok || reply.redirected) continue;
       page = new DOMParser().parseFromString(await reply.text(), "text/html");
     } catch {
       continue;
     }
-    const before = document.querySelector("[data-building]");
-    const now = page.querySelector('[data-testid="request-finish"]');
-    if (!now) return location.assign(location.pathname.replace(/[^/]+\/act\/$/, "change/"));
-    before.replaceWith(document.importNode(now, true));
-    if (!now.hasAttribute("data-building")) return undefined;
+    const now = document.importNode(page.querySelector("section"), true);
+    part.replaceWith(now);
+    if (!now.dataset.building) return;
+    part = now;
   }
 }
 
 document.getElementById("request-news")?.focus();
-if (document.querySelector("[data-building]")) follow();
+const building = document.querySelector("[data-building]");
+if (building) follow(building);

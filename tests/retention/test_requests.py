@@ -74,7 +74,8 @@ def test_a_request_is_extended_once_with_a_reason_inside_the_first_period(house:
         clock.extend(request=request, reason=" ", told=Told.LETTER, actor=OFFICER)
     longer = clock.extend(request=request, reason="Three stores.", told=Told.LETTER, actor=OFFICER)
     assert longer.due_at - longer.first_due_at > timedelta(days=55)
-    assert longer.notice_sent_at and longer.notice_sent_at < longer.first_due_at
+    assert longer.notice_sent_at
+    assert longer.notice_sent_at < longer.first_due_at
     with pytest.raises(RequestRefused, match="one extension"):
         clock.extend(request=request, reason="More.", told=Told.LETTER, actor=OFFICER)
     late = letter(house, Kind.ACCESS, days_ago=40)
@@ -280,7 +281,8 @@ def test_an_erasure_is_carried_out_and_closed_when_the_person_was_told(house: Ho
     asked(visitor, Kind.RECTIFICATION, "My name is Chen Li.")
     request = approved(house, visitor, Kind.ERASURE)
     assert not Visitor.objects.exists()
-    assert request.erasure and request.erasure.document
+    assert request.erasure
+    assert request.erasure.document
     assert request.erasure.cause == Erasure.Cause.REQUEST
     request = decide.answer(request=request, told=Told.LETTER, text="Dear Ms Chen", actor=OFFICER)
     assert request.state == State.ANSWERED
