@@ -21,9 +21,9 @@ from apps.consent.qr import drawn
 from apps.consent.services import ConsentRefused
 from apps.consent.signature import said
 from apps.privacy import export, paper, renewals, selectors, services
-from apps.recognition.client import PassRefused, RecognizerDown
 from apps.privacy.requests import intake, packages
 from apps.privacy.requests.rows import RequestRefused
+from apps.recognition.client import PassRefused, RecognizerDown
 from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import await_acknowledgements, complete, erase
 from apps.retention.services.withdraw import withdraw_purpose
