@@ -13,6 +13,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 3600.0,
         "options": {"expires": 3000},
     },
+    "requests": {
+        "task": "apps.privacy.tasks.requests",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
     "checkpoint": {
         "task": "apps.visits.tasks.checkpoint",
         "schedule": 3600.0,

@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.i18n import set_language
 
 from apps.config import inspection, views
+from apps.privacy import links
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -22,5 +23,7 @@ urlpatterns = [
     path("door/", include("apps.kiosk.door_urls")),
     path("floor/", include("apps.visits.urls")),
     path("receipt/", include("apps.privacy.urls")),
+    path("package/", links.package, name="package"),
+    path("asked/", include("apps.privacy.asked_urls")),
     path("admin/", admin.site.urls),
 ]

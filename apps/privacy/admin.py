@@ -19,13 +19,14 @@ from django.utils.translation import gettext_lazy
 from apps.audit import services as audit
 from apps.consent.models import Consent, Notice
 from apps.privacy.calibration import CalibrationAdmin
+from apps.privacy.desk import RequestAdmin
 from apps.privacy.notices import NoticeAdmin
 from apps.privacy.packs import FormerPackAdmin
 from apps.privacy.policies import PolicyAdmin
 from apps.privacy.selectors import where
 from apps.privacy.services import pause
 from apps.recognition.models import Calibration
-from apps.retention.models import Erasure
+from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import await_acknowledgements, erase, plan
 from apps.stores.access import actor
 from apps.stores.admin import StoreScopedAdmin
@@ -45,6 +46,7 @@ admin.site.unregister(Group)
 admin.site.register(FormerPack, FormerPackAdmin)
 admin.site.register(Notice, NoticeAdmin)
 admin.site.register(Policy, PolicyAdmin)
+admin.site.register(Request, RequestAdmin)
 
 # A reason holds for one piece of work, not for the day.
 REASON_SECONDS = 15 * 60

@@ -5,6 +5,7 @@ nobody can open, the sealed templates, is described and not copied. Nothing of a
 it, and no name of those who work here.
 """
 
+import json
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,10 +18,10 @@ from apps.consent import coverage, document, promises
 from apps.consent.models import Consent
 from apps.privacy import selectors
 from apps.retention.holdings import HOLDINGS, periods
-from apps.retention.models import Erasure
+from apps.retention.models import Erasure, Request
 from apps.visitors.models import Visitor
 
-SCHEMA = "consentry-export/1"
+SCHEMA = "consentry-export/2"
 # One drawn line: points [x, y] in 0..1 of the pad's width and height.
 Stroke = list[list[float]]
 
@@ -162,6 +163,33 @@ class Ended(_Part):
     certificate: str = Field(description="empty until every recognizer has acknowledged")
 
 
+class Asked(_Part):
+    """Something that you asked of us, and what became of it."""
+
+    number: str
+    kind: str
+    source: str = Field(description="which way it came")
+    words: str
+    received_at: datetime
+    due_at: datetime = Field(description="by when you have an answer")
+    extended_at: datetime | None = Field(description="when its time was extended; null: it was not")
+    extension_reason: str
+    identity: str = Field(description="how we knew that it was you; empty: not yet")
+    state: str
+    answer: str
+    closed_at: datetime | None = Field(description="when you were told the answer; null: not yet")
+
+
+class Recipient(_Part):
+    """Somebody outside who gets any of the data, by the register; what of it says the purpose."""
+
+    name: str
+    role: str
+    purpose: str
+    country: str
+    contact: str
+
+
 class Export(_Part):
     """Everything that this house holds on you."""
 
@@ -180,11 +208,18 @@ class Export(_Part):
     mistaken_for_you: list[Mistake]
     ledger: list[Look]
     erased: list[Ended]
+    requests: list[Asked]
+    recipients: list[Recipient]
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of an export."""
     return Export.model_json_schema(mode="serialization")
+
+
+def schema_json() -> str:
+    """The same as a file."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False)
 
 
 def everything(visitor: Visitor) -> Export:
@@ -265,6 +300,37 @@ def everything(visitor: Visitor) -> Export:
             Ended(cause=erasure.cause, erased_at=erasure.erased_at, certificate=erasure.document)
             for erasure in Erasure.objects.filter(consent__in=[one.pk for one in consents])
         ],
+        requests=[
+            _asked(request)
+            for request in Request.objects.filter(subject=visitor.subject).order_by("received_at")
+        ],
+        recipients=[
+            Recipient(
+                name=party.name,
+                role=party.role,
+                purpose=party.purpose,
+                country=party.country,
+                contact=party.contact,
+            )
+            for party in organization.third_parties.filter(ended_at=None)
+        ],
+    )
+
+
+def _asked(request: Request) -> Asked:
+    return Asked(
+        number=request.number,
+        kind=request.kind,
+        source=request.source,
+        words=request.words,
+        received_at=request.received_at,
+        due_at=request.due(),
+        extended_at=request.extended_at,
+        extension_reason=request.extension_reason,
+        identity=request.verified_how,
+        state=request.state,
+        answer=request.answer,
+        closed_at=request.closed_at,
     )
 
 

@@ -1,4 +1,5 @@
-"""The receipt on paper: a PDF with the whole notice, the answers, the signature and the code.
+"""On paper: the receipt, with the whole notice, the answers, the signature and the code; and
+everything held on a person, as the answer to a request for it.
 
 Made on demand of what the database holds, in the language that was signed, and never stored. It is
 tagged for screen readers (PDF/UA-1). WeasyPrint needs Pango, which is no Python package; a machine
@@ -8,6 +9,7 @@ without it says so when it is asked, and everything else works.
 import contextlib
 import io
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,16 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import translation
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
 from PIL import ImageFile
+from pypdf import PdfWriter
 
-from apps.consent.models import Consent, Receipt
+from apps.consent.models import Consent, Purpose, Receipt
 from apps.consent.qr import drawn
 from apps.consent.signature import said
 from apps.privacy import selectors
+from apps.privacy.export import Export
+from apps.retention.models import Request
 
 DEBIAN = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-noto-core fonts-noto-cjk"
 STYLE = Path("static") / "css" / "paper.css"
@@ -39,8 +45,51 @@ def receipt_pdf(receipt: Receipt, secret: str) -> bytes:
 
     The code in it opens the receipt: whoever has the paper can end it, as with the kiosk's own.
     """
+    return _pdf(receipt_html(receipt, secret))
+
+
+def package_pdf(everything: Export, locale: str) -> bytes:
+    """Return everything held on a person, to be read, as a PDF/UA-1 file. Raises
+    PaperUnavailable."""
+    with translation.override(locale):
+        html = render_to_string(
+            "package/paper.html",
+            {
+                "all": everything,
+                "held": [
+                    {**line.model_dump(), "what": _(line.what), "when_erased": _(line.when_erased)}
+                    for line in everything.held
+                ],
+                "consents": [
+                    {"of": each, "purposes": [Purpose(one).label for one in each.purposes]}
+                    for each in everything.consents
+                ],
+                "requests": [
+                    {
+                        "of": each,
+                        "kind": Request.Kind(each.kind).label,
+                        "state": Request.State(each.state).label,
+                    }
+                    for each in everything.requests
+                ],
+            },
+        )
+    return _pdf(html)
+
+
+def encrypted(pdf: bytes, attached: Mapping[str, bytes], passphrase: str) -> bytes:
+    """Return a PDF with files attached in it, encrypted with AES-256 (ISO 32000-2, 7.6)."""
+    writer = PdfWriter(clone_from=io.BytesIO(pdf))
+    for name, content in attached.items():
+        writer.add_attachment(name, content)
+    writer.encrypt(passphrase, algorithm="AES-256")
+    file = io.BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
+def _pdf(html: str) -> bytes:
     engine = _engine()
-    html = receipt_html(receipt, secret)
     style = (settings.BASE_DIR / STYLE).read_text(encoding="utf-8")
     with _one_at_a_time:
         page = engine.HTML(string=html, url_fetcher=_fetch_nothing)

@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.privacy import ledger, selectors
+from apps.privacy.board import board
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.holdings import HOLDINGS
-from apps.retention.models import Erasure
 from apps.stores import mail
 from apps.stores.access import is_dpo, stores_of
 from apps.stores.models import Camera, Organization, Role
@@ -25,9 +25,8 @@ from apps.visits import look_alikes
 from apps.visits import selectors as visits
 from apps.visits.health import look_at
 
-# How long an erasure may wait for its certificate before it counts as late (mission: 15 minutes).
-LATE = timedelta(minutes=15)
 SCORES_SHOWN = 10
+QUEUED = 20
 
 
 class Portal(AdminSite):
@@ -60,19 +59,14 @@ class Portal(AdminSite):
 
 
 def overview(request: HttpRequest) -> dict[str, Any]:
-    """Return the first page: this officer's erasures and cameras, and how the whole house is."""
+    """Return the first page: this officer's requests and cameras, and how the whole house is."""
     stores = stores_of(request.user, Role.Kind.DPO)
-    pending = Erasure.objects.filter(store__in=stores, state=Erasure.State.PENDING)
+    waiting = board(stores)
     organizations = Organization.objects.filter(stores__in=stores).distinct()
     silent = set(Recognizer.objects.running().uncalibrated().values_list("pk", flat=True))
-    late = pending.filter(requested_at__lte=Now() - LATE)
     return {
-        "numbers": {
-            "overdue": late.count(),
-            "due_this_week": pending.count() - late.count(),
-            "open": pending.count(),
-        },
-        "queue": [_queued(erasure) for erasure in pending.order_by("requested_at")[:20]],
+        "numbers": waiting.numbers,
+        "queue": waiting.lines[:QUEUED],
         "notices": selectors.notices_of(stores),
         "mail": [(each, mail.missing(each)) for each in organizations],
         "watchdog": watchdog(),
@@ -111,19 +105,6 @@ def watchdog() -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _queued(erasure: Erasure) -> dict[str, Any]:
-    due = erasure.requested_at + LATE
-    left = (due - timezone.now()).total_seconds()
-    return {
-        "title": _("Certificate of an erasure, waiting for a recognizer"),
-        "url": f"retention/erasure/{erasure.pk}/change/",
-        "due_at": due,
-        "days_left": max(0, int(left // 86400)),
-        "percent": max(0, min(100, 100 * left / LATE.total_seconds())),
-        "overdue": left < 0,
-    }
 
 
 def _recognizer(row: Recognizer, *, calibrated: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from functools import wraps
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -20,9 +21,11 @@ from apps.consent.qr import drawn
 from apps.consent.services import ConsentRefused
 from apps.consent.signature import said
 from apps.privacy import export, paper, renewals, selectors, services
+from apps.privacy.requests import intake, packages
+from apps.privacy.requests.rows import RequestRefused
 from apps.privacy.shown import NoPass, shown_pass
 from apps.recognition.client import PassRefused, RecognizerDown
-from apps.retention.models import Erasure
+from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import await_acknowledgements, complete, erase
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.stores.limits import allowed
@@ -35,6 +38,8 @@ SELF = "self"
 TRIES, WINDOW = 30, 600
 # How often what costs work may be asked for with one receipt, in one window.
 LABOURS = 20
+# How much of what somebody writes is kept.
+WORDS = 4000
 # How long the page waits for the recognizers' word; longer than that, the certificate follows.
 PATIENCE = 2.0
 
@@ -108,6 +113,8 @@ def _letter(
     done: str = "",
     error: str = "",
     pass_svg: str = "",
+    passphrase: str = "",
+    asking: dict[str, str] | None = None,
     status: int = 200,
 ) -> HttpResponse:
     """The letter as things stand now, below what was just done or why it was not."""
@@ -125,6 +132,10 @@ def _letter(
             "done": done,
             "error": error,
             "pass_svg": pass_svg,
+            "passphrase": passphrase,
+            "asking": asking or {},
+            "kinds": [(kind.value, kind.label) for kind in intake.AT_RECEIPT],
+            "asked": selectors.asked(consent),
             "receipt": {
                 "number": str(receipt.pk)[:8],
                 "given_at": consent.signed_at,
@@ -387,6 +398,43 @@ def everything(
 def schema(request: HttpRequest) -> HttpResponse:
     """What stands in `everything.json`, for machines: its JSON Schema."""
     return JsonResponse(export.schema(), content_type="application/schema+json")
+
+
+@while_it_holds
+def ask(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) -> HttpResponse:
+    """Ask for what this page does not do by itself; the clock of the law runs from now."""
+    try:
+        kind = Request.Kind(request.POST.get("kind", ""))
+        asked, passphrase = intake.ask(
+            receipt=receipt, kind=kind, words=request.POST.get("words", "")[:WORDS]
+        )
+    except ValueError as error:
+        text = error.text if isinstance(error, RequestRefused) else _("Nothing was changed.")
+        return _letter(
+            request,
+            receipt,
+            secret,
+            error=text,
+            asking=request.POST.dict(),
+            status=409,
+        )
+    done = _("We have your request %(number)s. You have our answer here by %(due)s.") % {
+        "number": asked.number,
+        "due": date_format(asked.due_at, "DATE_FORMAT"),
+    }
+    return _letter(request, receipt, secret, done=done, passphrase=passphrase)
+
+
+@with_receipt
+def package(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:
+    """Download the package that answered a request."""
+    theirs = packages.ready().filter(request__subject=receipt.consent.subject)
+    for one in theirs.filter(request__source=Request.Source.RECEIPT):
+        if str(one.request_id) == request.POST.get("request"):
+            file = packages.fetch(one)
+            if file is not None:
+                return _file(file, "everything.pdf", "application/pdf")
+    return _letter(request, receipt, secret, error=_("This package is gone."), status=410)
 
 
 def _over(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResponse:

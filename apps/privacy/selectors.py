@@ -14,7 +14,7 @@ from apps.consent import coverage, notices
 from apps.consent.models import RECOGNITION, Consent, Notice, Purpose, Receipt
 from apps.consent.services import secret_digest
 from apps.consent.wording import Registers
-from apps.retention.models import Erasure
+from apps.retention.models import Erasure, Package, Request
 from apps.retention.services.withdraw import is_last
 from apps.stores.models import Organization, Store, User
 from apps.visitors.models import FaceTemplate, Visitor, left
@@ -37,6 +37,14 @@ class LookedAt:
     at: datetime
     who: str
     what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request on its person's receipt page. `package`: whether it can be fetched there."""
+
+    request: Request
+    package: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,23 @@ def retired_of(consent: Consent) -> list[Erasure]:
 def taken_of(consent: Consent) -> list[Erasure]:
     """Those whose purpose was withdrawn."""
     return [each for each in partial_of(consent) if each.cause == Erasure.Cause.PURPOSE]
+
+
+def asked(consent: Consent) -> list[Asked]:
+    """What the person of a consent has asked, the latest first."""
+    fetchable = set(
+        Package.objects.filter(
+            request__subject=consent.subject,
+            request__source=Request.Source.RECEIPT,
+            state=Package.State.READY,
+            delete_after__gt=Now(),
+        ).values_list("request", flat=True)
+    )
+    theirs = Request.objects.filter(subject=consent.subject, verified_at__isnull=False)
+    return [
+        Asked(request, package=request.pk in fetchable)
+        for request in theirs.order_by("-received_at")
+    ]
 
 
 def former_of(consent: Consent) -> list[Consent]:
@@ -342,6 +367,27 @@ def _what(entry: Entry) -> str:
         "visits.erased": _("erased your visits"),
         "note.written": _("wrote a note about you"),
         "note.deleted": _("deleted the note about you"),
+        "request.received": _("took in a request"),
+        "request.tied": _("noted that a request may be yours"),
+        "request.identity_asked": _("asked for a proof that it is you"),
+        "request.code_sent": _("sent a code to your contact"),
+        "request.code_refused": _("refused a wrong code"),
+        "request.verified": _("noted that the request is yours"),
+        "request.opened": _("opened your request"),
+        "request.previewed": _("read what erasing would do"),
+        "request.extended": _("extended the time for your request"),
+        "request.proposed": _("proposed the erasure that you asked for"),
+        "request.approved": _("approved your request"),
+        "request.partial": _("did a part of what you asked; the rest is tried again"),
+        "request.carried_out": _("did what you asked"),
+        "request.package_ordered": _("had your package made"),
+        "request.package_ready": _("made your package"),
+        "request.link_made": _("made the link to your package"),
+        "request.package_fetched": _("fetched your package"),
+        "request.answered": _("answered your request"),
+        "request.refused": _("refused your request"),
+        "request.lifted": _("ended the pause that you asked for"),
+        "request.alarm": _("warned that your request is due"),
         "consent.reminded": _("wrote to you that this ends soon"),
         "consent.reminder_failed": _("could not deliver that message"),
     }.get(entry.action, entry.action)

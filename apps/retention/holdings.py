@@ -18,7 +18,7 @@ from apps.audit.models import Checkpoint, Entry, LedgerCheck, Node, Salt
 from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal, Withdrawal
 from apps.consent.services import PROOF
 from apps.recognition.models import Acknowledgement, Calibration, Recognizer
-from apps.retention.models import Erasure
+from apps.retention.models import Erasure, Package, Request
 from apps.stores.models import (
     Assessment,
     Camera,
@@ -185,6 +185,24 @@ HOLDINGS: tuple[Holding, ...] = (
         lambda visitor: Withdrawal.objects.filter(consent__subject=visitor.subject),
         lambda: Withdrawal.objects.filter(consent__delete_after__lte=Now()),
         due=F("consent__delete_after"),
+    ),
+    Holding(
+        Package,
+        gettext_noop("encrypted copy of everything, to be fetched"),
+        gettext_noop("14 days after it was made, at the latest an hour after it was fetched"),
+        How.ERASED,
+        lambda visitor: Package.objects.filter(request__subject=visitor.subject),
+        lambda: Package.objects.filter(delete_after__lte=Now()),
+        due=F("delete_after"),
+    ),
+    Holding(
+        Request,
+        gettext_noop("request and when it was answered, without its words, as proof"),
+        gettext_noop("%(proof_days)s days after the answer"),
+        How.EVIDENCE,
+        lambda visitor: Request.objects.filter(subject=visitor.subject),
+        lambda: Request.objects.filter(delete_after__lte=Now()),
+        due=F("delete_after"),
     ),
 )
 

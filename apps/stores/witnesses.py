@@ -55,12 +55,25 @@ def confirm(*, code: str, device: Device, attempt: UUID, seen: Seen = Seen.SIGNA
     """
     digits = "".join(sign for sign in code if sign.isdecimal())
     try:
-        user = _staff(live_events().getdel(_place(device.store_id, digits)), device)
+        user = _staff(live_events().getdel(_place(device.store_id, digits)), device.store_id)
         if user is None:
             raise WitnessRefused("code")
         live_events().set(_place(device.pk, f"{attempt} {seen.value}"), user.pk, ex=HOLDS)
     except redis.RedisError as error:
         raise NonceStoreDown from error
+    return user
+
+
+def vouched(*, code: str, store: Store) -> User:
+    """Spend a code, told to whoever decides on a request, and return who of this store's staff it
+    is from. Raises WitnessRefused, NonceStoreDown."""
+    digits = "".join(sign for sign in code if sign.isdecimal())
+    try:
+        user = _staff(live_events().getdel(_place(store.pk, digits)), store.pk)
+    except redis.RedisError as error:
+        raise NonceStoreDown from error
+    if user is None:
+        raise WitnessRefused("code")
     return user
 
 
@@ -70,16 +83,18 @@ def witness_of(*, attempt: UUID, device: Device, seen: Seen = Seen.SIGNATURE) ->
     Raises NonceStoreDown.
     """
     try:
-        return _staff(live_events().get(_place(device.pk, f"{attempt} {seen.value}")), device)
+        return _staff(
+            live_events().get(_place(device.pk, f"{attempt} {seen.value}")), device.store_id
+        )
     except redis.RedisError as error:
         raise NonceStoreDown from error
 
 
-def _staff(found: object, device: Device) -> User | None:
+def _staff(found: object, store: UUID) -> User | None:
     if not isinstance(found, bytes):
         return None
     user = User.objects.filter(pk=int(found), is_active=True).first()
-    if user and stores_of(user, Role.Kind.STAFF).filter(pk=device.store_id).exists():
+    if user and stores_of(user, Role.Kind.STAFF).filter(pk=store).exists():
         return user
     return None
 

@@ -7,11 +7,13 @@ from django.db import models
 from apps.consent.models import Purpose
 from apps.retention import holdings
 from apps.retention.holdings import HOLDINGS, IMPERSONAL, How
+from apps.retention.models import Request
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.visitors.models import Visitor
 from apps.visits import notes
 from apps.visits.services import disclose
 from tests.conftest import House
+from tests.privacy.requests import asked
 from tests.visits.test_disclose import match_of, visit_of
 
 # What Django brings along, and why it holds nobody who was enrolled.
@@ -86,6 +88,7 @@ def test_what_is_held_of_somebody_is_found_and_nobody_elses(
         decision = disclose(match_of(visitor, house))
         notes.write(visit=visit_of(decision), text="Likes the window seat", actor="test")
         withdraw_purpose(visitor=visitor, purpose=Purpose.CONTACT, actor="test")
+        asked(visitor, Request.Kind.ACCESS)
     mine, theirs = (
         set(holding.of(visitor).values_list("pk", flat=True)) for visitor in (first, second)
     )

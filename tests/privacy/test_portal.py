@@ -15,7 +15,7 @@ from apps.audit import services as audit
 from apps.audit import signing
 from apps.audit.models import Entry
 from apps.recognition.models import Recognizer
-from apps.retention.models import Erasure
+from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import CERTIFICATE_TYPE, erase
 from apps.stores.models import (
     Assessment,
@@ -33,6 +33,7 @@ from tests.clients import KioskTablet, browser, enrolled
 from tests.conftest import House, hashed
 from tests.consent.notices import new_version, third_party
 from tests.groups import grouped
+from tests.privacy.requests import letter
 from tests.visits.test_disclose import match_of, visit_of
 
 
@@ -512,6 +513,7 @@ def pages(house: House) -> list[str]:
     FormerPack.objects.create(name="consentry-former", version="1", left_at=timezone.now())
     third_party(house.organization)
     grouped(house)
+    letter(house, Request.Kind.ACCESS)
     audit.checkpoint()
     found = ["/admin/", "/admin/password_change/", f"/admin/visitors/visitor/{visitor.pk}/erase/"]
     found.append(f"/admin/visitors/visitor/{visitor.pk}/history/")
@@ -595,6 +597,7 @@ def more_rows(house: House) -> None:
         Role.objects.create(user=user, store=house.store, kind=Role.Kind.STAFF)
         new_version(house)
         third_party(house.organization, name=f"Hosting {index}")
+        letter(house, Request.Kind.ACCESS)
         grouped(name=f"Group {index}", organization=house.organization)
     audit.checkpoint()
 
@@ -614,6 +617,7 @@ QUERIES = {
     "audit/checkpoint/": 6,
     "consent/notice/": 6,
     "retention/erasure/": 6,
+    "retention/request/": 7,
     "stores/assessment/": 6,
     "recognition/calibration/": 15,
     "stores/camera/": 9,

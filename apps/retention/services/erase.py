@@ -15,20 +15,21 @@ group keeps their templates, which are forgotten there with the same word of eve
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.audit import signing
 from apps.consent import services as consents
 from apps.consent.models import Consent, Purpose
 from apps.recognition.models import Acknowledgement, Recognizer
-from apps.retention.holdings import ELSEWHERE, HOLDINGS, TEMPLATE, VISIT, How
-from apps.retention.models import Erasure
+from apps.retention.holdings import ELSEWHERE, HOLDINGS, TEMPLATE, VISIT, How, periods
+from apps.retention.models import Erasure, Package, Request
 from apps.visitors import services as visitors
 from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
 from apps.visits.services import announce_all, boards_of
@@ -40,17 +41,31 @@ UNPROMPTED = (Erasure.Cause.EXPIRY, Erasure.Cause.RETIRED)
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One line of what an erasure will do."""
+    """One line of what an erasure will do; of what is kept as evidence, until when."""
 
     what: str
     count: int
     how: str
+    clock: str = ""
+    days: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def until(self) -> str:
+        """In the language that is active; empty where nothing is kept."""
+        return _(self.clock) % self.days if self.clock else ""
 
 
 def plan(visitor: Visitor) -> list[Planned]:
     """What erasing this person would do, per kind of data, before anything is done."""
+    days = periods(visitor.store.pack)
     return [
-        Planned(holding.what, holding.of(visitor).count(), holding.how.value)
+        Planned(
+            holding.what,
+            holding.of(visitor).count(),
+            holding.how.value,
+            holding.clock if holding.how is How.EVIDENCE else "",
+            days,
+        )
         for holding in HOLDINGS
     ]
 
@@ -166,6 +181,9 @@ def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str) -> Era
     audit.record(actor=actor, action="visitor.erased", subject=visitor.subject, cause=cause.value)
     subject, boards = visitor.subject, boards_of(visitor)
     forgotten = visitors.forget(visitor)
+    # What they were sent goes in the same moment, and of what they asked the words.
+    Package.objects.filter(request__subject=subject).delete()
+    Request.objects.filter(subject=subject).closed().update(words="", reach="", answer="")
     audit.forget(subject)
     # Open boards take the person's card down.
     announce_all(boards)

@@ -24,7 +24,7 @@ from django.db.models.functions import Now
 from apps.audit import services as audit
 from apps.consent.models import Consent
 from apps.retention.holdings import orphaned_salts
-from apps.retention.models import Erasure
+from apps.retention.models import Erasure, Package, Request
 from apps.retention.services import policy
 from apps.retention.services.erase import complete, erase, erase_template, lock
 from apps.visitors import services as visitors
@@ -55,6 +55,8 @@ class Swept:
     visits: int = 0
     notes: int = 0
     consents: int = 0
+    packages: int = 0
+    requests: int = 0
     sessions: int = 0
     certificates: int = 0
     failed: int = 0
@@ -73,6 +75,8 @@ def sweep() -> Swept:
         _delete_visits,
         _delete_notes,
         _delete_proofs,
+        _delete_packages,
+        _delete_requests,
         _delete_sessions,
         _delete_orphaned_salts,
         _delete_old_evictions,
@@ -227,6 +231,25 @@ def _delete_proofs(swept: Swept) -> None:
         Consent.objects.filter(pk__in=due).delete()
         audit.record(actor=ACTOR, action="consents.swept", count=len(due))
     swept.consents += len(due)
+
+
+def _delete_packages(swept: Swept) -> None:
+    """Copies that were not fetched in time, or were."""
+    swept.packages, _ = Package.objects.filter(delete_after__lte=Now()).delete()
+
+
+@transaction.atomic
+def _delete_requests(swept: Swept) -> None:
+    """Requests whose time as proof is over."""
+    due = list(
+        Request.objects.select_for_update(skip_locked=True)
+        .filter(delete_after__lte=Now())
+        .values_list("pk", flat=True)[:BATCH]
+    )
+    if due:
+        Request.objects.filter(pk__in=due).delete()
+        audit.record(actor=ACTOR, action="requests.swept", count=len(due))
+    swept.requests += len(due)
 
 
 def _delete_sessions(swept: Swept) -> None:

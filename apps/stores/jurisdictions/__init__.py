@@ -9,6 +9,23 @@ FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """By when a request is answered: so many months and days after it was received.
+
+    They are counted on the calendar and wall clock of `zone`, the westernmost of the jurisdiction:
+    where the day of receipt is a day later, ours comes sooner and never later. An extension adds
+    `extension_months` once; 0: there is none. `identity_stops`: whether the clock stands still
+    while a proof of identity is awaited.
+    """
+
+    zone: str
+    months: int = 0
+    days: int = 0
+    extension_months: int = 0
+    identity_stops: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """One jurisdiction's figures; `source` names the rule behind each.
 
@@ -27,10 +44,10 @@ class Pack:
     max_term_days: int
     inactivity_days: int
     visit_days: int
-    request_days: int
     renew_min_days: int
     renew_max_days: int
     groups: bool
+    clock: Clock
     modes: frozenset[str]
     requires: frozenset[str]
     source: dict[str, str]
@@ -49,4 +66,5 @@ def get(code: str) -> Pack:
         raise KeyError(code)
     data = tomllib.loads((FOLDER / f"{code}.toml").read_text(encoding="utf-8"))
     modes, requires = (frozenset(data.pop(name)) for name in ("modes", "requires"))
-    return Pack(code=code, modes=modes, requires=requires, **data)
+    clock = Clock(**data.pop("clock"))
+    return Pack(code=code, clock=clock, modes=modes, requires=requires, **data)

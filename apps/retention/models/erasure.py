@@ -1,4 +1,4 @@
-"""Erasures and the certificates that prove them."""
+"""One erasure and the certificate that proves it."""
 
 import uuid
 

@@ -1,0 +1,104 @@
+"""A request comes in: from the receipt page, from staff, or typed in from a letter or a call."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from apps.consent.models import Receipt
+from apps.privacy.requests import identity, packages
+from apps.privacy.requests.rows import RequestRefused, now, record, save_once
+from apps.retention.models import Request
+from apps.stores import deadlines
+from apps.stores.models import Store
+from apps.visitors.models import Visitor
+
+# What the receipt page does not do by itself, at once.
+AT_RECEIPT = (
+    Request.Kind.ACCESS,
+    Request.Kind.PORTABILITY,
+    Request.Kind.RECTIFICATION,
+    Request.Kind.RESTRICTION,
+    Request.Kind.OBJECTION,
+)
+
+
+@transaction.atomic
+def take(
+    *,
+    store: Store,
+    kind: Request.Kind,
+    source: Request.Source,
+    actor: str,
+    words: str = "",
+    reach: str = "",
+    received_at: datetime | None = None,
+    subject: UUID | None = None,
+) -> Request:
+    """Write down a request. Its clock runs from `received_at`, by the store's jurisdiction.
+
+    Raises RequestRefused: "duplicate" when one of the kind is open for this person, "time" when it
+    would have come in later than now.
+    """
+    at = now()
+    received_at = received_at or at
+    if received_at > at:
+        raise RequestRefused("time", _("It cannot have come in later than now."))
+    due = deadlines.due(received_at, store.pack.clock)
+    request = Request(
+        store=store,
+        kind=kind,
+        source=source,
+        subject=subject,
+        words=words.strip(),
+        reach=reach.strip(),
+        opened_by=actor,
+        received_at=received_at,
+        first_due_at=due,
+        due_at=due,
+    )
+    save_once(request, insert=True)
+    record(request, "received", actor=actor, kind=kind.value, source=source.value)
+    return request
+
+
+@transaction.atomic
+def ask(*, receipt: Receipt, kind: Request.Kind, words: str = "") -> tuple[Request, str]:
+    """Somebody asks with their receipt, whose code is the proof that it is them. With a request for
+    a copy comes the passphrase of its package, to be shown this once. Raises RequestRefused.
+    """
+    if kind not in AT_RECEIPT:
+        raise RequestRefused("kind", _("Please choose what you ask for."))
+    if kind in Request.SEVERAL and not words.strip():
+        raise RequestRefused("words", _("Please say in your own words what you mean."))
+    consent = receipt.consent
+    request = take(
+        store=consent.store,
+        kind=kind,
+        source=Request.Source.RECEIPT,
+        actor="self",
+        words=words,
+        subject=consent.subject,
+    )
+    passphrase = packages.order(request) if kind in Request.COPIES else ""
+    how = Request.Proof.RECEIPT
+    return identity.verify(request=request, how=how, by="self", actor="self"), passphrase
+
+
+@transaction.atomic
+def for_somebody_here(
+    *, store: Store, visitor: Visitor, kind: Request.Kind, words: str, reach: str, staff: str
+) -> Request:
+    """A member of staff writes down what somebody asks whom they have before them and whom the
+    store has recognised: they are the witness. Raises RequestRefused."""
+    request = take(
+        store=store,
+        kind=kind,
+        source=Request.Source.STAFF,
+        actor=staff,
+        words=words,
+        reach=reach,
+        subject=visitor.subject,
+    )
+    return identity.verify(request=request, how=Request.Proof.WITNESS, by=staff, actor=staff)

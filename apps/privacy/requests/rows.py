@@ -1,0 +1,140 @@
+"""What every step on a request begins and ends with: its lock, its word in the ledger, the time."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.utils.translation import gettext as _
+
+from apps.audit import services as audit
+from apps.consent.models import PROOF, Consent
+from apps.retention.models import Package, Request
+from apps.retention.services.erase import lock
+from apps.visitors.models import Visitor
+
+SYSTEM = "system:requests"
+
+
+class RequestRefused(ValueError):
+    """This step is not possible now. `code` is for machines, the text for whoever tried it."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+def visitor_of(request: Request) -> Visitor | None:
+    """Whose request it is, while they are enrolled."""
+    if request.subject is None:
+        return None
+    return Visitor.objects.select_related("store").filter(subject=request.subject).first()
+
+
+def held(pk: UUID) -> tuple[Request, Visitor | None]:
+    """A request and its person, both locked, the person first. In the caller's transaction."""
+    visitor = visitor_of(Request.objects.get(pk=pk))
+    if visitor is not None:
+        try:
+            visitor = lock(visitor.pk)
+        except Visitor.DoesNotExist:
+            visitor = None
+    request = Request.objects.select_for_update(of=("self",)).select_related("store").get(pk=pk)
+    return request, visitor
+
+
+def record(request: Request, action: str, *, actor: str, **detail: Any) -> None:
+    """Write a step into the ledger; of somebody who is erased it does not begin to speak again."""
+    audit.record(
+        actor=actor,
+        action=f"request.{action}",
+        subject=request.subject if visitor_of(request) else None,
+        request=str(request.pk),
+        **detail,
+    )
+
+
+def now() -> datetime:
+    """The database's time: its triggers compare with it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (moment,) = cursor.fetchone()
+    return moment
+
+
+def must_be(request: Request, *states: str) -> None:
+    """Raises RequestRefused when the request is in none of these states (any more)."""
+    if request.state not in states:
+        raise RequestRefused(
+            "state",
+            _("This is not possible any more: the request is now “%(state)s”.")
+            % {"state": request.get_state_display()},
+        )
+
+
+def save_once(request: Request, *, insert: bool = False) -> None:
+    """Save a request that is tied to a person. Raises RequestRefused for a second of its kind."""
+    try:
+        with transaction.atomic():
+            request.save(force_insert=insert)
+    except IntegrityError as error:
+        if "one_open_request_a_kind" not in str(error):
+            raise
+        first = Request.objects.open().get(subject=request.subject, kind=request.kind)
+        raise RequestRefused(
+            "duplicate",
+            _("Request %(number)s of the same kind is open for this person already.")
+            % {"number": first.number},
+        ) from None
+
+
+def close(
+    request: Request,
+    *,
+    state: Request.State,
+    told: str,
+    actor: str,
+    answer: str = "",
+    refusal: str = "",
+) -> None:
+    """Close a locked request; of whoever is erased by then nothing is kept that says who it was."""
+    at = now()
+    request.state, request.told, request.refusal = state, told, refusal
+    request.answer = answer or request.answer
+    request.closed_at, request.closed_by = at, actor
+    request.delete_after = at + PROOF
+    request.problem = ""
+    if request.stopped_at:
+        start_again(request, at)
+    if request.subject is not None and visitor_of(request) is None:
+        request.words = request.reach = request.answer = ""
+    request.save()
+    if state == Request.State.REFUSED:
+        Package.objects.filter(request=request).delete()
+    record(request, state.value, actor=actor, kind=request.kind, told=told, refusal=refusal)
+
+
+def stop(request: Request) -> None:
+    """Stop the clock of a locked request while identity is awaited, where the law lets it."""
+    if request.store.pack.clock.identity_stops and request.stopped_at is None:
+        request.stopped_at = now()
+
+
+def start_again(request: Request, at: datetime) -> None:
+    """End a stop: both deadlines move by as long as it lasted."""
+    if request.stopped_at is None:
+        return
+    stood = at - request.stopped_at
+    request.stops = [*request.stops, [request.stopped_at.isoformat(), at.isoformat()]]
+    request.stopped_for += stood
+    request.first_due_at += stood
+    request.due_at += stood
+    request.stopped_at = None
+
+
+def locale_of(request: Request) -> str:
+    """The language in which its person signed; English where nobody is known."""
+    consents = Consent.objects.filter(subject=request.subject).order_by("-signed_at")
+    return consents.values_list("locale", flat=True).first() or settings.LANGUAGE_CODE
