@@ -18,6 +18,13 @@ class Pack:
     `requires`: sections without which no notice is published, of `consent.wording.Section`.
     `renew_min_days` to `renew_max_days`: how long consents to a former notice last after a
     material change.
+    `request_days`: in which a request is answered; where `request_months` is set, the law counts
+    in calendar months and that many days are never later. `extension_days`, `extension_months`:
+    the one extension, likewise; 0: there is none.
+    `breach_hours`: from learning of a breach to telling the authority; 0: at once.
+    `assessment_days`: how long an impact assessment holds at most before it is made anew.
+    `sign_check_days`: after how many days somebody looks again whether a camera's sign hangs.
+    `faces_limit`: from how many people's faces on the use is filed with the authority; 0: never.
     """
 
     code: str
@@ -28,8 +35,15 @@ class Pack:
     inactivity_days: int
     visit_days: int
     request_days: int
+    request_months: int
+    extension_days: int
+    extension_months: int
     renew_min_days: int
     renew_max_days: int
+    breach_hours: int
+    assessment_days: int
+    sign_check_days: int
+    faces_limit: int
     groups: bool
     modes: frozenset[str]
     requires: frozenset[str]
