@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
-from apps.privacy import selectors
+from apps.privacy import duties, selectors
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
@@ -55,6 +55,9 @@ class Portal(AdminSite):
         if self.has_permission(request):
             return HttpResponseRedirect(inside)
         return redirect_to_login(request.GET.get("next", inside), reverse("login"))
+
+    def get_urls(self) -> list[Any]:
+        return [*duties.urls(self.admin_view), *super().get_urls()]
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
