@@ -64,9 +64,9 @@ def digest_of(assessment: Assessment) -> str:
 
 def missing(assessment: Assessment) -> list[str]:
     """What keeps it from being signed, one sentence each."""
+    fields = {field.name: field.verbose_name for field in Assessment._meta.concrete_fields}
     found = [
-        _("“%(section)s” is not written.")
-        % {"section": Assessment._meta.get_field(name).verbose_name}
+        _("“%(section)s” is not written.") % {"section": fields[name]}
         for name in TEXTS
         if not getattr(assessment, name).strip()
     ]
@@ -148,7 +148,7 @@ def sign(*, assessment: Assessment, user: User, read: str) -> Assessment:
     draft.signed_by = user
     draft.signed_at = timezone.now()
     draft.save()
-    _record("signed", draft, user, digest=draft.digest)
+    _record("signed", draft, user)
     return draft
 
 
@@ -164,12 +164,12 @@ def _draft(assessment: Assessment) -> Assessment:
     return draft
 
 
-def _record(did: str, assessment: Assessment, user: User, **detail: str) -> None:
+def _record(did: str, assessment: Assessment, user: User) -> None:
     audit.record(
         actor=actor(user),
         action=f"assessment.{did}",
         object=str(assessment.pk),
         camera=str(assessment.camera_id),
         version=assessment.version,
-        **detail,
+        digest=assessment.digest,
     )
