@@ -10,18 +10,17 @@ import hashlib
 import hmac
 import tomllib
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from apps.audit import services as audit
 from apps.consent import notices
+from apps.stores import assessments
 from apps.stores.access import actor
 from apps.stores.devices import add_door, new_code
-from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
+from apps.stores.models import Camera, Device, Organization, Role, Store, User
 
 ACTOR = "system:demo"
 NOTICES = Path(__file__).parent / "demo_notices"
@@ -140,20 +139,50 @@ def _person(username: str, name: str, kind: Role.Kind) -> str:
 
 
 def _assess(camera: Camera) -> None:
-    now = timezone.now()
-    Assessment.objects.create(
-        camera=camera,
+    """Diana writes it, Omar signs it."""
+    author, second = (User.objects.get(username=username) for username in ("diana", "omar"))
+    draft = assessments.begin(camera=camera, user=author)
+    draft = assessments.write(
+        assessment=draft,
+        user=author,
+        read=assessments.digest_of(draft),
         necessity=(
-            "Greeting returning customers who asked for it. A card works as well and is offered "
-            "with the same benefits; the lane is marked, and only those who signed walk through it."
+            "Returning customers ask to be greeted by name as they come in, with nothing in hand. "
+            "Nothing that needs a hand does that."
         ),
+        alternatives=(
+            "A card and a pass: both are offered beside it with the same benefits. Recognising "
+            "everyone who walks by: refused."
+        ),
+        proportionality=(
+            "The lane is marked, and only those who signed walk through it. One face at a time is "
+            "compared; whoever matches nobody leaves a count."
+        ),
+        consulted="Staff of the store and ten customers, who asked for the sign to be larger.",
+        risks=[
+            {
+                "risk": "Somebody who did not sign walks into the lane.",
+                "likelihood": "medium",
+                "severity": "medium",
+                "measure": "A sign before it, a wide way past it; nothing of them is kept.",
+            },
+            {
+                "risk": "Somebody is greeted by another person's name.",
+                "likelihood": "low",
+                "severity": "medium",
+                "measure": "The threshold is calibrated; staff mark it, and the officer sees it.",
+            },
+            {
+                "risk": "Templates are stolen.",
+                "likelihood": "low",
+                "severity": "high",
+                "measure": "Sealed under a key for each person, outside the database.",
+            },
+        ],
         max_faces=1,
         way_past="The wide door beside the lane, which no camera of ours recognises anyone at.",
-        signed_by=User.objects.get(username="diana"),
-        signed_at=now,
-        expires_at=now + timedelta(days=365),
     )
-    audit.record(actor=ACTOR, action="assessment.signed", camera=str(camera.pk))
+    assessments.sign(assessment=draft, user=second, read=assessments.digest_of(draft))
 
 
 def _publish_notice(organization: Organization) -> None:

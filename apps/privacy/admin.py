@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.audit import services as audit
 from apps.consent.models import Consent, Notice
+from apps.privacy.assessments import AssessmentAdmin
 from apps.privacy.calibration import CalibrationAdmin
 from apps.privacy.desk import RequestAdmin
 from apps.privacy.notices import NoticeAdmin
@@ -30,6 +31,7 @@ from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import await_acknowledgements, erase, plan
 from apps.stores.access import actor
 from apps.stores.admin import StoreScopedAdmin
+from apps.stores.models import Assessment
 from apps.stores.policies import Policy
 from apps.visitors.models import FormerPack, Visitor
 
@@ -40,6 +42,7 @@ REASONS = {
     "fault": gettext_lazy("A technical fault"),
     "inspection": gettext_lazy("An inspection"),
 }
+admin.site.register(Assessment, AssessmentAdmin)
 admin.site.register(Calibration, CalibrationAdmin)
 # What a user may do is said by their roles; Django's groups would be a second truth.
 admin.site.unregister(Group)

@@ -1,16 +1,15 @@
-"""On paper: the receipt, with the whole notice, the answers, the signature and the code; and
-everything held on a person, as the answer to a request for it.
+"""PDFs: the receipt, with the whole notice, the answers, the signature and the code; everything
+held on a person, as the answer to a request for it; and pages of the portal.
 
-Made on demand of what the database holds, in the language that was signed, and never stored. It is
-tagged for screen readers (PDF/UA-1). WeasyPrint needs Pango, which is no Python package; a machine
-without it says so when it is asked, and everything else works.
+Made on demand of what the database holds, the receipt in the language that was signed, and never
+stored. They are tagged for screen readers (PDF/UA-1). WeasyPrint needs Pango, which is no Python
+package; a machine without it says so when it is asked, and everything else works.
 """
 
 import contextlib
 import io
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -30,7 +29,7 @@ from apps.privacy.export import Export
 from apps.retention.models import Request
 
 DEBIAN = "libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-noto-core fonts-noto-cjk"
-STYLE = Path("static") / "css" / "paper.css"
+STYLES = settings.BASE_DIR / "static" / "css"
 
 # Pango shares what it knows of fonts among threads; one page at a time is enough.
 _one_at_a_time = threading.Lock()
@@ -45,7 +44,7 @@ def receipt_pdf(receipt: Receipt, secret: str) -> bytes:
 
     The code in it opens the receipt: whoever has the paper can end it, as with the kiosk's own.
     """
-    return _pdf(receipt_html(receipt, secret))
+    return printed(receipt_html(receipt, secret), "paper.css")
 
 
 def package_pdf(everything: Export, locale: str) -> bytes:
@@ -74,7 +73,7 @@ def package_pdf(everything: Export, locale: str) -> bytes:
                 ],
             },
         )
-    return _pdf(html)
+    return printed(html, "paper.css")
 
 
 def encrypted(pdf: bytes, attached: Mapping[str, bytes], passphrase: str) -> bytes:
@@ -88,13 +87,18 @@ def encrypted(pdf: bytes, attached: Mapping[str, bytes], passphrase: str) -> byt
     return file.getvalue()
 
 
-def _pdf(html: str) -> bytes:
+def printed(html: str, *styles: str) -> bytes:
+    """Return a page as a PDF/UA-1 file, in these stylesheets of ours. Raises PaperUnavailable."""
     engine = _engine()
-    style = (settings.BASE_DIR / STYLE).read_text(encoding="utf-8")
     with _one_at_a_time:
         page = engine.HTML(string=html, url_fetcher=_fetch_nothing)
-        sheet = engine.CSS(string=style, url_fetcher=_fetch_nothing)
-        pdf = page.write_pdf(stylesheets=[sheet], pdf_variant="pdf/ua-1")
+        sheets = [
+            engine.CSS(
+                string=(STYLES / name).read_text(encoding="utf-8"), url_fetcher=_fetch_nothing
+            )
+            for name in styles
+        ]
+        pdf = page.write_pdf(stylesheets=sheets, pdf_variant="pdf/ua-1")
     return bytes(pdf)
 
 
@@ -152,4 +156,4 @@ def _engine() -> Any:
 
 def _fetch_nothing(url: str, *_arguments: Any, **_options: Any) -> Any:
     """Everything is in the page: no file and no address is opened to make it."""
-    raise ValueError("a receipt fetches nothing")
+    raise ValueError("paper fetches nothing")

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.privacy import ledger, selectors
+from apps.privacy import duties, ledger, selectors
 from apps.privacy.board import board
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.holdings import HOLDINGS
@@ -50,6 +50,9 @@ class Portal(AdminSite):
         if self.has_permission(request):
             return HttpResponseRedirect(inside)
         return redirect_to_login(request.GET.get("next", inside), reverse("login"))
+
+    def get_urls(self) -> list[Any]:
+        return [*duties.urls(self.admin_view), *super().get_urls()]
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

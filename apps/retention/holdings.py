@@ -21,11 +21,13 @@ from apps.recognition.models import Acknowledgement, Calibration, Recognizer
 from apps.retention.models import Erasure, Package, Request
 from apps.stores.models import (
     Assessment,
+    Breach,
     Camera,
     Device,
     Membership,
     Organization,
     Role,
+    Sign,
     Store,
     StoreGroup,
     ThirdParty,
@@ -237,6 +239,8 @@ IMPERSONAL: dict[type[Model], str] = {
     Camera: "a camera",
     Device: "a tablet",
     Assessment: "a document of the house",
+    Sign: "what hangs on a wall, and which officer looked",
+    Breach: "what happened to how many; whom it affected is found by its filter and not in it",
     Role: "what an employee may do",
     User: "an employee's account, kept while they work here",
 }

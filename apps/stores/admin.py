@@ -1,18 +1,15 @@
-"""Stores, assessments and tablets in the portal; each officer sees their own stores.
+"""Stores and tablets in the portal; each officer sees their own stores.
 
 Cameras are in `visits.admin`: their pages show what only the pipeline knows.
 """
 
-from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -22,8 +19,6 @@ from apps.audit.admin import PortalAdmin
 from apps.stores import devices, tablets
 from apps.stores.access import actor, stores_of
 from apps.stores.models import (
-    Assessment,
-    Camera,
     Device,
     Organization,
     Role,
@@ -59,11 +54,6 @@ class StoreScopedAdmin(PortalAdmin):
             object=str(obj.pk),
             fields=sorted(form.changed_data),
         )
-
-
-def _in_future(at: datetime) -> None:
-    if at <= timezone.now():
-        raise ValidationError(_("Choose an end that is still to come."))
 
 
 def _stores(request: HttpRequest) -> QuerySet[Store]:
@@ -125,40 +115,11 @@ class ThirdPartyAdmin(StoreScopedAdmin):
 
     store_path = "organization__stores"
     writable = True
-    list_display = ("name", "role", "country", "organization", "ended_at")
+    list_display = ("name", "role", "country", "contract_at", "organization", "ended_at")
     list_select_related = ("organization",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).distinct()
-
-
-@admin.register(Assessment)
-class AssessmentAdmin(StoreScopedAdmin):
-    """Adding one is signing it: by the officer who is logged in, now."""
-
-    store_path = "camera__store"
-    writable = True
-    list_display = ("camera", "max_faces", "signed_by", "signed_at", "expires_at")
-    fields = ("camera", "necessity", "max_faces", "way_past", "expires_at")
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "camera":
-            kwargs["queryset"] = Camera.objects.filter(store__in=_stores(request))
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        form = super().get_form(request, *args, **kwargs)
-        if "expires_at" in form.base_fields:
-            form.base_fields["expires_at"].validators.append(_in_future)
-        return form
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        obj.signed_by = request.user
-        obj.signed_at = timezone.now()
-        super().save_model(request, obj, form, change)
 
 
 @admin.register(Device)

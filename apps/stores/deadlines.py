@@ -14,9 +14,9 @@ def due(received_at: datetime, clock: Clock) -> datetime:
 
 def extended(first_due_at: datetime, clock: Clock) -> datetime:
     """When it is to be answered after the one extension. Raises ValueError where there is none."""
-    if not clock.extension_months:
+    if not (clock.extension_months or clock.extension_days):
         raise ValueError("this jurisdiction knows no extension")
-    return _after(first_due_at, clock, months=clock.extension_months)
+    return _after(first_due_at, clock, months=clock.extension_months, days=clock.extension_days)
 
 
 def _after(start: datetime, clock: Clock, *, months: int = 0, days: int = 0) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from apps.stores import jurisdictions, lanes
@@ -52,6 +52,12 @@ class ThirdParty(models.Model):
         RECIPIENT = "recipient", _("gets it for purposes of its own")
         AUTHORITY = "authority", _("an authority")
 
+    class Transfer(models.TextChoices):
+        NONE = "none", _("no: it stays under the same law")
+        ADEQUACY = "adequacy", _("yes: that country is recognised as safe enough")
+        CLAUSES = "clauses", _("yes: under the standard contract")
+        CONSENT = "consent", _("yes: each person agreed to that by itself")
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="third_parties")
     name = models.CharField(max_length=120)
@@ -62,6 +68,19 @@ class ThirdParty(models.Model):
     )
     country = models.CharField(max_length=80)
     contact = models.CharField(max_length=240)
+    contract_at = models.DateField(
+        _("contract of"),
+        null=True,
+        blank=True,
+        help_text=_("When the contract on this was signed (GDPR 28(3), PIPL 21)."),
+    )
+    transfer = models.CharField(
+        _("leaves the country"),
+        max_length=12,
+        blank=True,
+        choices=Transfer,
+        help_text=_("On what ground the data may go there (GDPR 44 ff., PIPL 38)."),
+    )
     delivers_mail = models.BooleanField(
         _("delivers our e-mail"),
         default=False,
@@ -81,6 +100,17 @@ class ThirdParty(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def lacks(self) -> list[str]:
+        """What the register should say of it and does not, one sentence each."""
+        found = []
+        works_with_us = self.role in (self.Role.PROCESSOR, self.Role.JOINT)
+        if works_with_us and self.contract_at is None:
+            found.append(gettext("The date of its contract is missing (GDPR 28(3) and 26)."))
+        if not self.transfer:
+            found.append(gettext("It is not said whether data leaves the country (GDPR 30(1)(e))."))
+        return found
 
 
 def all_languages() -> list[str]:
@@ -375,10 +405,10 @@ class Camera(models.Model):
         return not self.source
 
     def assessment(self, at: datetime | None = None) -> Assessment | None:
-        """The signed, unexpired assessment of this camera, if there is one."""
+        """The signed, unexpired assessment of this camera in its mode, if there is one."""
         at = at or timezone.now()
-        signed = (each for each in self.assessments.all() if each.signed_at <= at < each.expires_at)
-        return max(signed, key=lambda each: each.signed_at, default=None)
+        valid = (each for each in self.assessments.all() if each.holds(self.mode, at))
+        return max(valid, key=lambda each: each.signed_at or at, default=None)
 
     def blockers(self) -> list[str]:
         """Why this camera may not run in its mode, one sentence each; empty when it may."""
@@ -400,10 +430,29 @@ def _points(value: object) -> bool:
 
 
 class Assessment(models.Model):
-    """An impact assessment of one camera (GDPR 35, PIPL 55), signed by an officer."""
+    """An impact assessment of one camera in one mode (GDPR 35, PIPL 55): written, then signed.
+
+    Whoever wrote in it is in `editors`; for a lane somebody else signs. A signed one is never
+    changed, which PostgreSQL sees to (migration 0013), and what holds then is in `facts`. `digest`
+    is of all that was signed: see stores.assessments. Version 0: signed before they were documents.
+    `risks` are rows: {"risk", "likelihood", "severity", "measure"}.
+    """
+
+    class Level(models.TextChoices):
+        LOW = "low", _("low")
+        MEDIUM = "medium", _("medium")
+        HIGH = "high", _("high")
 
     camera = models.ForeignKey(Camera, models.CASCADE, related_name="assessments")
-    necessity = models.TextField()
+    mode = models.CharField(
+        max_length=10, choices=Camera.Mode, default=Camera.Mode.LANE, db_default="lane"
+    )
+    version = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    necessity = models.TextField(_("why it is necessary"))
+    alternatives = models.TextField(_("what milder means were considered"), blank=True)
+    proportionality = models.TextField(_("why it is in proportion"), blank=True)
+    consulted = models.TextField(_("who was asked, and what they said"), blank=True)
+    risks = models.JSONField(default=list, blank=True)
     max_faces = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(4)]
     )
@@ -416,8 +465,11 @@ class Assessment(models.Model):
             "to side of the picture."
         ),
     )
-    signed_by = models.ForeignKey(User, models.PROTECT, related_name="+")
-    signed_at = models.DateTimeField()
+    editors = ArrayField(models.BigIntegerField(), default=list, editable=False)
+    facts = models.JSONField(default=dict, editable=False)
+    digest = models.CharField(max_length=64, blank=True, editable=False)
+    signed_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
+    signed_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField()
 
     class Meta:
@@ -428,16 +480,135 @@ class Assessment(models.Model):
             models.CheckConstraint(
                 condition=models.Q(max_faces__range=(1, 4)), name="assessment_allows_few_faces"
             ),
+            models.CheckConstraint(
+                condition=models.Q(signed_by=None, signed_at=None)
+                | models.Q(signed_by__isnull=False, signed_at__isnull=False),
+                name="assessment_is_signed_by_somebody",
+            ),
+            models.UniqueConstraint(
+                fields=("camera", "version"),
+                condition=models.Q(version__gt=0),
+                name="one_assessment_a_version",
+            ),
+            models.UniqueConstraint(
+                fields=("camera",),
+                condition=models.Q(signed_at=None),
+                name="one_assessment_is_being_written",
+            ),
         ]
 
     def __str__(self) -> str:
+        if self.version:
+            return f"{self.camera} v{self.version}"
         return f"{self.camera} {self.signed_at:%Y-%m-%d}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Raises ValidationError when it was signed by anyone but an officer of this store."""
-        officers = self.signed_by.roles.filter(kind=Role.Kind.DPO, store=self.camera.store_id)
-        if not officers.exists():
-            raise ValidationError(
-                _("An assessment is signed by the store's data protection officer.")
-            )
+        if self.signed_by is not None:
+            officers = self.signed_by.roles.filter(kind=Role.Kind.DPO, store=self.camera.store_id)
+            if not officers.exists():
+                raise ValidationError(
+                    _("An assessment is signed by the store's data protection officer.")
+                )
         super().save(*args, **kwargs)
+
+    def holds(self, mode: str, at: datetime) -> bool:
+        """Whether it is signed for this mode and not over at this time."""
+        signed = self.signed_at is not None and self.signed_at <= at
+        return signed and at < self.expires_at and self.mode == mode
+
+
+class Sign(models.Model):
+    """A check that a camera's sign hangs where people read it first: what it says, in which
+    languages, who looked, and when somebody looks again."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    camera = models.ForeignKey(Camera, models.CASCADE, related_name="signs")
+    mode = models.CharField(max_length=10, choices=Camera.Mode)
+    words = models.JSONField()
+    digest = models.CharField(max_length=64)
+    confirmed_by = models.ForeignKey(User, models.PROTECT, related_name="+")
+    confirmed_at = models.DateTimeField(default=timezone.now)
+    next_check_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-confirmed_at",)
+
+    def __str__(self) -> str:
+        return f"{self.camera} {self.confirmed_at:%Y-%m-%d}"
+
+
+class Breach(models.Model):
+    """A breach of personal data in the register (GDPR 33(5)): what, when, what was done and why.
+
+    Its texts name nobody. Whom it affected is not written down but found anew by its filter: people
+    of these `stores` (none: all of the organization) of whom any of these `kinds` is held, and who
+    signed, or came, within the span. `tell_authority` and `tell_people` are decisions, each with
+    its reason; null: not decided yet.
+    """
+
+    class Kind(models.TextChoices):
+        TEMPLATE = "template", _("sealed face templates")
+        NAME = "name", _("names and contacts")
+        NOTE = "note", _("notes by staff")
+        VISIT = "visit", _("dates of visits")
+        PROOF = "proof", _("signed consents")
+
+    class Span(models.TextChoices):
+        SIGNED = "signed", _("people who signed within these days")
+        VISITED = "visited", _("people who came within these days")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="breaches")
+    what = models.TextField(_("what happened"), help_text=_("Name nobody here."))
+    happened_at = models.DateTimeField(_("since when"), null=True, blank=True)
+    discovered_at = models.DateTimeField(_("when we learned of it"))
+    stores = ArrayField(models.UUIDField(), default=list, blank=True)
+    kinds = ArrayField(models.CharField(max_length=10, choices=Kind))
+    span = models.CharField(max_length=10, choices=Span, default=Span.SIGNED)
+    span_from = models.DateField(null=True, blank=True)
+    span_until = models.DateField(null=True, blank=True)
+    consequences = models.TextField(_("what it can do to people"), blank=True)
+    measures = models.TextField(_("what was done about it"), blank=True)
+    tell_authority = models.BooleanField(null=True)
+    authority_why = models.TextField(blank=True)
+    authority_told_at = models.DateTimeField(null=True, blank=True)
+    tell_people = models.BooleanField(null=True)
+    people_why = models.TextField(blank=True)
+    people_told_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-discovered_at",)
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=(models.Q(tell_authority=None) | ~models.Q(authority_why=""))
+                & (models.Q(tell_people=None) | ~models.Q(people_why="")),
+                name="a_decision_has_its_reason",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(closed_at=None)
+                | models.Q(tell_authority__isnull=False, tell_people__isnull=False),
+                name="a_breach_ends_decided",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"breach {self.discovered_at:%Y-%m-%d}"
+
+    def affected_stores(self) -> models.QuerySet[Store]:
+        """The stores whose people it may have touched."""
+        stores = self.organization.stores.all()
+        return stores.filter(pk__in=self.stores) if self.stores else stores
+
+    @property
+    def due_at(self) -> datetime:
+        """Until when the authority is told: by the shortest clock of the stores' laws."""
+        hours = [store.pack.breach_hours for store in self.affected_stores()]
+        return self.discovered_at + timedelta(hours=min(hours, default=0))
+
+    @property
+    def waits(self) -> bool:
+        """Whether the authority is still to be told, or that to be decided."""
+        undecided = self.tell_authority is not False and self.authority_told_at is None
+        return self.closed_at is None and undecided

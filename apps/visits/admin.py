@@ -48,6 +48,7 @@ class AssessmentInline(admin.StackedInline):
     extra = 0
     fields = ("necessity", "max_faces", "way_past", "signed_by", "signed_at", "expires_at")
     readonly_fields = fields
+    show_change_link = True
     can_delete = False
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:

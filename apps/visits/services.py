@@ -64,7 +64,7 @@ MAY_DISCLOSE = f"""
    AND CASE k.mode
        WHEN 'pass' THEN TRUE
        WHEN 'lane' THEN EXISTS (
-            SELECT 1 FROM stores_assessment a WHERE a.camera_id = k.id
+            SELECT 1 FROM stores_assessment a WHERE a.camera_id = k.id AND a.mode = k.mode
                AND a.signed_at <= clock_timestamp() AND a.expires_at > clock_timestamp())
        ELSE FALSE END
 """  # noqa: S608

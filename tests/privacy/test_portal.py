@@ -393,28 +393,6 @@ def test_an_officer_cannot_stop_another_stores_tablet(
     assert tablet.signed("/kiosk/refuse/", b'{"purposes": []}').status == 204
 
 
-def test_whoever_adds_an_assessment_signs_it(house: House, officer: Client) -> None:
-    form = {
-        "camera": str(house.camera.pk),
-        "necessity": "Nothing milder greets people by name.",
-        "max_faces": "1",
-        "expires_at_0": "2099-01-01",
-        "expires_at_1": "00:00",
-        "signed_by": "1",
-        "signed_at": "2001-01-01",
-    }
-    answer = officer.post("/admin/stores/assessment/add/", form)
-    assert answer.status_code == 302, answer.content.decode()
-    signed = Assessment.objects.latest("pk")
-    assert signed.signed_by == house.dpo
-    assert timezone.now() - signed.signed_at < timedelta(minutes=1)
-    assert Entry.objects.filter(
-        actor=f"user:{house.dpo.pk}", action="assessment.added", detail__object=str(signed.pk)
-    ).exists()
-    page = officer.post(f"/admin/stores/assessment/{signed.pk}/change/", form)
-    assert page.status_code == 403, "what is signed is not edited"
-
-
 def test_every_change_of_a_store_names_who_made_it(house: House, officer: Client) -> None:
     form = {
         "organization": str(house.organization.pk),

@@ -14,14 +14,15 @@ class Clock:
 
     They are counted on the calendar and wall clock of `zone`, the westernmost of the jurisdiction:
     where the day of receipt is a day later, ours comes sooner and never later. An extension adds
-    `extension_months` once; 0: there is none. `identity_stops`: whether the clock stands still
-    while a proof of identity is awaited.
+    `extension_months` and `extension_days` once; both 0: there is none. `identity_stops`: whether
+    the clock stands still while a proof of identity is awaited.
     """
 
     zone: str
     months: int = 0
     days: int = 0
     extension_months: int = 0
+    extension_days: int = 0
     identity_stops: bool = False
 
 
@@ -35,6 +36,10 @@ class Pack:
     `requires`: sections without which no notice is published, of `consent.wording.Section`.
     `renew_min_days` to `renew_max_days`: how long consents to a former notice last after a
     material change.
+    `breach_hours`: from learning of a breach to telling the authority; 0: at once.
+    `assessment_days`: how long an impact assessment holds at most before it is made anew.
+    `sign_check_days`: after how many days somebody looks again whether a camera's sign hangs.
+    `faces_limit`: from how many people's faces on the use is filed with the authority; 0: never.
     """
 
     code: str
@@ -46,6 +51,10 @@ class Pack:
     visit_days: int
     renew_min_days: int
     renew_max_days: int
+    breach_hours: int
+    assessment_days: int
+    sign_check_days: int
+    faces_limit: int
     groups: bool
     clock: Clock
     modes: frozenset[str]

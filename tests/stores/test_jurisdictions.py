@@ -1,0 +1,120 @@
+"""Every figure of a jurisdiction pack against the rule that it is taken from. Not legal advice."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from apps.stores import deadlines, jurisdictions
+from apps.stores.jurisdictions import Clock, Pack
+
+RULES: dict[str, tuple[str, dict[str, Any]]] = {
+    "GDPR 8(1): 16 years, younger with a guardian": ("eu", {"min_age": 16, "guardian": True}),
+    "GDPR 12(3): one month, once extended by two": (
+        "eu",
+        {"clock": Clock("Atlantic/Azores", months=1, extension_months=2, identity_stops=True)},
+    ),
+    "GDPR 33(1): 72 hours": ("eu", {"breach_hours": 72}),
+    "UK GDPR 8(1): 13 years": ("uk", {"min_age": 13, "guardian": True}),
+    "UK GDPR 12(3) and 12A: one month, once extended by two": (
+        "uk",
+        {"clock": Clock("Europe/London", months=1, extension_months=2, identity_stops=True)},
+    ),
+    "UK GDPR 33(1): 72 hours": ("uk", {"breach_hours": 72}),
+    "755 ILCS 5/11-1: 18 years": ("us-il", {"min_age": 18}),
+    "740 ILCS 14/15(b): no lane without a release of everybody in it": (
+        "us-il",
+        {"modes": frozenset({"count", "pass"})},
+    ),
+    "Tex. Bus. & Com. Code 541.052(b): 45 days, once extended by 45": (
+        "us-tx",
+        {"clock": Clock("America/Denver", days=45, extension_days=45)},
+    ),
+    "Tex. Bus. & Com. Code 521.053(i): 30 days": ("us-tx", {"breach_hours": 30 * 24}),
+    "Tex. Bus. & Com. Code 503.001(b): no lane": ("us-tx", {"modes": frozenset({"count", "pass"})}),
+    "PIPL 31: 14 years, younger with a guardian": ("cn", {"min_age": 14, "guardian": True}),
+    "PIPL 50: promptly, no extension": (
+        "cn",
+        {"clock": Clock("Asia/Shanghai", days=15)},
+    ),
+    "PIPL 57: at once": ("cn", {"breach_hours": 0}),
+    "Measures on face recognition of 2025, 15: 100,000 people": ("cn", {"faces_limit": 100_000}),
+    "OAIC, APP Guidelines B.58: 15 years": ("au", {"min_age": 15}),
+    "OAIC, APP Guidelines 12.67: 30 calendar days": (
+        "au",
+        {"clock": Clock("Australia/Perth", days=30)},
+    ),
+    "Privacy Act 1988 26WH(2): 30 days": ("au", {"breach_hours": 30 * 24}),
+    "Bunnings [2026] ARTA 130: no lane": ("au", {"modes": frozenset({"count", "pass"})}),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_pack_keeps(rule: str) -> None:
+    code, figures = RULES[rule]
+    pack = jurisdictions.get(code)
+    assert {name: getattr(pack, name) for name in figures} == figures
+
+
+def packs() -> dict[str, Pack]:
+    return {code: jurisdictions.get(code) for code in jurisdictions.codes()}
+
+
+def test_the_seven_packs_ship() -> None:
+    assert jurisdictions.codes() == {"eu", "uk", "us-il", "us-tx", "cn", "au", "strict"}
+
+
+def test_bipa_15a_and_cubi_503_001c_everything_goes_in_time() -> None:
+    """740 ILCS 14/15(a): three years after the last interaction at the latest. Tex. Bus. & Com.
+    Code 503.001(c)(3): a year after the purpose is over at the latest."""
+    assert jurisdictions.get("us-il").inactivity_days <= 3 * 365
+    assert jurisdictions.get("us-tx").inactivity_days <= 365
+
+
+@pytest.mark.parametrize("code", sorted(jurisdictions.codes()))
+def test_every_figure_names_its_rule(code: str) -> None:
+    pack = jurisdictions.get(code)
+    named = {field.name for field in fields(Pack)} - {"code", "name", "source"}
+    named = named - {"renew_min_days", "renew_max_days"}
+    named |= {"renew_days", "extension", "identity_stops"}
+    assert pack.source.keys() == named
+    assert all(pack.source.values())
+
+
+def test_nobody_waits_longer_than_under_any_law_where_none_is_named() -> None:
+    """Whenever it is received, and whether or not the law would stop or extend its clock."""
+    for received in (datetime(2027, 1, 31, 12, tzinfo=UTC), datetime(2028, 2, 29, 1, tzinfo=UTC)):
+        ends = {code: deadlines.due(received, pack.clock) for code, pack in packs().items()}
+        assert ends["strict"] == min(ends.values())
+    strict = jurisdictions.get("strict").clock
+    assert not (strict.extension_months or strict.extension_days or strict.identity_stops)
+
+
+STRICTEST: dict[str, Callable[..., int]] = {
+    "min_age": max,
+    "max_term_days": min,
+    "inactivity_days": min,
+    "visit_days": min,
+    "renew_min_days": max,
+    "renew_max_days": min,
+    "breach_hours": min,
+    "assessment_days": min,
+    "sign_check_days": min,
+    "faces_limit": max,
+    "guardian": min,
+    "groups": min,
+}
+
+
+@pytest.mark.parametrize("figure", STRICTEST)
+def test_the_default_is_as_strict_as_any(figure: str) -> None:
+    of_all = [getattr(pack, figure) for pack in packs().values()]
+    assert getattr(jurisdictions.get("strict"), figure) == STRICTEST[figure](of_all)
+
+
+def test_the_default_permits_and_requires_as_the_strictest() -> None:
+    strict = jurisdictions.get("strict")
+    assert strict.modes == frozenset.intersection(*(pack.modes for pack in packs().values()))
+    assert strict.requires == frozenset.union(*(pack.requires for pack in packs().values()))
