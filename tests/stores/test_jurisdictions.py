@@ -89,7 +89,7 @@ def test_nobody_waits_longer_than_under_any_law_where_none_is_named() -> None:
         ends = {code: deadlines.due(received, pack.clock) for code, pack in packs().items()}
         assert ends["strict"] == min(ends.values())
     strict = jurisdictions.get("strict").clock
-    assert not (strict.extension_months or strict.extension_days or strict.identity_stops)
+    assert not any((strict.extension_months, strict.extension_days, strict.identity_stops))
 
 
 STRICTEST: dict[str, Callable[..., int]] = {
