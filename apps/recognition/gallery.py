@@ -22,6 +22,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
+from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -43,8 +45,7 @@ class WrongVector(ValueError):
     """The vector has another length than this gallery's pack, or is not of length 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Enrolled:
+class Enrolled(NamedTuple):
     """A template in the gallery. not_after: unix seconds; from then on it is never an answer."""
 
     template: UUID
@@ -123,21 +124,29 @@ class Gallery:
         entries: Sequence[Enrolled],
         vectors: Floats,
         space: Space | None = None,
+        *,
+        room: int = 0,
     ) -> None:
-        """`add` for many at once: vectors float32 (N, D), one row an entry. All or none."""
+        """`add` for many at once: vectors float32 (N, D), one row an entry. All or none.
+
+        room: how many are about to be held for `store`, if that is known.
+        """
         space = space or plain(self.dim)
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
         if rows.shape != (len(entries), self.dim):
             raise WrongVector(f"one vector of {self.dim} numbers is needed for each template")
-        if not np.allclose(np.einsum("nd,nd->n", rows, rows), 1.0, atol=2e-3):
+        if not (np.abs(np.einsum("nd,nd->n", rows, rows) - 1.0) <= 2e-3).all():
             raise WrongVector("vectors must have length 1")
         if len({entry.template for entry in entries}) != len(entries):
             raise WrongVector("a template is named twice")
         with self._lock:
             for entry in entries:
-                self._take_from(store, entry.template)
+                if entry.template in self._homes:
+                    self._take_from(store, entry.template)
             shelves = self._stores.setdefault(store, {})
-            shelves.setdefault(space, _Shelf(space)).extend(entries, rows)
+            if space not in shelves:
+                shelves[space] = _Shelf(space)
+            shelves[space].extend(entries, rows, room)
             for entry in entries:
                 self._homes.setdefault(entry.template, {})[store] = space
 
@@ -284,15 +293,14 @@ class _Shelf:
         self._row: dict[UUID, int] = {}
         self._index = _index(space.dim)
 
-    def extend(self, entries: Sequence[Enrolled], vectors: Floats) -> None:
+    def extend(self, entries: Sequence[Enrolled], vectors: Floats, room: int) -> None:
         _alone()
         first = len(self.entries)
-        self._make_room(first + len(entries))
-        with briefly(self._index.sa_encode(vectors)) as codes:
-            self._codes()[first : first + len(entries)] = codes
-        for row, entry in enumerate(entries, first):
-            self._row[entry.template] = row
-            self.entries.append(entry)
+        self._make_room(first + len(entries), room)
+        # Into their place at once: there is no copy to overwrite.
+        self._index.sa_encode(vectors, self._codes()[first : first + len(entries)])
+        self._row.update(zip((entry.template for entry in entries), count(first), strict=False))
+        self.entries.extend(entries)
         self._index.ntotal = len(self.entries)
 
     def remove(self, template: UUID) -> None:
@@ -314,7 +322,7 @@ class _Shelf:
         self.entries.clear()
         self._row.clear()
 
-    def _make_room(self, wanted: int) -> None:
+    def _make_room(self, wanted: int, room: int) -> None:
         """A larger index, half as large again at least, in place of one that is too small.
 
         faiss would move to larger memory by itself and give the smaller back as it was.
@@ -323,7 +331,7 @@ class _Shelf:
         if wanted <= len(old):
             return
         larger = _index(self._space.dim)
-        larger.codes.resize(max(wanted, len(old) * 3 // 2, 64) * larger.code_size)
+        larger.codes.resize(max(wanted, room, len(old) * 3 // 2, 64) * larger.code_size)
         _codes(larger)[: len(old)] = old
         old[:] = 0
         del old  # a view of memory that goes with the next line

@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -33,16 +34,17 @@ from apps.recognition.gallery import Enrolled
 from apps.recognition.leaving import declare
 from apps.recognition.presentation import Windows
 from apps.recognition.rotations import Rotations
-from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, open_row
+from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, key_of_row, open_rows
 from apps.recognition.spaces import Space
-from apps.visitors.vault import FileKeyring, SealBroken, UnknownGeneration
+from apps.visitors.vault import FileKeyring, OpenKey, SealBroken, UnknownGeneration
 
 log = logging.getLogger(__name__)
 
 BEAT = 1.0
 SILENCE = 5.0
-# Templates opened in one go: a megabyte or less, so that they stay in the processor's cache.
-BATCH = 256
+# Templates opened in one go: few enough to stay in the processor's cache, and not to keep PostgreSQL
+# waiting: a socket's buffer holds about eighty of 512 numbers.
+BATCH = 64
 # The database's clock may be stepped by its time service; more than this backwards stops us.
 BACKWARDS = 2.0
 
@@ -52,7 +54,6 @@ SELECT {COLUMNS}, {ELSEWHERE} AS elsewhere {TEMPLATES}
  WHERE {LIVE} AND t.purpose = 'lane' AND t.pack = %(pack)s AND t.pack_version = %(version)s
 """
 
-Shelves = dict[tuple[uuid.UUID, Space], tuple[list[Enrolled], list[NDArray[np.float32]]]]
 Opened = tuple[uuid.UUID, list[Enrolled], NDArray[np.float32], Space]
 
 
@@ -230,7 +231,6 @@ class Keeper(threading.Thread):
             self._load(work)
 
     def _load(self, work: psycopg.Connection[Any]) -> None:
-        live: set[tuple[uuid.UUID, uuid.UUID]] = set()
         # Read before the templates are: these are done once they are loaded, also the one of a
         # template that is held on, in fewer stores. A later one is heard.
         ended = work.execute("SELECT id FROM visitors_eviction").fetchall()
@@ -238,12 +238,25 @@ class Keeper(threading.Thread):
         self.windows.clear()
         self.rotations.clear()
         for bench in self.benches:
+            stale = bench.gallery.held()
+            room = self._counted(work, bench.pack)
             for store, entries, vectors, space in self._open(work, bench, GALLERY):
-                bench.gallery.extend(store, entries, vectors, space)
-                live.update((store, entry.template) for entry in entries)
-            for store, template in bench.gallery.held() - live:
+                bench.gallery.extend(store, entries, vectors, space, room=room.get(store, 0))
+                if stale:
+                    stale.difference_update((store, entry.template) for entry in entries)
+            for store, template in stale:
                 bench.gallery.take_from(store, template)
         self._acknowledge(work, "e.id = ANY(%s)", [[row.id for row in ended]])
+
+    def _counted(self, work: psycopg.Connection[Any], pack: Pack) -> dict[uuid.UUID, int]:
+        """About how many templates each store has, and an eighth more: a gallery that knows it
+        beforehand is not moved to larger memory again and again."""
+        rows = work.execute(
+            """SELECT store_id, count(*) * 9 / 8 AS room FROM visitors_facetemplate
+                WHERE purpose = 'lane' AND pack = %s AND pack_version = %s GROUP BY store_id""",
+            [pack.name, pack.version],
+        )
+        return {row.store_id: row.room for row in rows}
 
     def _acknowledge(self, work: psycopg.Connection[Any], which: str, values: list[Any]) -> None:
         work.execute(
@@ -267,30 +280,41 @@ class Keeper(threading.Thread):
         holds few of them twice."""
         pack = bench.pack
         which = {"pack": pack.name, "version": pack.version, "templates": templates}
-        shelves: Shelves = {}
         with work.cursor(binary=True) as cursor:
-            for number, row in enumerate(cursor.stream(query, which, size=BATCH), 1):
-                opened = self._unsealed(row, pack)
-                if opened is not None:
-                    vector, space = opened
-                    # Each store has a copy of its own: what is stacked is overwritten.
-                    copies = [vector, *(vector.copy() for _ in row.elsewhere)]
-                    for store, copy in zip((row.store_id, *row.elsewhere), copies, strict=True):
-                        entries, vectors = shelves.setdefault((store, space), ([], []))
-                        entries.append(Enrolled(row.template, row.visitor_id, row.delete_after))
-                        vectors.append(copy)
-                if number % BATCH == 0:
-                    yield from _stacked(shelves)
-            yield from _stacked(shelves)
+            rows = cursor.stream(query, which, size=BATCH)
+            while batch := list(islice(rows, BATCH)):
+                yield from self._opened(batch, pack)
 
-    def _unsealed(self, row: Any, pack: Pack) -> tuple[NDArray[np.float32], Space] | None:
+    def _opened(self, rows: list[Any], pack: Pack) -> Iterator[Opened]:
+        """Each step for all rows before the next one: see `unseal_all`."""
+        found = [(row, *keys) for row in rows if (keys := self._keys(row, pack))]
+        shelves: dict[tuple[uuid.UUID, Space], tuple[list[int], list[Enrolled]]] = {}
+        with briefly(np.empty((len(found), pack.dim), np.float32)) as vectors:
+            opened = open_rows([(row, key) for row, key, _ in found], pack=pack, into=vectors)
+            for number, (row, _, space) in enumerate(found):
+                if not opened[number]:
+                    _complain(row, SealBroken())
+                    continue
+                entry = Enrolled(row.template, row.visitor_id, row.delete_after)
+                for store in (row.store_id, *row.elsewhere):
+                    numbers, entries = shelves.setdefault((store, space), ([], []))
+                    numbers.append(number)
+                    entries.append(entry)
+            for (store, space), (numbers, entries) in shelves.items():
+                with briefly(vectors[numbers]) as some:
+                    yield store, entries, some, space
+
+    def _keys(self, row: Any, pack: Pack) -> tuple[OpenKey, Space] | None:
         try:
-            space = self.rotations.of(row, pack.dim)
-            return open_row(row, pack=pack, keyring=self._keyring), space
+            return key_of_row(row, keyring=self._keyring), self.rotations.of(row, pack.dim)
         except (SealBroken, UnknownGeneration) as error:
-            # Swapped, extended or foreign: it stays closed, and the log says which row.
-            log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)
+            _complain(row, error)
             return None
+
+
+def _complain(row: Any, error: Exception) -> None:
+    # Swapped, extended or foreign: it stays closed, and the log says which row.
+    log.error("template %s cannot be opened (%s)", row.template, type(error).__name__)
 
 
 @contextmanager
@@ -304,13 +328,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def _stacked(shelves: Shelves) -> Iterator[Opened]:
-    """What was collected, and the collection emptied."""
-    for (store, space), (entries, vectors) in shelves.items():
-        with briefly(np.stack(vectors)) as rows:
-            for vector in vectors:
-                vector.fill(0)
-            yield store, entries, rows, space
-    shelves.clear()

@@ -19,6 +19,7 @@ from apps.visitors.vault import (
     seal,
     seal_for_pass,
     unseal,
+    unseal_all,
     unseal_with_pass,
     unwrap,
 )
@@ -88,6 +89,19 @@ def open_row(
     return unseal_with_pass(bytes(row.sealed), data_key, share, binding)
 
 
+def open_rows(
+    rows: Sequence[tuple[Any, OpenKey]], *, pack: Pack | PackName, into: NDArray[np.float32]
+) -> list[bool]:
+    """`open_row` for many that need no share, with the data key of each: see `unseal_all`."""
+    return unseal_all(
+        [
+            (row.sealed, key, binding_of_row(row, pack=pack, rotation=row.rotation))
+            for row, key in rows
+        ],
+        into,
+    )
+
+
 def key_of_row(row: Any, *, keyring: FileKeyring) -> OpenKey:
     """The data key of the visitor of a row of COLUMNS. Raises SealBroken, UnknownGeneration."""
     return unwrap(
@@ -100,17 +114,18 @@ def key_of_row(row: Any, *, keyring: FileKeyring) -> OpenKey:
 
 def binding_of_row(row: Any, *, pack: Pack | PackName, rotation: int) -> Binding:
     """What the template of a row of COLUMNS is, or is to be, bound to."""
-    return binding_of(
-        organization=row.organization_id,
-        store=row.store_id,
-        visitor=row.visitor_id,
-        template=row.template,
-        consent=row.consent_id,
-        purpose=row.purpose,
-        not_after=int(row.not_after),
-        pack=pack,
-        rotation=rotation,
-        others=row.group_stores,
+    # In their order: by name it takes twice as long, and a whole store is loaded with it.
+    return Binding(
+        row.organization_id,
+        _scope(row.store_id, *sorted(row.group_stores)),
+        row.visitor_id,
+        row.template,
+        pack.name,
+        pack.version,
+        row.purpose,
+        row.consent_id,
+        int(row.not_after),
+        rotation,
     )
 
 

@@ -67,6 +67,10 @@ class Space:
     dim: int
     _matrix: Floats = field(repr=False, compare=False)
 
+    def __hash__(self) -> int:
+        # Asked for every template that is loaded: an identifier's own hash is slow.
+        return hash((self.number, self.dim))
+
     def enter(self, vectors: Floats) -> Floats:
         """Plain vectors float32 (..., D) as they are in this space: new memory, same cosines."""
         return _turned(self._matrix, vectors) if self.number else vectors.copy()

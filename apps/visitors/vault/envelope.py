@@ -12,6 +12,7 @@ cosines by up to 1e-4 and gave 1 of 300 hard probes another nearest neighbour.
 import hmac
 import os
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
 from uuid import UUID
@@ -38,6 +39,7 @@ PASS_SCHEMA = b"CPT1"
 COMMITMENT_BYTES = 32
 KEY_HEADER = struct.Struct(">4sI")
 _TEMPLATE_HEADER = struct.Struct(f">4sH{COMMITMENT_BYTES}s{NONCE_BYTES}s")
+_COMMITTED = slice(6, 6 + COMMITMENT_BYTES)
 _PASS_HEADER = struct.Struct(f">4s{COMMITMENT_BYTES}s{NONCE_BYTES}s")
 _FLOAT = np.dtype("<f4")
 
@@ -216,22 +218,69 @@ def unseal(sealed: bytes, data_key: OpenKey, binding: Binding) -> Vector:
     The caller has already asked the database whether `binding.not_after` is past, and overwrites
     the vector when it is done.
     """
+    plain = np.zeros((1, _dimension(sealed)), _FLOAT)
+    if not unseal_all([(sealed, data_key, binding)], plain)[0]:
+        raise SealBroken
+    return plain[0].astype(np.float32, copy=False)
+
+
+def unseal_all(
+    templates: Sequence[tuple[bytes, OpenKey, Binding]], into: NDArray[np.float32]
+) -> list[bool]:
+    """Open many as `unseal` opens one; whether each of them opened.
+
+    into: little-endian float32 (N, D), contiguous; row i becomes the vector of template i, or zeros
+    where the seal is broken or the vector has another length than D.
+
+    All keys are derived before anything is decrypted: a processor that does one thing many times
+    needs half the time of one that does a bit of everything for each template.
+    """
+    derived = bytearray(KEY_BYTES + COMMITMENT_BYTES)
+    key, commitment = memoryview(derived)[:KEY_BYTES], memoryview(derived)[KEY_BYTES:]
+    ciphers = []
+    try:
+        for sealed, data_key, binding in templates:
+            about = _use(binding.purpose, binding.pack, binding.pack_version)
+            HKDF(_SHA256, len(derived), None, about).derive_into(data_key._secret, derived)
+            committed = hmac.compare_digest(commitment, sealed[_COMMITTED])
+            ciphers.append(AESGCM(key) if committed else None)
+    finally:
+        wipe(derived)
+    opened = []
+    for (sealed, _, binding), cipher, plain in zip(templates, ciphers, into, strict=True):
+        try:
+            _decrypt(sealed, cipher, binding, plain)
+        except (SealBroken, InvalidTag):
+            plain.fill(0)
+            opened.append(False)
+        else:
+            opened.append(True)
+    return opened
+
+
+def _dimension(sealed: bytes) -> int:
+    """How many numbers a sealed template says it has, unauthenticated. SealBroken without any."""
     if len(sealed) < _TEMPLATE_HEADER.size + TAG_BYTES:
         raise SealBroken
-    schema, size, committed, nonce = _TEMPLATE_HEADER.unpack_from(sealed)
-    body = sealed[_TEMPLATE_HEADER.size :]
-    if schema != TEMPLATE_SCHEMA or len(body) != size * _FLOAT.itemsize + TAG_BYTES:
+    size = int(_TEMPLATE_HEADER.unpack_from(sealed)[1])
+    if not size:
         raise SealBroken
-    cipher, commitment = _derive(data_key, binding)
-    if not hmac.compare_digest(commitment, committed):
+    return size
+
+
+def _decrypt(sealed: bytes, cipher: AESGCM | None, binding: Binding, plain: Vector) -> None:
+    """Write the vector into `plain`, float32 (D,). Raises SealBroken, InvalidTag.
+
+    cipher: None when the commitment is to another key.
+    """
+    if cipher is None or len(sealed) != _TEMPLATE_HEADER.size + plain.nbytes + TAG_BYTES:
+        raise SealBroken
+    schema, size, _commitment, nonce = _TEMPLATE_HEADER.unpack_from(sealed)
+    if schema != TEMPLATE_SCHEMA or size != len(plain):
         raise SealBroken
     associated = binding._associated(sealed[: _TEMPLATE_HEADER.size])
-    plain = np.zeros(size, _FLOAT)
-    try:
-        cipher.decrypt_into(nonce, body, associated, plain.data.cast("B"))
-    except InvalidTag:
-        raise SealBroken from None
-    return plain.astype(np.float32, copy=False)
+    body = memoryview(sealed)[_TEMPLATE_HEADER.size :]
+    cipher.decrypt_into(nonce, body, associated, plain.data.cast("B"))
 
 
 def seal_for_pass(vector: Vector, data_key: OpenKey, share: Share, binding: Binding) -> bytes:
@@ -289,7 +338,7 @@ def _expand(secret: Hidden, about: bytes) -> tuple[AESGCM, bytes]:
 
 def _key_associated(header: bytes, organization: UUID, visitor: UUID) -> bytes:
     # Its parts' lengths are always the same, so they are not counted each time.
-    return b"".join((_KEY_LENGTH, header, _ID, organization.bytes, _ID, visitor.bytes))
+    return b"".join((_KEY_LENGTH, header, _TWO_IDS.pack(16, organization.bytes, 16, visitor.bytes)))
 
 
 def joined(*parts: bytes) -> bytes:
