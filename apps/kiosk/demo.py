@@ -1,5 +1,5 @@
-"""A demo house: two stores, a kiosk, a door tablet, a lane and a pass camera, a sales person, two
-officers.
+"""A demo house: two stores that are one group, a kiosk, a door tablet in each, a lane and a pass
+camera, a sales person, two officers.
 
 Everything goes through the same services as in a real house. Passwords derive from the secret key
 of this one installation, so that they survive a restart and are the same nowhere else.
@@ -20,7 +20,8 @@ from apps.consent import notices
 from apps.stores import assessments
 from apps.stores.access import actor
 from apps.stores.devices import add_door, new_code
-from apps.stores.models import Camera, Device, Organization, Role, Store, User
+from apps.stores.models import Camera, Device, Organization, Role, Store, StoreGroup, User
+from apps.visits.membership import change_members
 
 ACTOR = "system:demo"
 NOTICES = Path(__file__).parent / "demo_notices"
@@ -35,11 +36,14 @@ ZONE = [[0.08, 0.03], [0.92, 0.03], [0.92, 0.97], [0.08, 0.97]]
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What a person needs to try it; a code is empty once its tablet is enrolled."""
+    """What a person needs to try it; a code is empty once its tablet is enrolled. other: the second
+    store, where whoever agreed to it is recognised too."""
 
     store: Store
+    other: Store
     code: str
     door_code: str
+    other_door_code: str
     logins: dict[str, str]
 
 
@@ -65,7 +69,7 @@ def seed(clip: Path) -> Demo:
             "absence_minutes": 1,
         },
     )
-    Store.objects.get_or_create(
+    other, _ = Store.objects.get_or_create(
         slug="old-town",
         defaults={
             "organization": organization,
@@ -104,12 +108,19 @@ def seed(clip: Path) -> Demo:
             "signage_confirmed_at": timezone.now(),
         },
     )
-    door = _door(store)
-    # After the cameras, which it names.
+    doors = [_door(each) for each in (store, other)]
+    # After the cameras and the group, which it names.
     if not organization.notices.exists():
+        _group(organization, store, other)
         _publish_notice(organization)
     kiosk, _ = Device.objects.get_or_create(store=store, name="Tablet at the entrance")
-    return Demo(store, _code(kiosk), _code(door), logins)
+    return Demo(store, other, _code(kiosk), *map(_code, doors), logins)
+
+
+def _group(organization: Organization, *stores: Store) -> None:
+    """Let the kiosk ask whether the other store may recognise people too."""
+    group = StoreGroup.objects.create(organization=organization, name="Harbour Motors Hamburg")
+    change_members(group=group, stores=stores, actor=ACTOR)
 
 
 def _door(store: Store) -> Device:

@@ -122,9 +122,13 @@ def retired_of(consent: Consent) -> list[Erasure]:
     return [each for each in partial_of(consent) if each.cause == Erasure.Cause.RETIRED]
 
 
-def taken_of(consent: Consent) -> list[Erasure]:
-    """Those whose purpose was withdrawn."""
-    return [each for each in partial_of(consent) if each.cause == Erasure.Cause.PURPOSE]
+def taken_of(consent: Consent) -> list[tuple[Erasure, list[str]]]:
+    """Those whose purpose was withdrawn, each with what was erased, in words."""
+    return [
+        (each, [f"{_(line['what'])}: {line['count']}" for line in each.scope])
+        for each in partial_of(consent)
+        if each.cause == Erasure.Cause.PURPOSE
+    ]
 
 
 def asked(consent: Consent) -> list[Asked]:

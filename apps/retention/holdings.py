@@ -103,6 +103,10 @@ def orphaned_salts() -> QuerySet[Salt]:
 
 TEMPLATE = gettext_noop("sealed face template")
 VISIT = gettext_noop("visit")
+NOTE = gettext_noop("note by staff")
+# Parts of a row that stays.
+CONTACT = gettext_noop("contact")
+NUMBER = gettext_noop("number of a visit")
 # No row of its own: it is one template, which recognizers search in other stores too.
 ELSEWHERE = gettext_noop("use of the sealed face template in the other stores of the group")
 
@@ -147,7 +151,7 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(
         Note,
-        gettext_noop("note by staff"),
+        NOTE,
         gettext_noop("goes with the consent to it, at the latest with the template"),
         How.ERASED,
         lambda visitor: Note.objects.filter(visitor=visitor),

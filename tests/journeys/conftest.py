@@ -167,10 +167,10 @@ def _listen(message: ConsoleMessage) -> None:
 
 
 def log_in(page: Page, town: Town, name: str, path: str) -> None:
-    """Log a member of the house in and go to a page."""
+    """Log a member of the house in, in any language, and go to a page."""
     page.goto(f"{town.origin}/login/?next={path}")
-    page.get_by_label("Name").fill(name)
-    page.get_by_label("Password").fill("a long password")
+    page.locator("#id_username").fill(name)
+    page.locator("#id_password").fill("a long password")
     page.get_by_test_id("login-submit").click()
     page.wait_for_url(f"**{path}")
 

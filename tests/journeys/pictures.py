@@ -1,27 +1,32 @@
 """Takes the pictures that the documents show: `ops/test tests/journeys/pictures.py`.
 
-Not collected with the tests. No face is in them: no picture is taken while the kiosk's camera is
-open, and what a lane's camera sees is covered before it is shown.
+Not collected with the tests. Nobody's face is in them: before the kiosk's camera stands a head that
+is drawn, and what a lane's camera sees is covered before it is shown. Every screen comes in two
+languages at least; a name without one is English, or in all of them at once, as at the door.
 """
 
 from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 
+import pytest
 from django.conf import settings
 from django.utils import timezone
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from apps.consent.models import Consent
 from apps.recognition.client import Recognizer
-from apps.stores.devices import add_door, new_code
+from apps.stores.devices import add_door, new_code, revoke
 from apps.stores.models import Camera, Device, Role, User
 from apps.visitors.models import FaceTemplate, FormerPack
 from apps.visits.models import Footfall, Unmatched, Visit
 from apps.visits.services import disclose
 from tests.conftest import ROOT, hashed
 from tests.consent.notices import new_version
-from tests.journeys.conftest import Town, agree, choose, draw, log_in, others, watched
+from tests.journeys.acting import acting
+from tests.journeys.conftest import Town, agree, choose, draw, enrolled, log_in, others, watched
+from tests.journeys.drawing import head
 from tests.journeys.test_cameras import lane, wall_of_cameras
 from tests.journeys.test_tongues import SCREENS, SHOW
 from tests.people import enrolled_for_good
@@ -32,15 +37,20 @@ from tests.visits.test_disclose import match_of
 
 __all__ = ["lane"]  # a fixture of this module too
 
-# Taken when they come, or never: there a face would be seen.
+# Taken when they come.
 IN_TURN = {"notice", "term", "age", "name", "signature", "done", "camera"}
 
 FOLDER = ROOT / "ops" / "docs" / "pictures"
 
 
-def take(page: Page, name: str, **options: object) -> bytes:
+both = pytest.mark.parametrize("language", ["en", "zh-hans"])
+
+
+def take(page: Page, name: str, language: str = "en", **options: object) -> bytes:
     """Save a picture of the page as it stands, small enough to live in a repository."""
-    page.wait_for_load_state("networkidle") if "floor" not in name else None
+    page.wait_for_load_state("load")
+    page.evaluate("() => document.fonts.ready.then(() => true)")
+    name = name if language == "en" else f"{name}-{language}"
     shot = page.screenshot(animations="disabled", **options)  # type: ignore[arg-type]
     FOLDER.mkdir(parents=True, exist_ok=True)
     picture = Image.open(BytesIO(shot)).convert("RGB")
@@ -64,7 +74,17 @@ def busy_floor(town: Town) -> None:
     )
 
 
-def test_kiosk(tablet: Page) -> None:
+def opened(
+    town: Town, browser: Browser, language: str = "en", *, width: int = 1280, height: int = 900
+) -> Page:
+    """A page whose reader's browser asks for this language."""
+    tag = {"en": "en-GB", "zh-hans": "zh-CN"}[language]
+    context = browser.new_context(viewport={"width": width, "height": height}, locale=tag)
+    return watched(context, town)
+
+
+def test_kiosk(town: Town, open_browser: Callable[..., Browser]) -> None:
+    tablet = enrolled(town, open_browser(), acting(head()))
     for language in ("en", "zh-hans", "ar"):
         take(tablet, f"kiosk-{language}-1-language")
         choose(tablet, language)
@@ -79,7 +99,11 @@ def test_kiosk(tablet: Page) -> None:
         draw(tablet)
         take(tablet, f"kiosk-{language}-5-signature")
         tablet.get_by_test_id("signature-go").click()
-        expect(tablet.get_by_test_id("guidance")).not_to_be_empty()
+        expect(tablet.get_by_test_id("oval")).to_have_attribute("data-state", "good")
+        take(tablet, f"kiosk-{language}-6-camera")
+        moving = "[data-act=left], [data-act=right], [data-act=nearer]"
+        tablet.locator(moving).wait_for(timeout=30_000)
+        take(tablet, f"kiosk-{language}-6-movement")
         expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
         take(tablet, f"kiosk-{language}-6-receipt")
         for name in tablet.evaluate(SCREENS):
@@ -92,22 +116,41 @@ def test_kiosk(tablet: Page) -> None:
         tablet.get_by_test_id(f"language-{language}").wait_for()
 
 
-def test_floor_and_front_picture(
-    town: Town, tablet: Page, open_browser: Callable[..., Browser]
-) -> None:
+def test_stopped(town: Town, tablet: Page) -> None:
+    for language in ("en", "zh-hans"):
+        choose(tablet, language)
+        revoke(device=town.house.kiosk, actor="test")
+        expect(tablet.get_by_test_id("stopped")).to_be_visible()
+        take(tablet, f"kiosk-{language}-7-stopped")
+        tablet.get_by_test_id("stopped-set-up").click()
+        tablet.get_by_test_id("enroll-code").fill(town.code())
+        tablet.get_by_test_id("enroll-submit").click()
+        tablet.get_by_test_id("notice-go").wait_for()
+        tablet.goto(f"{town.origin}/kiosk/")
+
+
+@both
+def test_floor(town: Town, language: str, open_browser: Callable[..., Browser]) -> None:
+    busy_floor(town)
+    page = opened(town, open_browser(), language, width=420)
+    log_in(page, town, "linda", f"/floor/{town.house.store.slug}/")
+    take(page, "floor-phone", language)
+    page.set_viewport_size({"width": 1440, "height": 900})
+    take(page, "floor-wall", language)
+    if language == "en":
+        page.emulate_media(color_scheme="dark")
+        take(page, "floor-wall-dark")
+
+
+def test_front_picture(town: Town, tablet: Page, open_browser: Callable[..., Browser]) -> None:
     busy_floor(town)
     tablet.set_viewport_size({"width": 700, "height": 900})
     choose(tablet)
     tablet.get_by_test_id("notice-go").click()
     left = take(tablet, "front-kiosk")
-    context = open_browser().new_context(viewport={"width": 420, "height": 900})
-    page = watched(context, town)
+    page = opened(town, open_browser(), width=420)
     log_in(page, town, "linda", f"/floor/{town.house.store.slug}/")
     right = take(page, "floor-phone")
-    page.set_viewport_size({"width": 1440, "height": 900})
-    take(page, "floor-wall")
-    page.emulate_media(color_scheme="dark")
-    take(page, "floor-wall-dark")
 
     parts = [Image.open(BytesIO(part)).convert("RGB") for part in (left, right)]
     front = Image.new("RGB", (sum(part.width for part in parts) + 24, 900), "#e7e2d8")
@@ -117,68 +160,87 @@ def test_floor_and_front_picture(
     (FOLDER / "front-kiosk.png").unlink()
 
 
-def test_portal(town: Town, open_browser: Callable[..., Browser]) -> None:
+@both
+def test_portal(town: Town, language: str, open_browser: Callable[..., Browser]) -> None:
     busy_floor(town)
-    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    page = opened(town, open_browser(), language)
     log_in(page, town, "diana", "/admin/")
-    take(page, "portal", full_page=True)
+    take(page, "portal", language, full_page=True)
     visitor = town.house.visitor("Mr Haddad")
     page.goto(f"{town.origin}/admin/visitors/visitor/{visitor.pk}/change/")
-    take(page, "portal-reason")
+    take(page, "portal-reason", language)
     page.get_by_test_id("reason-request").check()
     page.get_by_test_id("reason-open").click()
-    take(page, "portal-record", full_page=True)
+    take(page, "portal-record", language, full_page=True)
     page.get_by_test_id("visitor-erase").click()
-    take(page, "portal-erase")
+    take(page, "portal-erase", language)
     page.goto(f"{town.origin}/admin/audit/entry/")
-    take(page, "portal-ledger")
+    take(page, "portal-ledger", language)
     page.goto(f"{town.origin}/admin/stores/camera/{town.house.camera.pk}/change/")
-    take(page, "portal-camera", full_page=True)
+    take(page, "portal-camera", language, full_page=True)
     wall_of_cameras(town)
     page.goto(f"{town.origin}/admin/stores/camera/")
-    take(page, "portal-cameras", full_page=True)
+    take(page, "portal-cameras", language, full_page=True)
 
 
-def test_zone(town: Town, lane: RtspCamera, open_browser: Callable[..., Browser]) -> None:
+@both
+def test_zone(
+    town: Town, language: str, lane: RtspCamera, open_browser: Callable[..., Browser]
+) -> None:
     Camera.objects.update(zone=[[0.08, 0.1], [0.55, 0.06], [0.62, 0.9], [0.05, 0.94]])
-    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    page = opened(town, open_browser(), language)
     log_in(page, town, "diana", f"/admin/stores/camera/{town.house.camera.pk}/zone/")
     page.get_by_test_id("still-take").click()
-    expect(page.get_by_test_id("zone-said")).to_contain_text("Faces are covered.")
-    take(page, "portal-zone", full_page=True)
+    covered = page.locator("[data-shown]").get_attribute("data-shown")
+    expect(page.get_by_test_id("zone-said")).to_have_text(str(covered))
+    take(page, "portal-zone", language, full_page=True)
 
 
-def test_customer(town: Town, tablet: Page, open_browser: Callable[..., Browser]) -> None:
-    agree(tablet)
+@both
+def test_customer(
+    town: Town, language: str, tablet: Page, open_browser: Callable[..., Browser]
+) -> None:
+    agree(tablet, language)
     expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
     code = tablet.get_by_test_id("receipt-code").inner_text()
-    page = watched(open_browser().new_context(viewport={"width": 420, "height": 900}), town)
+    page = opened(town, open_browser(), language, width=420)
     page.goto(town.origin)
-    take(page, "home", full_page=True)
+    take(page, "home", language, full_page=True)
     page.goto(f"{town.origin}/receipt/#{code}")
     expect(page.get_by_test_id("receipt-letter")).to_be_visible()
-    take(page, "receipt-letter", full_page=True)
+    take(page, "receipt-letter", language, full_page=True)
+    # Eleven months later.
+    Consent.objects.update(expires_at=timezone.now() + timedelta(days=30))
+    page.goto(town.origin)
+    page.goto(f"{town.origin}/receipt/#{code}")
+    expect(page.get_by_test_id("receipt-going-on")).to_be_visible()
+    take(page, "receipt-renewal", language)
     page.get_by_test_id("receipt-end-open").click()
     page.get_by_test_id("receipt-end-confirm").click()
     expect(page.get_by_test_id("receipt-erased")).to_be_visible()
-    take(page, "receipt-ended", full_page=True)
+    take(page, "receipt-ended", language, full_page=True)
     page.goto(f"{town.origin}/public/{town.house.store.slug}/")
-    take(page, "public", full_page=True)
+    take(page, "public", language, full_page=True)
 
 
-def test_calibration(town: Town, open_browser: Callable[..., Browser], crops_of: Crops) -> None:
+@both
+def test_calibration(
+    town: Town, language: str, open_browser: Callable[..., Browser], crops_of: Crops
+) -> None:
     for person in (2, 3):
         enrolled_for_good(town.house, [Recognizer(settings.CONSENTRY.socket)], crops_of(person))
     busy_floor(town)
     Unmatched.objects.create(store=town.house.store, day=timezone.now().date(), count=38)
-    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    page = opened(town, open_browser(), language)
     log_in(page, town, "diana", "/admin/recognition/calibration/")
-    take(page, "portal-calibration", full_page=True)
-    page.emulate_media(color_scheme="dark")
-    take(page, "portal-calibration-dark", full_page=True)
+    take(page, "portal-calibration", language, full_page=True)
+    if language == "en":
+        page.emulate_media(color_scheme="dark")
+        take(page, "portal-calibration-dark", full_page=True)
 
 
-def test_models(town: Town, open_browser: Callable[..., Browser]) -> None:
+@both
+def test_models(town: Town, language: str, open_browser: Callable[..., Browser]) -> None:
     now = timezone.now()
     FormerPack.objects.create(
         name=OLD[0],
@@ -192,21 +254,23 @@ def test_models(town: Town, open_browser: Callable[..., Browser]) -> None:
         FaceTemplate.objects.filter(pk=new.pk).update(visit=visitor.pk)
     for _ in range(4):
         of_the_former(town.house)
-    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    page = opened(town, open_browser(), language)
     log_in(page, town, "diana", "/admin/visitors/formerpack/")
-    take(page, "portal-models", full_page=True)
+    take(page, "portal-models", language, full_page=True)
 
 
-def test_notice(town: Town, open_browser: Callable[..., Browser]) -> None:
+@both
+def test_notice(town: Town, language: str, open_browser: Callable[..., Browser]) -> None:
     omar = User.objects.create(username="omar", password=hashed(), first_name="Omar")
     Role.objects.create(user=omar, store=town.house.store, kind=Role.Kind.DPO)
     notice = new_version(town.house)
-    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    page = opened(town, open_browser(), language)
     log_in(page, town, "omar", f"/admin/consent/notice/{notice.pk}/change/")
-    take(page, "portal-notice", full_page=True)
+    take(page, "portal-notice", language, full_page=True)
 
 
-def test_entrance(town: Town, open_browser: Callable[..., Browser]) -> None:
+@both
+def test_entrance(town: Town, language: str, open_browser: Callable[..., Browser]) -> None:
     entrance = Camera.objects.create(
         store=town.house.store, name="Entrance", mode=Camera.Mode.COUNT, source="entrance.mp4"
     )
@@ -219,11 +283,11 @@ def test_entrance(town: Town, open_browser: Callable[..., Browser]) -> None:
             entered=busy,
             left=max(busy - 2 + quarter % 5, 0),
         )
-    page = watched(open_browser().new_context(viewport={"width": 1280, "height": 900}), town)
+    page = opened(town, open_browser(), language)
     where = f"/admin/stores/camera/{entrance.pk}/footfall/?day={day.date().isoformat()}"
     log_in(page, town, "diana", "/admin/")
     page.goto(f"{town.origin}{where}")
-    take(page, "portal-footfall", full_page=True)
+    take(page, "portal-footfall", language, full_page=True)
 
 
 def test_door(town: Town, open_browser: Callable[..., Browser]) -> None:

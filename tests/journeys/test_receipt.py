@@ -93,10 +93,10 @@ def opens(shown: Pass, camera: Camera) -> bool:
         return False
 
 
-def taken(page: Page, button: str) -> bytes:
-    """What a button downloads."""
+def taken(page: Page, button: str, number: int = 0) -> bytes:
+    """What a button downloads, of several the one of this number."""
     with page.expect_download() as download:
-        page.get_by_test_id(button).first.click()
+        page.get_by_test_id(button).nth(number).click()
     return Path(download.value.path()).read_bytes()
 
 
@@ -126,9 +126,12 @@ def test_she_takes_back_one_thing_after_another_as_easily_as_she_agreed(
     assert not faults(page)
     assert Consent.objects.get().purposes == ["pass"]
     assert FaceTemplate.objects.get().purpose == "pass"
+    # What went with each of them is said, and certified: a template, her address.
     certificate = tmp_path / "certificate.jws"
-    certificate.write_bytes(taken(page, "taken-certificate"))
-    assert verified(certificate, tmp_path)
+    for what, number in (("sealed face template: 1", 0), ("contact: 1", -1)):
+        expect(page.get_by_test_id("taken-what").nth(number)).to_contain_text(what)
+        certificate.write_bytes(taken(page, "taken-certificate", number))
+        assert verified(certificate, tmp_path)
 
     # The last of them is the end of everything, and says so before.
     with taps(page) as count:

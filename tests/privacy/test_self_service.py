@@ -64,12 +64,23 @@ def fields_of(answer: HttpResponse, kind: str) -> dict[str, Any]:
 # One purpose less.
 
 
+def certified(customer: Customer) -> tuple[str, list[tuple[str, int]]]:
+    """What the one certificate so far says of a purpose that rested on no template."""
+    facts = fields_of(customer.post("certificate/"), CERTIFICATE_TYPE)
+    assert (facts["cause"], facts["key"]["row"], facts["partial"]) == ("purpose", "kept", False)
+    assert (facts["recognizers"], facts["unmatchable_at"]) == ([], None)
+    assert "not sealed" in facts["backup_horizon"]
+    return facts["purpose"], [(line["what"], line["count"]) for line in facts["scope"]]
+
+
 def test_without_the_history_the_visits_are_gone_and_recognition_goes_on(
     house: House, customer: Customer
 ) -> None:
     disclose(match_of(customer.visitor, house))
     text = customer.text("stop/", purpose="history")
     assert 'data-testid="receipt-done"' in text
+    assert "visit: 1" in text
+    assert certified(customer) == ("history", [("visit", 1)])
     assert not Visit.objects.exists()
     consent = Consent.objects.get()
     assert (consent.purposes, consent.withdrawn_at) == (["lane", "contact"], None)
@@ -90,6 +101,7 @@ def test_a_visit_that_was_someone_elses_goes_with_its_shift(
 
 def test_without_the_contact_there_is_no_contact(customer: Customer) -> None:
     assert "chen@example.org" not in customer.text("stop/", purpose="contact")
+    assert certified(customer) == ("contact", [("contact", 1)])
     assert Visitor.objects.get().contact == ""
     assert Consent.objects.get().purposes == ["lane", "history"]
 

@@ -118,6 +118,8 @@ def taken_back(visit: Visit) -> None:
     withdraw_purpose(visitor=visit.visitor, purpose=Purpose.NOTES, actor="self")
     assert Visitor.objects.exists()
     assert Entry.objects.filter(action="note.deleted").count() == 1
+    (line,) = Erasure.objects.get().scope
+    assert (line["what"], line["count"]) == ("note by staff", 1)
 
 
 def narrowed_in_sql(visit: Visit) -> None:

@@ -14,7 +14,8 @@ class Erasure(models.Model):
     Where a model was retired, `pack` is the one. `template` is set when only that one template
     went, because its person is known by the model that came after it, or by another purpose; for
     the cause "purpose" they withdrew the one that it was for. `purpose` is set instead when what
-    rested on the withdrawn one was no template of its own, but other stores in which it was held.
+    rested on the withdrawn one was no template of its own, but other stores in which it was held,
+    or visits, a note, an address.
     """
 
     class Cause(models.TextChoices):

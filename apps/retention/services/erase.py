@@ -11,10 +11,13 @@ reported as done before.
 When a model is retired, whoever is known by another template loses just the one that it made, and
 whoever withdraws one purpose of two just the template for it: the same deletion, acknowledgement
 and certificate, while their consent and their key go on. Whoever withdraws the other stores of a
-group keeps their templates, which are forgotten there with the same word of every recognizer.
+group keeps their templates, which are forgotten there with the same word of every recognizer. Where
+a purpose rested on no template (visits, a note, an address), no recognizer has anything to forget,
+and the certificate says nothing of them.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -123,17 +126,39 @@ def erase_elsewhere(*, visitor: Visitor, consent: Consent, actor: str) -> Erasur
     """
     templates = list(visitor.templates.values_list("pk", flat=True))
     last = Eviction.objects.filter(template__in=templates).order_by("template", "-pk")
-    key = DataKey.objects.filter(visitor=visitor).first()
     announce_all(boards_of(visitor))
     visits, _models = visitor.visits.exclude(store=consent.store_id).delete()
     audit.record(actor=actor, action="group.left", subject=visitor.subject, visits=visits)
+    return erased_with(
+        visitor=visitor,
+        consent=consent,
+        purpose=Purpose.GROUP,
+        scope=[(ELSEWHERE, len(templates)), (VISIT, visits)],
+        evictions=list(last.distinct("template").values_list("pk", flat=True)),
+        actor=actor,
+    )
+
+
+def erased_with(
+    *,
+    visitor: Visitor,
+    consent: Consent,
+    purpose: Purpose,
+    scope: Sequence[tuple[str, int]],
+    actor: str,
+    evictions: Sequence[int] = (),
+) -> Erasure:
+    """What was just erased in this transaction with a purpose that was taken out of the consent of
+    a locked person, who stays. scope: kinds of data and how much of each; evictions: what the
+    recognizers are to acknowledge.
+    """
+    key = DataKey.objects.filter(visitor=visitor).first()
     now = _now()
-    scope = [(ELSEWHERE, len(templates)), (VISIT, visits)]
     return Erasure.objects.create(
         consent=consent.pk,
         store=consent.store,
         subject=audit.reference(visitor.subject),
-        purpose=Purpose.GROUP,
+        purpose=purpose,
         cause=Erasure.Cause.PURPOSE,
         actor=actor,
         scope=[
@@ -141,7 +166,7 @@ def erase_elsewhere(*, visitor: Visitor, consent: Consent, actor: str) -> Erasur
             for what, count in scope
             if count
         ],
-        evictions=list(last.distinct("template").values_list("pk", flat=True)),
+        evictions=list(evictions),
         generation=key.generation if key else None,
         requested_at=now,
         erased_at=now,
@@ -289,7 +314,10 @@ def _facts(erasure: Erasure) -> dict[str, Any]:
         **({"purpose": erasure.purpose} if erasure.purpose else {}),
         "scope": erasure.scope,
         "requested_at": _iso(erasure.requested_at),
-        "unmatchable_at": _iso(max((at for _id, at in acknowledged), default=erasure.erased_at)),
+        # Of what recognises nobody there is no such moment: recognition goes on.
+        "unmatchable_at": _iso(max((at for _id, at in acknowledged), default=erasure.erased_at))
+        if erasure.evictions or erasure.whole
+        else None,
         "erased_at": _iso(erasure.erased_at),
         "recognizers": [
             {"id": str(recognizer), "acknowledged_at": _iso(at)} for recognizer, at in acknowledged
@@ -310,6 +338,11 @@ def _backup_horizon(erasure: Erasure) -> str:
         return (
             "Backups made before erased_at hold ciphertext and its wrapped key until key "
             f"generation {erasure.generation} is destroyed; they open with no other key."
+        )
+    if erasure.purpose and not erasure.evictions:
+        return (
+            "Backups made before erased_at hold what is named in scope, not sealed, until they are "
+            "gone themselves. What else was agreed to goes on."
         )
     if erasure.purpose:
         return (

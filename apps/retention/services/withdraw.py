@@ -13,9 +13,16 @@ from django.db import connection, transaction
 from apps.audit import services as audit
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Consent, Purpose
+from apps.retention.holdings import CONTACT, NOTE, NUMBER, VISIT
 from apps.retention.models import Erasure
-from apps.retention.services.erase import erase, erase_elsewhere, erase_template, lock
-from apps.visitors.models import Visitor
+from apps.retention.services.erase import (
+    erase,
+    erase_elsewhere,
+    erase_template,
+    erased_with,
+    lock,
+)
+from apps.visitors.models import Note, Visitor
 from apps.visits import notes
 from apps.visits.services import KEEPS_VISITS, announce_all, boards_of, one_at_a_time, show_anew
 
@@ -45,13 +52,22 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
         if consent is None:
             return []
         if not is_last(consent, purpose):
+            noted = 0
             if purpose is Purpose.NOTES:
+                noted = Note.objects.filter(visitor=visitor).count()
                 notes.delete(visitor=visitor, actor=actor)
             consents.withdraw_purpose(consent=consent, purpose=purpose, actor=actor)
             if purpose == Purpose.GROUP:
                 return [erase_elsewhere(visitor=visitor, consent=consent, actor=actor)]
             left = [each for each in consent.purposes if each != purpose]
-            return _erase_what_rested_on(purpose, left, visitor, stores, actor)
+            scope = [(NOTE, noted), *_erase_what_rested_on(purpose, left, visitor, stores, actor)]
+            if any(count for _what, count in scope):
+                return [
+                    erased_with(
+                        visitor=visitor, consent=consent, purpose=purpose, scope=scope, actor=actor
+                    )
+                ]
+            return _erase_templates(purpose, visitor, actor)
     return [erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor=actor)]
 
 
@@ -64,20 +80,28 @@ def _stores_of(visitor: Visitor) -> list[UUID]:
 
 def _erase_what_rested_on(
     purpose: Purpose, left: list[str], visitor: Visitor, stores: list[UUID], actor: str
-) -> list[Erasure]:
+) -> list[tuple[str, int]]:
+    """Erase what is no template; what it was, and how much of it."""
     match purpose:
         case Purpose.HISTORY | Purpose.STATISTICS if not KEEPS_VISITS.intersection(left):
             # One that was of someone else goes with its shift; until then it holds their stay.
             announce_all(boards_of(visitor))
             count, _models = visitor.visits.theirs().delete()
             audit.record(actor=actor, action="visits.erased", subject=visitor.subject, count=count)
+            return [(VISIT, count)]
         case Purpose.HISTORY:
             # The dates stay for the statistics alone; nobody on the floor is told a number.
-            visitor.visits.update(number=None)
+            count = visitor.visits.exclude(number=None).update(number=None)
             show_anew(visitor, stores)
+            return [(NUMBER, count)]
         case Purpose.CONTACT:
-            visitor.contact = ""
+            held, visitor.contact = bool(visitor.contact), ""
             visitor.save(update_fields=["contact"])
+            return [(CONTACT, int(held))]
+    return []
+
+
+def _erase_templates(purpose: Purpose, visitor: Visitor, actor: str) -> list[Erasure]:
     templates = visitor.templates.select_related("visitor", "store").filter(purpose=purpose)
     return [
         erase_template(template=template, actor=actor, cause=Erasure.Cause.PURPOSE)

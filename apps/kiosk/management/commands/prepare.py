@@ -21,7 +21,7 @@ class Command(BaseCommand):
         call_command("keys", "init")
         call_command("pack", "build")
         demo = seed(clip.resolve())
-        slug = demo.store.slug
+        slug, other = demo.store.slug, demo.other.slug
         pages = [
             {"name": "Front door", "path": "/", "opens": ""},
             {"name": "Kiosk", "path": "/kiosk/", "opens": _opens(demo.code)},
@@ -38,6 +38,16 @@ class Command(BaseCommand):
                 "opens": f"omar / {demo.logins['omar']}",
             },
             {"name": "Public page", "path": f"/public/{slug}/", "opens": ""},
+            {
+                "name": "Other store's door",
+                "path": "/door/",
+                "opens": f"{_opens(demo.other_door_code)}, in another browser",
+            },
+            {
+                "name": "Other store's floor",
+                "path": f"/floor/{other}/",
+                "opens": f"linda / {demo.logins['linda']}",
+            },
         ]
         self.stdout.write(json.dumps({"pages": pages, "store": slug, "logins": demo.logins}))
 
