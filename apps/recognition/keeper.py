@@ -25,6 +25,7 @@ from django.db import connection
 from numpy.typing import NDArray
 from psycopg.rows import namedtuple_row
 
+from apps.audit import deletions
 from apps.consent.coverage import ELSEWHERE
 from apps.recognition.benches import Bench, Benches
 from apps.recognition.briefly import briefly
@@ -118,6 +119,7 @@ class Keeper(threading.Thread):
         # Listen before loading: what ends while we load is then heard after it.
         listen.execute("LISTEN gallery")
         listen.execute(f"LISTEN {channel}")
+        deletions.require_replayed(lambda query, values: work.execute(query, values).fetchone()[0])
         self._remember_time(work)
         self._register(work)
         self._reconcile(work)

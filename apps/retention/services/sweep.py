@@ -20,6 +20,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from apps.audit import deletions
 from apps.audit import services as audit
 from apps.consent.models import Consent
 from apps.retention.holdings import orphaned_salts
@@ -74,6 +75,7 @@ def sweep() -> Swept:
         _delete_orphaned_salts,
         _delete_old_evictions,
         _retire_rotations,
+        _enlist_deletions,
     ):
         try:
             part(swept)
@@ -241,3 +243,8 @@ def _delete_old_evictions(swept: Swept) -> None:
 def _retire_rotations(swept: Swept) -> None:
     """Secrets that turn nobody's template any more."""
     visitors.retire_rotations(actor=ACTOR)
+
+
+def _enlist_deletions(swept: Swept) -> None:
+    """Those that could not be written beside the database when they happened."""
+    deletions.enlist_pending()

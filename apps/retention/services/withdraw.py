@@ -8,6 +8,7 @@ recognised, so taking back the last way of it is ending everything, with a certi
 
 from django.db import connection, transaction
 
+from apps.audit import deletions
 from apps.audit import services as audit
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Consent, Purpose
@@ -43,6 +44,7 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
             if purpose is Purpose.NOTES:
                 notes.delete(visitor=visitor, actor=actor)
             consents.withdraw_purpose(consent=consent, purpose=purpose, actor=actor)
+            deletions.intend("purpose", visitor=str(visitor.pk), purpose=purpose.value)
             if purpose == Purpose.GROUP:
                 return [erase_elsewhere(visitor=visitor, consent=consent, actor=actor)]
             left = [each for each in consent.purposes if each != purpose]

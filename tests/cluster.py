@@ -1,0 +1,77 @@
+"""A PostgreSQL of one's own, whose files are read byte by byte."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ops.local import Folder, local
+from tests.conftest import ROOT
+
+
+class Cluster:
+    """A server with an empty database, and commands of the house that use it."""
+
+    def __init__(self, folder: Folder, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+
+    def manage(self, *arguments: str, succeeds: bool = True) -> str:
+        """Run a command of the house; what it said, or why it failed."""
+        return self._run([sys.executable, "manage.py", *arguments], "", succeeds)
+
+    def python(self, script: str, *, succeeds: bool = True) -> str:
+        """Run a script of the house, given the models."""
+        return self._run(
+            [sys.executable, "-"], f"import django\ndjango.setup()\n{script}", succeeds
+        )
+
+    def _run(self, command: list[str], stdin: str, succeeds: bool) -> str:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode == 0) is succeeds, done.stdout + done.stderr
+        return done.stdout if succeeds else done.stderr
+
+    def found(self, needles: Mapping[str, bytes]) -> set[str]:
+        """Which of these bytes lie in any file: tables, indexes, the write-ahead log, its logs."""
+        # Written down first, or what lies in the server's memory alone would be missed.
+        self.python(
+            "from django.db import connection\n"
+            "with connection.cursor() as cursor:\n"
+            "    cursor.execute('SELECT count(*) FROM pg_class')\n"
+        )
+        left, seen = dict(needles), set()
+        for path in sorted(self.folder.root.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                content = path.read_bytes()
+                here = {name for name, needle in left.items() if needle in content}
+                seen |= here
+                for name in here:
+                    del left[name]
+        return seen
+
+
+@contextmanager
+def cluster(**environment: str) -> Iterator[Cluster]:
+    """A new one for as long as the block runs; every commit is on the disk."""
+    with tempfile.TemporaryDirectory(prefix="consentry-pg-", dir="/tmp") as name:
+        root = Path(name)
+        root.chmod(0o711)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("DATABASE_URL")
+            for key, value in environment.items():
+                patch.setenv(key, value)
+            with local(Folder(root)) as running:
+                yield Cluster(Folder(root), {**os.environ, **running.environment})
