@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from ops.local import Folder, local
@@ -25,11 +26,10 @@ class Cluster:
         """Run a command of the house; what it said, or why it failed."""
         return self._run([sys.executable, "manage.py", *arguments], "", succeeds)
 
-    def python(self, script: str, *, succeeds: bool = True) -> str:
+    def python(self, script: str, *arguments: str) -> str:
         """Run a script of the house, given the models."""
-        return self._run(
-            [sys.executable, "-"], f"import django\ndjango.setup()\n{script}", succeeds
-        )
+        begun = f"import django\ndjango.setup()\n{script}"
+        return self._run([sys.executable, "-", *arguments], begun, succeeds=True)
 
     def _run(self, command: list[str], stdin: str, succeeds: bool) -> str:
         done = subprocess.run(
@@ -39,28 +39,23 @@ class Cluster:
             input=stdin,
             capture_output=True,
             text=True,
+            timeout=300,
             check=False,
         )
         assert (done.returncode == 0) is succeeds, done.stdout + done.stderr
         return done.stdout if succeeds else done.stderr
 
-    def found(self, needles: Mapping[str, bytes]) -> set[str]:
-        """Which of these bytes lie in any file: tables, indexes, the write-ahead log, its logs."""
-        # Written down first, or what lies in the server's memory alone would be missed.
-        self.python(
-            "from django.db import connection\n"
-            "with connection.cursor() as cursor:\n"
-            "    cursor.execute('SELECT count(*) FROM pg_class')\n"
-        )
-        left, seen = dict(needles), set()
-        for path in sorted(self.folder.root.rglob("*")):
-            if path.is_file() and not path.is_symlink():
-                content = path.read_bytes()
-                here = {name for name, needle in left.items() if needle in content}
-                seen |= here
-                for name in here:
-                    del left[name]
-        return seen
+    def found(self, secrets: Mapping[str, list[bytes]]) -> set[str]:
+        """Of which of these any piece lies in any file: tables, indexes, the write-ahead log."""
+        host = self.folder.run / "servers"
+        with psycopg.connect(
+            host=str(host), user="postgres", dbname="postgres", autocommit=True
+        ) as administrator:
+            # What lies in the server's memory alone would be missed.
+            administrator.execute("CHECKPOINT")
+        files = [path for path in self.folder.root.rglob("*") if path.is_file()]
+        held = b"".join(path.read_bytes() for path in files if not path.is_symlink())
+        return {name for name, each in secrets.items() if any(piece in held for piece in each)}
 
 
 @contextmanager

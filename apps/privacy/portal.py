@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
-from apps.privacy import selectors
+from apps.privacy import keyring, selectors
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
@@ -81,6 +81,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         "mail": [(each, mail.missing(each)) for each in organizations],
         "watchdog": watchdog(),
         "ledger": _ledger(),
+        "keyring": keyring.state(),
         "recognizers": [
             _recognizer(row, calibrated=row.pk not in silent)
             for row in Recognizer.objects.filter(

@@ -2,11 +2,11 @@
 
 Design. A backup is PostgreSQL's own dump and a signed manifest, in a folder. The keyring is never
 in it, nor are log-ins. Whoever was erased after it was made is in it, name readable, template
-sealed; so a restore reads the list of deletions first (`apps.audit.deletions`), and leaves the keys, sealed
-templates, names and notes of everybody on it out of what it writes: not a byte of them reaches the
-new database's files. Then the same services delete again what is left of them, in the order of the
-list, and until that is done no other process of the house gets a connection. What else happened
-since the backup is lost, and `Restored` says what a person has to look at.
+sealed; so a restore reads the list of deletions first (`apps.audit.deletions`), and leaves the
+keys, sealed templates, names and notes of everybody on it out of what it writes: not a byte of them
+reaches the new database's files. Then the same services delete again what is left of them, in the
+order of the list, and until that is done no other process of the house gets a connection. What else
+happened since the backup is lost, and `Restored` says what a person has to look at.
 """
 
 import hashlib

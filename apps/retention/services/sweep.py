@@ -26,6 +26,7 @@ from apps.consent.models import Consent
 from apps.retention.holdings import orphaned_salts
 from apps.retention.models import Erasure
 from apps.retention.services.erase import complete, erase, erase_template, lock
+from apps.retention.services.supplement import supplement_all
 from apps.visitors import services as visitors
 from apps.visitors.models import (
     Eviction,
@@ -56,6 +57,7 @@ class Swept:
     consents: int = 0
     sessions: int = 0
     certificates: int = 0
+    supplements: int = 0
     failed: int = 0
 
     def as_dict(self) -> dict[str, int]:
@@ -83,6 +85,11 @@ def sweep() -> Swept:
             log.error("%s failed (%s)", part.__name__.strip("_"), type(error).__name__)
             swept.failed += 1
     _complete_erasures(swept)
+    try:
+        swept.supplements = supplement_all()
+    except Exception as error:
+        log.error("certificates are not supplemented (%s)", type(error).__name__)
+        swept.failed += 1
     return swept
 
 
