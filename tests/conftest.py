@@ -85,6 +85,12 @@ def nothing_exported_yet() -> None:
 
 
 @pytest.fixture(autouse=True)
+def nothing_deleted_yet() -> None:
+    """Every test begins with an empty database; the list of deletions lies beside it."""
+    settings.CONSENTRY.deletions_path.unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
 def in_english() -> None:
     """A request leaves its language active in the thread that it ran in: here, in the next test."""
     translation.activate(settings.LANGUAGE_CODE)

@@ -87,3 +87,17 @@ class LedgerCheck(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entries} {'whole' if self.ok else 'broken'}"
+
+
+class Deletion(models.Model):
+    """Something that was deleted, and must be again when an older database is restored.
+
+    `detail` holds what kind it was and random ids. See apps.audit.deletions.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    detail = models.JSONField()
+    listed_at = models.DateTimeField(null=True, db_index=True)
+
+    def __str__(self) -> str:
+        return f"deletion {self.id}"

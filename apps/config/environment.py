@@ -158,7 +158,7 @@ class Environment(BaseSettings):
 
     @property
     def deletions_path(self) -> Path:
-        return self.deletions or self.state_dir / "keys" / "deletions.jws"
+        return self.deletions or self.state_dir / "deletions.jws"
 
     @property
     def signing_key_path(self) -> Path:

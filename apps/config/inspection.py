@@ -89,7 +89,18 @@ def _document(request: HttpRequest) -> bytes:
     uploaded = request.FILES.get("file")
     if uploaded:
         return uploaded.read(largest)
-    return "".join(request.POST.get("certificate", "").split()).encode()[:largest]
+    return _pasted(request.POST.get("certificate", "")).encode()[:largest]
+
+
+def _pasted(text: str) -> str:
+    """A certificate and its supplement, a line each, however the text was broken on its way here."""
+    papers: list[str] = []
+    for piece in text.split():
+        if papers and not (papers[-1].count(".") == 2 and piece.startswith("eyJ")):
+            papers[-1] += piece
+        else:
+            papers.append(piece)
+    return "\n".join(papers)
 
 
 def _inspected(document: bytes) -> dict[str, Any]:
@@ -114,6 +125,7 @@ def _inspected(document: bytes) -> dict[str, Any]:
             for line in certificate["scope"]
         ],
         "key_kept": kept,
+        "horizon": (found.supplement or certificate)["backup_horizon"],
         "acknowledged": len(acknowledged),
         **{
             name: datetime.fromisoformat(certificate[name]) if certificate[name] else None

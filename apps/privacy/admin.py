@@ -273,7 +273,7 @@ class ErasureAdmin(StoreScopedAdmin):
         if not erasure.document:
             raise Http404
         return HttpResponse(
-            erasure.document,
+            erasure.papers,
             content_type="application/jose",
             headers={"Content-Disposition": 'attachment; filename="certificate.jws"'},
         )

@@ -297,7 +297,7 @@ def everything(visitor: Visitor) -> Export:
             for look in selectors.looks(consent)
         ],
         erased=[
-            Ended(cause=erasure.cause, erased_at=erasure.erased_at, certificate=erasure.document)
+            Ended(cause=erasure.cause, erased_at=erasure.erased_at, certificate=erasure.papers)
             for erasure in Erasure.objects.filter(consent__in=[one.pk for one in consents])
         ],
         requests=[

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.privacy import duties, ledger, selectors
+from apps.privacy import duties, keyring, ledger, selectors
 from apps.privacy.board import board
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.holdings import HOLDINGS
@@ -74,6 +74,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         "mail": [(each, mail.missing(each)) for each in organizations],
         "watchdog": watchdog(),
         "ledger": ledger.panel(),
+        "keyring": keyring.state(),
         "recognizers": [
             _recognizer(row, calibrated=row.pk not in silent)
             for row in Recognizer.objects.filter(

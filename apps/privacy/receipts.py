@@ -353,7 +353,7 @@ def certificate(request: HttpRequest, receipt: Receipt, secret: str) -> HttpResp
             erasure = one
     if erasure is None or not erasure.document:
         return _ask(request, _("There is no certificate yet. Please come back in a minute."), 404)
-    return _file(erasure.document, "certificate.jws", "application/jose")
+    return _file(erasure.papers, "certificate.jws", "application/jose")
 
 
 @with_receipt

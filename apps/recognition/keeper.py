@@ -26,6 +26,7 @@ from django.db import connection
 from numpy.typing import NDArray
 from psycopg.rows import namedtuple_row
 
+from apps.audit import deletions
 from apps.consent.coverage import ELSEWHERE
 from apps.recognition.benches import Bench, Benches
 from apps.recognition.briefly import briefly
@@ -42,8 +43,8 @@ log = logging.getLogger(__name__)
 
 BEAT = 1.0
 SILENCE = 5.0
-# Templates opened in one go: few enough to stay in the processor's cache, and not to keep PostgreSQL
-# waiting: a socket's buffer holds about eighty of 512 numbers.
+# Templates opened in one go: few enough to stay in the processor's cache, and not to keep
+# PostgreSQL waiting: a socket's buffer holds about eighty of 512 numbers.
 BATCH = 64
 # The database's clock may be stepped by its time service; more than this backwards stops us.
 BACKWARDS = 2.0
@@ -119,6 +120,7 @@ class Keeper(threading.Thread):
         # Listen before loading: what ends while we load is then heard after it.
         listen.execute("LISTEN gallery")
         listen.execute(f"LISTEN {channel}")
+        deletions.require_replayed(lambda query, values: work.execute(query, values).fetchone()[0])
         self._remember_time(work)
         self._register(work)
         self._reconcile(work)

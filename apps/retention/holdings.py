@@ -14,7 +14,7 @@ from django.db.models.functions import Least, Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from apps.audit.models import Checkpoint, Entry, LedgerCheck, Node, Salt
+from apps.audit.models import Checkpoint, Deletion, Entry, LedgerCheck, Node, Salt
 from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal, Withdrawal
 from apps.consent.services import PROOF
 from apps.recognition.models import Acknowledgement, Calibration, Recognizer
@@ -217,6 +217,7 @@ IMPERSONAL: dict[type[Model], str] = {
     Checkpoint: "hashes",
     Node: "hashes of hashes",
     LedgerCheck: "when the ledger was verified, and a sentence",
+    Deletion: "random ids of what is gone, to delete it again after a restore",
     FormerPack: "a model and the day on which it ends",
     Eviction: "random ids of templates and visitors that are gone",
     Acknowledgement: "a recognizer and an eviction",

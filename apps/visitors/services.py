@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apps.audit import deletions
 from apps.audit import services as audit
 from apps.consent import promises
 from apps.consent.models import Consent, Purpose
@@ -184,6 +185,8 @@ def restrict(*, visitor: Visitor, restricted: bool, actor: str) -> None:
     """Take a person out of the gallery without erasing (GDPR 18), or put them back."""
     visitor.restricted_at = timezone.now() if restricted else None
     visitor.save(update_fields=["restricted_at"])
+    kind = "restriction" if restricted else "restriction lifted"
+    deletions.intend(kind, visitor=str(visitor.pk))
     audit.record(
         actor=actor,
         action="visitor.restricted" if restricted else "visitor.restriction_lifted",

@@ -47,6 +47,8 @@ class Erasure(models.Model):
     erased_at = models.DateTimeField()
     completed_at = models.DateTimeField(null=True)
     document = models.TextField(blank=True)
+    # Signed when no backup opens any more; see services/supplement.py.
+    supplement = models.TextField(blank=True, default="")
 
     class Meta:
         ordering = ("-requested_at",)
@@ -60,6 +62,11 @@ class Erasure(models.Model):
 
     def __str__(self) -> str:
         return f"erasure {self.id}"
+
+    @property
+    def papers(self) -> str:
+        """The certificate, and on a second line what was signed later; empty without both."""
+        return "\n".join(filter(None, (self.document, self.supplement)))
 
     @property
     def whole(self) -> bool:

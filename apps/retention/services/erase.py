@@ -5,8 +5,9 @@ whatever happens next the person is overdue, for the watchdog to show and the sw
 one transaction deletes template, data key, visits, name and salt and writes an Erasure with what
 was removed. The certificate is issued only when each recognizer that could still answer has
 acknowledged: one that runs and is silent for `SILENCE` seconds refuses to answer by itself, so it
-needs no word. Until then the erasure is *pending*, visible, and the sweep tries again. It is never
-reported as done before.
+needs no word; and only when the deletion is written where a restored backup cannot undo it
+(`apps.audit.deletions`). Until then the erasure is *pending*, visible, and the sweep tries again.
+It is never reported as done before.
 
 When a model is retired, whoever is known by another template loses just the one that it made, and
 whoever withdraws one purpose of two just the template for it: the same deletion, acknowledgement
@@ -26,8 +27,9 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
+from apps.audit import deletions, signing
 from apps.audit import services as audit
-from apps.audit import signing
+from apps.audit.models import Deletion
 from apps.consent import services as consents
 from apps.consent.models import Consent, Purpose
 from apps.recognition.models import Acknowledgement, Recognizer
@@ -102,7 +104,7 @@ def erase_template(
         purpose=template.purpose,
         pack=pack,
     )
-    return Erasure.objects.create(
+    erasure = Erasure.objects.create(
         consent=template.consent_id,
         store=template.store,
         subject=audit.reference(visitor.subject),
@@ -116,6 +118,8 @@ def erase_template(
         requested_at=now,
         erased_at=now,
     )
+    deletions.intend("template", id=erasure.pk, template=str(pk), cause=cause.value)
+    return erasure
 
 
 @transaction.atomic
@@ -154,7 +158,7 @@ def erased_with(
     """
     key = DataKey.objects.filter(visitor=visitor).first()
     now = _now()
-    return Erasure.objects.create(
+    erasure = Erasure.objects.create(
         consent=consent.pk,
         store=consent.store,
         subject=audit.reference(visitor.subject),
@@ -171,6 +175,8 @@ def erased_with(
         requested_at=now,
         erased_at=now,
     )
+    deletions.intend("purpose", id=erasure.pk, visitor=str(visitor.pk), purpose=purpose.value)
+    return erasure
 
 
 def lock(visitor: UUID) -> Visitor:
@@ -204,7 +210,7 @@ def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str) -> Era
     reference = audit.reference(visitor.subject)
     store = visitor.store
     audit.record(actor=actor, action="visitor.erased", subject=visitor.subject, cause=cause.value)
-    subject, boards = visitor.subject, boards_of(visitor)
+    subject, boards, pk = visitor.subject, boards_of(visitor), visitor.pk
     forgotten = visitors.forget(visitor)
     # What they were sent goes in the same moment, and of what they asked the words.
     Package.objects.filter(request__subject=subject).delete()
@@ -212,7 +218,7 @@ def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str) -> Era
     audit.forget(subject)
     # Open boards take the person's card down.
     announce_all(boards)
-    return Erasure.objects.create(
+    erasure = Erasure.objects.create(
         consent=consent.pk if consent else None,
         store=store,
         subject=reference,
@@ -229,6 +235,8 @@ def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str) -> Era
         requested_at=(consent.withdrawn_at if consent else None) or now,
         erased_at=now,
     )
+    deletions.intend("person", id=erasure.pk, visitor=str(pk), cause=cause.value, pack=pack)
+    return erasure
 
 
 def waiting_for(erasure: Erasure) -> list[str]:
@@ -250,6 +258,9 @@ def waiting_for(erasure: Erasure) -> list[str]:
 def complete(erasure: Erasure) -> Erasure:
     """Issue the certificate if every recognizer has acknowledged; otherwise leave it pending."""
     erasure = Erasure.objects.select_for_update().get(pk=erasure.pk)
+    # Nobody is told that it is done while a restore could undo it.
+    if Deletion.objects.filter(pk=erasure.pk).exists():
+        deletions.enlist(erasure.pk)
     if erasure.state == Erasure.State.COMPLETE or waiting_for(erasure):
         return erasure
     entry = audit.record(

@@ -21,12 +21,14 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from apps.audit import deletions
 from apps.audit import services as audit
 from apps.consent.models import Consent
 from apps.retention.holdings import orphaned_salts
 from apps.retention.models import Erasure, Package, Request
 from apps.retention.services import policy
 from apps.retention.services.erase import complete, erase, erase_template, lock
+from apps.retention.services.supplement import supplement_all
 from apps.visitors import services as visitors
 from apps.visitors.models import (
     Eviction,
@@ -59,6 +61,7 @@ class Swept:
     requests: int = 0
     sessions: int = 0
     certificates: int = 0
+    supplements: int = 0
     failed: int = 0
 
     def as_dict(self) -> dict[str, int]:
@@ -81,9 +84,15 @@ def sweep() -> Swept:
         _delete_orphaned_salts,
         _delete_old_evictions,
         _retire_rotations,
+        _enlist_deletions,
     ):
         _part(part, swept)
     _complete_erasures(swept)
+    try:
+        swept.supplements = supplement_all()
+    except Exception as error:
+        log.error("certificates are not supplemented (%s)", type(error).__name__)
+        swept.failed += 1
     return swept
 
 
@@ -276,3 +285,8 @@ def _delete_old_evictions(swept: Swept) -> None:
 def _retire_rotations(swept: Swept) -> None:
     """Secrets that turn nobody's template any more."""
     visitors.retire_rotations(actor=ACTOR)
+
+
+def _enlist_deletions(swept: Swept) -> None:
+    """Those that could not be written beside the database when they happened."""
+    deletions.enlist_pending()

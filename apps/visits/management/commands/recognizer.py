@@ -7,8 +7,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections
+from django.db import DatabaseError, connection, connections
 
+from apps.audit.deletions import NotReplayed
 from apps.audit.keyfile import KeyFileError
 from apps.recognition.engine.packs import LicenceRefused, PackBroken
 from apps.recognition.server import SocketTaken, open_recognizer
@@ -30,6 +31,14 @@ class Command(BaseCommand):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         # Desk threads keep their database connection; nothing else ends a request here.
         connections.settings["default"]["CONN_MAX_AGE"] = None
+        try:
+            connection.ensure_connection()
+        except NotReplayed as error:
+            raise CommandError(str(error)) from None
+        except DatabaseError:
+            pass  # the keeper waits for it
+        finally:
+            connection.close()
         try:
             server, keeper = open_recognizer(disclose, threads=threads)
         except (PackBroken, LicenceRefused, KeyFileError, SocketTaken) as error:

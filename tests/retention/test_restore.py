@@ -1,0 +1,253 @@
+"""A backup that is restored brings nobody back who was erased, and opens nobody's face."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from ops.local import _postgresql_program
+from tests.cluster import Cluster, cluster
+
+# Thirty people of real sealed templates; then a backup; then ten are erased. What identifies them
+# goes to this test alone.
+LIVE = """
+import json
+import numpy as np
+from django.conf import settings
+from django.core.management import call_command
+from apps.recognition.engine import starter
+from apps.recognition.sealed import PackName
+from apps.retention.models import Erasure
+from apps.retention.services.erase import complete, erase
+from apps.visitors.models import Visitor
+from apps.visitors.vault import open_keyring, unwrap
+from ops.benches.house import enrol
+from tests.conftest import build_house
+
+call_command("migrate", verbosity=0)
+call_command("keys", "init")
+house = build_house()
+vectors = np.random.default_rng(7).normal(size=(30, 128)).astype(np.float32)
+templates = enrol(house.store, vectors, pack=PackName(starter.NAME, starter.VERSION))
+Visitor.objects.update(greeting_name=Concat(Value("Name of "), Cast("pk", CharField())))
+keyring = open_keyring(settings.CONSENTRY)
+
+def told(template, vector):
+    wrapped = bytes(template.visitor.data_key.wrapped)
+    key = unwrap(wrapped, visitor=template.visitor_id,
+                 organization=house.organization.pk, keyring=keyring)
+    return {
+        "visitor": str(template.visitor_id), "key": key._secret.hex(),
+        # Without their headers, which are the same for everybody.
+        "wrapped": wrapped[8:].hex(), "sealed": template.sealed[6:].hex(),
+        "vector": vector.tobytes().hex(),
+    }
+
+people = [told(*each) for each in zip(templates, vectors)]
+call_command("backup", sys.argv[1])
+for each in people[:10]:
+    person = Visitor.objects.get(pk=each["visitor"])
+    done = complete(erase(visitor=person, cause=Erasure.Cause.REQUEST, actor="t"))
+    assert done.state == "complete"
+print(json.dumps(people))
+""".replace(
+    "import json\n",
+    "import json, sys\nfrom django.db.models import CharField, Value\n"
+    "from django.db.models.functions import Cast, Concat\n",
+    1,
+)
+# Whose template opens, as a recognizer would find them; then the keyring is rotated and the older
+# generations are kept for so many days; and so on.
+ROTATE = """
+import json, sys
+from datetime import timedelta
+from django.conf import settings
+from apps.recognition.engine import starter
+from apps.recognition.keeper import GALLERY
+from apps.recognition.sealed import PackName, open_row, rows_of
+from apps.recognition.upkeep import Policy, tend
+from apps.visitors.vault import SealBroken, UnknownGeneration, open_keyring
+
+keyring, told = open_keyring(settings.CONSENTRY), []
+
+def opened():
+    found = []
+    for row in rows_of(GALLERY, {"pack": starter.NAME, "version": starter.VERSION}):
+        try:
+            open_row(row, pack=PackName(row.pack, row.pack_version), keyring=keyring)
+        except (SealBroken, UnknownGeneration):
+            continue
+        found.append(str(row.visitor_id))
+    return found
+
+told.append(opened())
+for keep in map(int, sys.argv[1:]):
+    done = tend(keyring=keyring, actor="t", rotate=True,
+                policy=Policy(keep=timedelta(days=keep), grace=timedelta(0)))
+    told += [[done.rewrapped, done.lost, done.destroyed], opened()]
+print(json.dumps(told))
+"""
+
+
+class Shop:
+    """Thirty people, ten of whom are erased after the backup; keys and list outlive the server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.backup = folder / "backup"
+        self.environment = {
+            "CONSENTRY_KEYRING": str(folder / "keys" / "keyring.json"),
+            "CONSENTRY_SIGNING_KEY": str(folder / "keys" / "signing.pem"),
+            "CONSENTRY_DELETIONS": str(folder / "deletions.jws"),
+            "CONSENTRY_PACK_DIR": str(settings.CONSENTRY.packs),
+        }
+        self.people: list[dict[str, str]] = []
+
+    @property
+    def erased(self) -> list[dict[str, str]]:
+        return self.people[:10]
+
+    @property
+    def stayed(self) -> list[dict[str, str]]:
+        return self.people[10:]
+
+    def live(self) -> None:
+        """Open, enrol, back up, erase ten. The server is gone afterwards."""
+        with cluster(**self.environment) as old:
+            self.people = last(old.python(LIVE, str(self.backup)))
+
+
+def pieces(people: list[dict[str, str]], *names: str) -> dict[str, list[bytes]]:
+    """Sixteen bytes at a time: a record may be cut where a page of PostgreSQL's files ends."""
+    return {
+        f"{name} of {index}": [
+            bytes.fromhex(each[name])[start : start + 16]
+            for start in range(0, len(each[name]) // 2 - 15, 16)
+        ]
+        for index, each in enumerate(people)
+        for name in names
+    }
+
+
+def last(said: str) -> Any:
+    return json.loads(said.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    shop = Shop(tmp_path_factory.mktemp("shop"))
+    shop.live()
+    return shop
+
+
+@pytest.fixture
+def new(shop: Shop) -> Iterator[Cluster]:
+    """A new server with an empty database."""
+    with cluster(**shop.environment) as server:
+        yield server
+
+
+def test_ten_who_were_erased_do_not_come_back_and_nothing_of_them_is_written(
+    shop: Shop, new: Cluster
+) -> None:
+    """The test that matters."""
+    restored = last(new.manage("restore", str(shop.backup)))
+    assert (restored["deleted_again"], restored["left"]) == (10, 10)
+    # Not a byte of theirs, open or wrapped, in any table, index or write-ahead log of the server …
+    names = {each["visitor"]: [f"Name of {each['visitor']}".encode()] for each in shop.people}
+    erased = [each["visitor"] for each in shop.erased]
+    stayed = [each["visitor"] for each in shop.stayed]
+    found = new.found({**pieces(shop.erased, "key", "wrapped", "sealed", "vector"), **names})
+    # … where this search finds what is there of the others, and only what is sealed.
+    assert found == set(stayed)
+    found = new.found(pieces(shop.stayed, "key", "wrapped", "sealed", "vector"))
+    assert found == set(pieces(shop.stayed, "wrapped", "sealed"))
+    # Rotated, and the week over: what the old backup holds of anybody opens nowhere any more.
+    at_first, kept, later, ended, at_last = last(new.python(ROTATE, "7", "0"))
+    assert set(at_first) == set(later) == set(at_last) == set(stayed)
+    assert not set(erased).intersection(at_first)
+    assert (kept, ended) == ([20, 0, []], [20, 0, [1, 2]])
+    with cluster(**shop.environment) as third:
+        assert last(third.manage("restore", str(shop.backup)))["left"] == 10
+        assert third.found(pieces(shop.erased, "key", "wrapped", "sealed", "vector")) == set()
+        assert last(third.python(ROTATE, "7")) == [[], [0, 20, []], []]
+
+
+def test_a_database_restored_by_other_means_is_served_by_nobody(shop: Shop, new: Cluster) -> None:
+    """As after `pg_restore` by hand, or when the disk's snapshot is put back."""
+    subprocess.run(
+        [
+            *(_postgresql_program("pg_restore"), "--no-owner", "--dbname"),
+            *(new.environment["DATABASE_URL"], shop.backup / "database.dump"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    assert "manage.py restore --replay" in new.manage("recognizer", succeeds=False)
+    answers = new.python(
+        "import json\n"
+        "from django.test import Client\n"
+        "client = Client(raise_request_exception=False)\n"
+        "print(json.dumps([client.get(path, headers={'host': 'localhost'}).status_code"
+        " for path in ('/healthz', '/', '/login/')]))"
+    )
+    assert last(answers)[:2] == [500, 500]
+    restored = last(new.manage("restore", "--replay"))
+    assert (restored["deleted_again"], restored["left"]) == (10, 10)
+    # Now anybody may; and the list, which is longer by ten, is known to the end.
+    assert len(last(new.python(ROTATE))[0]) == len(shop.stayed)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(
+    shop: Shop, new: Cluster, tmp_path: Path
+) -> None:
+    changed, listed = tmp_path / "changed", Path(shop.environment["CONSENTRY_DELETIONS"])
+    shutil.copytree(shop.backup, changed)
+    with (changed / "database.dump").open("ab") as dump:
+        dump.write(b"!")
+    lines = listed.read_bytes().splitlines(keepends=True)
+    lists = {
+        "cut": lines[1:],
+        "gap": [*lines[:3], *lines[4:]],
+        "forged": [lines[0].replace(b".", b"A.", 1)],
+    }
+    for name, content in lists.items():
+        (tmp_path / name).write_bytes(b"".join(content))
+    good = str(shop.backup)
+    said = last(
+        new.python(
+            "import json, sys\n"
+            "from pathlib import Path\n"
+            "from django.conf import settings\n"
+            "from django.core.management import CommandError, call_command\n"
+            "from django.db import connection\n"
+            "said = []\n"
+            "for folder, listed in zip(sys.argv[1::2], sys.argv[2::2]):\n"
+            "    new = settings.CONSENTRY.model_copy(update={'deletions': Path(listed)})\n"
+            "    settings.CONSENTRY = new\n"
+            "    try:\n"
+            "        call_command('restore', folder)\n"
+            "    except CommandError as error:\n"
+            "        said.append(str(error))\n"
+            "    assert connection.introspection.table_names() == []\n"
+            "print(json.dumps(said))",
+            *(str(changed), str(listed), str(tmp_path), str(listed)),
+            *(word for name in lists for word in (good, str(tmp_path / name))),
+        )
+    )
+    for sentence, why in zip(
+        said,
+        (
+            "not the one that its manifest was signed for",
+            "holds no backup",
+            "something is missing",
+            "something is missing",
+            "not signed by this house",
+        ),
+        strict=True,
+    ):
+        assert why in sentence
