@@ -13,7 +13,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Least, Now
 from django.utils.translation import gettext_noop
 
-from apps.audit.models import Checkpoint, Entry, LedgerCheck, Node, Salt
+from apps.audit.models import Checkpoint, Entry, LedgerCheck, Node, Pruning, Salt
 from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal, Withdrawal
 from apps.consent.services import PROOF
 from apps.recognition.models import Acknowledgement, Calibration, Recognizer
@@ -180,6 +180,7 @@ IMPERSONAL: dict[type[Model], str] = {
     Entry: "an HMAC whose salt dies with the person; a consent's id, until its proof goes",
     Checkpoint: "hashes",
     Node: "hashes of hashes",
+    Pruning: "a hash over entries that were dropped",
     LedgerCheck: "when the ledger was verified, and a sentence",
     FormerPack: "a model and the day on which it ends",
     Eviction: "random ids of templates and visitors that are gone",
