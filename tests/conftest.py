@@ -136,7 +136,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     """Let the test runner empty tables between tests; the ledger's own test turns this back on."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         for table in (
-            *("audit_entry", "audit_checkpoint", "audit_node"),
+            *("audit_entry", "audit_checkpoint", "audit_node", "audit_pruning"),
             "recognition_calibration",
         ):
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_no_truncate")

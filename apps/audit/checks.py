@@ -9,10 +9,8 @@ from datetime import timedelta
 from django.db import connection, transaction
 
 from apps.audit.models import LedgerCheck
-from apps.audit.verification import Start, verify
+from apps.audit.verification import WALK, Start, verify
 
-# One check at a time; it does not hold up who appends.
-LOCK = 0x4C434845
 FULL_EVERY = timedelta(days=1)
 KEPT = timedelta(days=90)
 
@@ -21,7 +19,8 @@ KEPT = timedelta(days=90)
 def check(*, full: bool = False) -> LedgerCheck:
     """Verify and keep the result. The whole ledger with `full`, or when that was a day ago."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        # One check at a time; it does not hold up who appends.
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WALK])
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()
     LedgerCheck.objects.filter(at__lt=now - KEPT).delete()

@@ -9,7 +9,7 @@ compact JWS that was signed; the file is only ever appended to.
 import fcntl
 import os
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -17,6 +17,10 @@ from django.conf import settings
 from apps.audit import signing
 
 CHECKPOINT_TYPE = "consentry-checkpoint+jws"
+# The root over entries that were dropped, see `pruning`; it leaves the database like a head.
+PRUNING_TYPE = "consentry-pruning+jws"
+# No entry is dropped that is younger: the proof period.
+SHORTEST = timedelta(days=3 * 365)
 FILE = "checkpoints.jws"
 LONGEST = 4096  # bytes of a line; a head has some four hundred
 
@@ -27,18 +31,26 @@ class HeadsUnwritable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a signed head says: the root over the first `size` entries, and when it was signed."""
+    """What a signed head says: the root over the first `size` entries, and when it was signed.
+
+    `pruned`: it was signed when these entries were dropped.
+    """
 
     size: int
     root: str
     at: datetime
+    pruned: bool
 
 
 def read(document: str, key: dict[str, str]) -> Head:
     """Return a head that this house signed, or raise signing.BadSignature."""
-    signed = signing.verify(document, key, CHECKPOINT_TYPE)
     try:
-        return Head(int(signed["size"]), str(signed["root"]), datetime.fromisoformat(signed["at"]))
+        signed, pruned = signing.verify(document, key, CHECKPOINT_TYPE), False
+    except signing.BadSignature:
+        signed, pruned = signing.verify(document, key, PRUNING_TYPE), True
+    try:
+        at = datetime.fromisoformat(signed["at"])
+        return Head(int(signed["size"]), str(signed["root"]), at, pruned)
     except (KeyError, ValueError, TypeError):
         raise signing.BadSignature("The document is no head of a ledger.") from None
 

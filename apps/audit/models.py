@@ -64,6 +64,25 @@ class Checkpoint(models.Model):
         return f"{self.size} {self.root[:12]}"
 
 
+class Pruning(models.Model):
+    """Signed: the first `size` entries were dropped, and this was the root over them.
+
+    The database drops an entry only behind one of these, and takes one only for entries that are
+    older than the proof period (see 0005).
+    """
+
+    size = models.BigIntegerField(primary_key=True)
+    root = models.CharField(max_length=64)
+    at = models.DateTimeField()
+    signature = models.TextField()
+
+    class Meta:
+        ordering = ("-size",)
+
+    def __str__(self) -> str:
+        return f"{self.size} {self.root[:12]}"
+
+
 class LedgerCheck(models.Model):
     """What one walk of the verifier found; the latest says how the ledger is.
 

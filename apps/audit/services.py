@@ -30,6 +30,7 @@ __all__ = [
     "consistency",
     "forget",
     "inclusion",
+    "iso",
     "leaf",
     "leaf_data",
     "record",
@@ -132,7 +133,7 @@ def checkpoint() -> Checkpoint:
     if existing:
         return existing
     root = tree.root(size).hex()
-    head = {"size": size, "root": root, "at": _iso(at)}
+    head = {"size": size, "root": root, "at": iso(at)}
     return Checkpoint.objects.create(
         size=size, root=root, at=at, signature=signing.sign(head, CHECKPOINT_TYPE)
     )
@@ -151,5 +152,6 @@ def consistency(since: int, head: Checkpoint) -> list[str]:
     return [node.hex() for node in tree.proof(merkle.consistency_path(since, head.size))]
 
 
-def _iso(at: datetime) -> str:
+def iso(at: datetime) -> str:
+    """A time as signed documents write it."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
 
 from apps.audit import heads, merkle, signing, tree
-from apps.audit.models import Checkpoint, Entry
+from apps.audit.models import Checkpoint, Entry, Pruning
 
 CHUNK = 5000
+# Nothing is pruned under a walk's feet: an advisory lock, shared by walks.
+WALK = 0x4C434845
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +60,23 @@ def verify(start: Start | None = None) -> Verification:
     From the first one, or from where an earlier walk ended; then heads before that are not compared
     again, but the tree must still be the one that was found there.
     """
-    return _Walk(start or Start()).run()
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [WALK])
+            cursor.execute("SELECT clock_timestamp()")
+            (now,) = cursor.fetchone()
+        return _Walk(start or Start(), now).run()
 
 
 class _Walk:
     """One walk, from where it starts to the last entry."""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, now: datetime) -> None:
         self.start = start
+        self._now = now
         self.tree = merkle.Frontier()
+        self._key = signing.public_jwk()
+        self._pruned: heads.Head | None = None
         self.exported = 0
         self.exported_at: datetime | None = None
 
@@ -99,21 +109,30 @@ class _Walk:
             raise Broken(f"entries after {self.tree.size} are missing: {head.called} has more")
 
     def _begin(self) -> None:
-        size = self.start.size
-        if not size:
-            return
+        """Go to where the walk starts: what is before it was checked, or dropped, earlier."""
+        pruning = Pruning.objects.first()
+        if pruning:
+            base = _read(pruning.signature, self._key, f"the pruning up to {pruning.size}")
+            if not base.pruned or base.size != pruning.size or base.at > self._now:
+                raise Broken(f"the pruning up to {pruning.size} is not the one that was signed")
+            self._pruned = base
+        if self._pruned and self._pruned.size >= self.start.size:
+            self._resume(self._pruned.size, self._pruned.root, "it was dropped")
+        elif self.start.size:
+            self._resume(self.start.size, self.start.root, "it was checked")
+
+    def _resume(self, size: int, root: str, since: str) -> None:
         try:
             self.tree = merkle.Frontier.at(size, tree.peaks(size))
         except tree.LedgerIncomplete:
             raise Broken(f"a hash over the entries up to {size} is missing") from None
-        if self.tree.root().hex() != self.start.root:
-            raise Broken(f"an entry up to {size} was changed after it was checked")
+        if self.tree.root().hex() != root:
+            raise Broken(f"an entry up to {size} was changed after {since}")
 
     def _signed(self) -> Iterator[_Signed]:
-        key = signing.public_jwk()
         for row in Checkpoint.objects.filter(size__gte=self.start.size):
-            head = _read(row.signature, key, f"the checkpoint at {row.size}")
-            if head.size != row.size:
+            head = _read(row.signature, self._key, f"the checkpoint at {row.size}")
+            if head.size != row.size or head.pruned:
                 raise Broken(f"the checkpoint at {row.size} is not the one that was signed")
             yield _Signed(head.size, head.root, "its checkpoint")
         try:
@@ -121,10 +140,11 @@ class _Walk:
         except OSError as error:
             raise Broken(f"the exported heads cannot be read: {error.strerror}") from None
         for number in range(len(lines), 0, -1):
-            head = _read(lines[number - 1], key, f"line {number} of the exported heads")
+            head = _read(lines[number - 1], self._key, f"line {number} of the exported heads")
             self.exported_at = self.exported_at or head.at
             if head.size < self.start.size:
                 break
+            self._dropped_in_time(head)
             yield _Signed(head.size, head.root, "the head that was exported")
             self.exported += 1
 
@@ -139,9 +159,17 @@ class _Walk:
             if kept.get(place) != hashed:
                 raise Broken(f"a hash over the entries up to {seq} was changed or is missing")
 
+    def _dropped_in_time(self, head: heads.Head) -> None:
+        """What came after this head is younger than it, and must not be gone too soon."""
+        base = self._pruned
+        if base and base.size > head.size and base.at - head.at < heads.SHORTEST:
+            raise Broken(f"entries after {head.size} were dropped before their time")
+
     def _compare(self) -> None:
         while self._heads and self._heads[0].size <= self.tree.size:
             head = self._heads.popleft()
+            if head.size < self.tree.size:
+                continue  # over entries that were dropped: its signature holds, and there it ends
             if head.root != self.tree.root().hex():
                 raise Broken(f"an entry up to {head.size} was changed after {head.called}")
 

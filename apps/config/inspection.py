@@ -93,7 +93,7 @@ def _document(request: HttpRequest) -> bytes:
 
 
 def _pasted(text: str) -> str:
-    """A certificate and its supplement, a line each, however the text was broken on its way here."""
+    """A certificate and its supplement, a line each, however the text was broken."""
     papers: list[str] = []
     for piece in text.split():
         if papers and not (papers[-1].count(".") == 2 and piece.startswith("eyJ")):

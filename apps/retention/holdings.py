@@ -14,7 +14,7 @@ from django.db.models.functions import Least, Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from apps.audit.models import Checkpoint, Deletion, Entry, LedgerCheck, Node, Salt
+from apps.audit.models import Checkpoint, Deletion, Entry, LedgerCheck, Node, Pruning, Salt
 from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal, Withdrawal
 from apps.consent.services import PROOF
 from apps.recognition.models import Acknowledgement, Calibration, Recognizer
@@ -216,6 +216,7 @@ IMPERSONAL: dict[type[Model], str] = {
     Entry: "an HMAC whose salt dies with the person; a consent's id, until its proof goes",
     Checkpoint: "hashes",
     Node: "hashes of hashes",
+    Pruning: "a hash over entries that were dropped",
     LedgerCheck: "when the ledger was verified, and a sentence",
     Deletion: "random ids of what is gone, to delete it again after a restore",
     FormerPack: "a model and the day on which it ends",

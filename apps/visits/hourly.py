@@ -2,19 +2,25 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from apps.audit import checks, heads
+from apps.audit import checks, heads, pruning
 from apps.audit import services as audit
 from apps.audit.models import Checkpoint, LedgerCheck
 from apps.audit.tree import LedgerIncomplete
+from apps.consent.models import PROOF
 from apps.stores.alarms import tell_officers
 from apps.visits import counters
 
 log = logging.getLogger(__name__)
+
+ACTOR = "system:hourly"
+# What was written when a consent was signed is needed for its term, a year at most, and its proof.
+LEDGER_KEPT = PROOF + timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,16 @@ def run(*, full: bool = False) -> Hour:
     if not check.ok:
         log.error("the ledger does not verify: %s", check.problem)
         _alarm()
+    elif check.first == 0:
+        _prune()
     return Hour(cameras, head, exported, check)
+
+
+def _prune() -> None:
+    try:
+        pruning.prune(kept=LEDGER_KEPT, actor=ACTOR)
+    except heads.HeadsUnwritable as error:
+        log.error("that the ledger was pruned was not exported: %s", error)
 
 
 def _alarm() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 
 from apps.audit import heads, merkle, signing, tree
 from apps.audit.models import Checkpoint, Entry, Node
@@ -23,6 +24,17 @@ def rebuild_nodes() -> None:
     Node.objects.bulk_create(nodes)
 
 
+def aged(days: int) -> Callable[[list[Entry]], list[Entry]]:
+    """The same entries, written so many days earlier."""
+
+    def earlier(entries: list[Entry]) -> list[Entry]:
+        for entry in entries:
+            entry.at -= timedelta(days=days)
+        return entries
+
+    return earlier
+
+
 def rewrite(change: Callable[[list[Entry]], list[Entry]]) -> None:
     """Put another ledger in place of this one: numbered, hashed and signed anew, without a trace.
 
@@ -42,10 +54,11 @@ def rewrite(change: Callable[[list[Entry]], list[Entry]]) -> None:
         rebuild_nodes()
         for size in {*sizes, len(entries)}:
             at = entries[-1].at
-            head = {"size": size, "root": tree.root(size).hex(), "at": at.isoformat()}
+            root = tree.root(size).hex()
+            head = {"size": size, "root": root, "at": at.isoformat()}
             Checkpoint.objects.create(
                 size=size,
-                root=head["root"],
+                root=root,
                 at=at,
                 signature=signing.sign(head, heads.CHECKPOINT_TYPE),
             )

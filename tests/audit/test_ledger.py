@@ -70,7 +70,8 @@ def test_every_guard_holds_for_replicas_too(db: None) -> None:
                 WHERE tgrelid::regclass::text LIKE 'audit%'
                   AND NOT tgisinternal AND tgname NOT LIKE '%_no_truncate'"""
         )
-        assert dict(cursor.fetchall()) == {f"{table}_append_only": "A" for table in TABLES}
+        guards = [f"{table}_append_only" for table in (*TABLES, "audit_pruning")]
+        assert dict(cursor.fetchall()) == dict.fromkeys([*guards, "audit_pruning_lawful"], "A")
 
 
 # In the transaction of the act.

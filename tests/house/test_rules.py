@@ -377,6 +377,7 @@ ROOMY = {
     "audit_entry.detail": "ids, counts and codes",
     "audit_entry.leaf": "a hash",
     "audit_node.hash": "a hash of hashes",
+    "audit_pruning.signature": "a signed root",
     "audit_salt.secret": "32 random bytes of an enrolled person",
     "consent_consent.declined": "words of a list",
     "consent_consent.group_stores": "ids of stores",

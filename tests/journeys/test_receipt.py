@@ -21,7 +21,7 @@ from apps.stores.models import Camera
 from apps.visitors.models import FaceTemplate, Visitor
 from tests.consent.notices import SECOND, new_version
 from tests.groups import grouped
-from tests.journeys.accessible import faults
+from tests.journeys.accessible import faults, faults_everywhere
 from tests.journeys.conftest import Town, choose, draw, others, watched
 from tests.journeys.test_pass import pass_reader, photographed
 from tests.journeys.test_signing import fits
@@ -145,6 +145,12 @@ def test_she_takes_back_one_thing_after_another_as_easily_as_she_agreed(
     assert not Visitor.objects.exists()
     certificate.write_bytes(taken(page, "certificate-download"))
     assert verified(certificate, tmp_path)
+    # The link beside it leads to whoever else wants to know.
+    page.get_by_test_id("link-verify").click()
+    page.get_by_label("The file of the certificate").set_input_files(certificate)
+    page.get_by_test_id("verify-go").click()
+    expect(page.get_by_test_id("verdict")).to_contain_text("This certificate holds")
+    assert not faults_everywhere(page)
 
 
 def test_she_renews_by_one_tap_and_after_a_change_of_the_notice_by_reading_it(

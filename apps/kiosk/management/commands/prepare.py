@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
 from apps.kiosk.demo import seed
+from apps.visits import hourly
 
 
 class Command(BaseCommand):
@@ -21,6 +22,8 @@ class Command(BaseCommand):
         call_command("keys", "init")
         call_command("pack", "build")
         demo = seed(clip.resolve())
+        # The first hour begins now: the portal says how the ledger is from the start.
+        hourly.run()
         slug, other = demo.store.slug, demo.other.slug
         pages = [
             {"name": "Front door", "path": "/", "opens": ""},
