@@ -6,11 +6,15 @@ PostgreSQL tells every recognizer when it commits. Whatever else was agreed to r
 recognised, so taking back the last way of it is ending everything, with a certificate for all.
 """
 
+from uuid import UUID
+
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from apps.audit import services as audit
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Consent, Purpose
+from apps.retention.holds import held_until
 from apps.retention.models import Erasure
 from apps.retention.services.erase import erase, erase_elsewhere, erase_template, lock
 from apps.visitors.models import Visitor
@@ -28,7 +32,7 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
     """End one purpose of a person's live consent now; the erasures that will be certified.
 
     Doing it twice does nothing. Raises Visitor.DoesNotExist when somebody else was faster to end
-    everything.
+    everything, and Held when that must not be erased yet: withdrawn it is all the same.
     """
     with transaction.atomic():
         # Cards on open boards may be shown anew: their order is locked first of all, as by cameras.
@@ -40,14 +44,27 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
         if consent is None:
             return []
         if not is_last(consent, purpose):
-            if purpose is Purpose.NOTES:
+            if purpose is Purpose.NOTES and not held_until(visitor.subject):
                 notes.delete(visitor=visitor, actor=actor)
             consents.withdraw_purpose(consent=consent, purpose=purpose, actor=actor)
+            left = [each for each in consent.purposes if each != purpose]
+            if held_until(visitor.subject):
+                return _leave_to_the_sweep(visitor, consent.store_id, left)
             if purpose == Purpose.GROUP:
                 return [erase_elsewhere(visitor=visitor, consent=consent, actor=actor)]
-            left = [each for each in consent.purposes if each != purpose]
             return _erase_what_rested_on(purpose, left, visitor, actor)
     return [erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor=actor)]
+
+
+def _leave_to_the_sweep(visitor: Visitor, home: UUID, left: list[str]) -> list[Erasure]:
+    """Have what rested on a purpose of somebody who is held go when that ends; nobody uses it from
+    now on. Templates and notes are due without their purpose; visits are told so."""
+    announce_all(boards_of(visitor))
+    over = visitor.visits.all()
+    if KEEPS_VISITS.intersection(left):
+        over = over.none() if Purpose.GROUP in left else over.exclude(store=home)
+    over.update(delete_after=Now())
+    return []
 
 
 def _erase_what_rested_on(
