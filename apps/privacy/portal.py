@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
-from django.db.models import Min
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -18,8 +17,9 @@ from apps.audit import services as audit
 from apps.audit.models import Entry
 from apps.privacy import selectors
 from apps.recognition.models import SILENCE, Recognizer
-from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
+from apps.retention.services import watchdog
+from apps.retention.services.watchdog import LATE
 from apps.stores import mail
 from apps.stores.access import is_dpo, stores_of
 from apps.stores.models import Camera, Organization, Role
@@ -27,8 +27,6 @@ from apps.visits import look_alikes
 from apps.visits import selectors as visits
 from apps.visits.health import look_at
 
-# How long an erasure may wait for its certificate before it counts as late (mission: 15 minutes).
-LATE = timedelta(minutes=15)
 # Up to here the whole ledger is walked while the page loads; beyond, `manage.py ledger verify`.
 WALKED_AT_ONCE = 5000
 SCORES_SHOWN = 10
@@ -79,7 +77,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         "queue": [_queued(erasure) for erasure in pending.order_by("requested_at")[:20]],
         "notices": selectors.notices_of(stores),
         "mail": [(each, mail.missing(each)) for each in organizations],
-        "watchdog": watchdog(),
+        "watchdog": _watchdog(),
         "ledger": _ledger(),
         "recognizers": [
             _recognizer(row, calibrated=row.pk not in silent)
@@ -100,21 +98,17 @@ def overview(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def watchdog() -> list[dict[str, Any]]:
+def _watchdog() -> list[dict[str, Any]]:
     """Per kind of data: how many rows are past their deadline and how far the oldest is."""
-    rows = []
-    for holding in HOLDINGS:
-        overdue = holding.overdue()
-        oldest = overdue.aggregate(at=Min(holding.due))["at"] if holding.due else None
-        count = overdue.count()
-        rows.append(
-            {
-                "kind": _(holding.what),
-                "oldest_due_at": oldest,
-                "count": count,
-            }
-        )
-    return rows
+    return [
+        {
+            "kind": _(seen.what),
+            "oldest_due_at": seen.since,
+            "count": seen.count,
+            "held": seen.held,
+        }
+        for seen in watchdog.look()
+    ]
 
 
 def _queued(erasure: Erasure) -> dict[str, Any]:

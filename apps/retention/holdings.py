@@ -18,6 +18,7 @@ from apps.audit.models import Checkpoint, Entry, Salt
 from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal, Withdrawal
 from apps.consent.services import PROOF
 from apps.recognition.models import Acknowledgement, Calibration, Recognizer
+from apps.retention.alarms import Alarm
 from apps.retention.holds import Hold, held
 from apps.retention.models import Erasure
 from apps.stores.models import (
@@ -79,6 +80,10 @@ class Holding:
     def held(self) -> QuerySet:
         """Rows that would be, were they not under a legal hold."""
         return self.past().filter(self._held())
+
+    def annotated(self) -> QuerySet:
+        """Rows whose time is over, each with `is_held`."""
+        return self.past().annotate(is_held=self._held())
 
     def _held(self) -> Q:
         # The proof is held on any ground, the person for a claim alone.
@@ -222,6 +227,7 @@ HOLDINGS: tuple[Holding, ...] = (
 )
 
 IMPERSONAL: dict[type[Model], str] = {
+    Alarm: "a kind of data, and since when some of it is late",
     Entry: "an HMAC whose salt dies with the person; a consent's id, until its proof goes",
     Checkpoint: "hashes",
     FormerPack: "a model and the day on which it ends",
