@@ -58,6 +58,8 @@ class Environment(BaseSettings):
     checkpoint_dir: Path | None = None
     mail_url: SecretStr | None = None
     mail_from: str = ""
+    alarm_to: str = ""
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
 
     @field_validator("database_url")
     @classmethod
@@ -128,6 +130,11 @@ class Environment(BaseSettings):
     @property
     def hosts(self) -> list[str]:
         return [host.strip() for host in self.allowed_hosts.split(",") if host.strip()]
+
+    @property
+    def alarm_addresses(self) -> list[str]:
+        """Who is told beside the officers that something is overdue; separated by commas."""
+        return [address.strip() for address in self.alarm_to.split(",") if address.strip()]
 
     @property
     def packs(self) -> Path:

@@ -8,6 +8,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
+    "watchdog": {
+        "task": "apps.retention.tasks.watchdog",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
     "remind": {
         "task": "apps.retention.tasks.remind",
         "schedule": 3600.0,

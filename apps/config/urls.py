@@ -6,11 +6,13 @@ from django.urls import include, path
 from django.views.i18n import set_language
 
 from apps.config import inspection, views
+from apps.config.metrics import metrics
 from apps.privacy import links
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
+    path("metrics", metrics, name="metrics"),
     path("keys.json", views.keys, name="keys"),
     path("checkpoints.json", inspection.checkpoints, name="checkpoints"),
     path("verify/", inspection.inspect, name="verify"),

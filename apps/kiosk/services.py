@@ -26,6 +26,7 @@ from apps.kiosk import faces, undone
 from apps.recognition.briefly import briefly
 from apps.recognition.client import CropsRefused, Recognizer, Sealed, SealRequest
 from apps.recognition.passes import Pass
+from apps.retention.holds import Held
 from apps.retention.models import Erasure
 from apps.retention.services.erase import erase, lock
 from apps.stores import mail
@@ -232,7 +233,8 @@ def _enroll(
             actor=f"device:{device.pk}",
         )
         if older:
-            erase(visitor=older, cause=Erasure.Cause.REPLACED, actor=f"device:{device.pk}")
+            with contextlib.suppress(Held):  # withdrawn; what is held goes later
+                erase(visitor=older, cause=Erasure.Cause.REPLACED, actor=f"device:{device.pk}")
     return OptedIn(signed, sealed.key_share)
 
 
@@ -257,7 +259,7 @@ def undo(*, attempt: uuid.UUID, device: Device) -> None:
     consent = Consent.objects.live().filter(pk=attempt, device=device).first()
     person = consent and Visitor.objects.filter(subject=consent.subject).first()
     if person:
-        with contextlib.suppress(Visitor.DoesNotExist):  # their receipt was faster
+        with contextlib.suppress(Visitor.DoesNotExist, Held):  # their receipt was faster
             erase(visitor=person, cause=Erasure.Cause.WITHDRAWAL, actor=f"device:{device.pk}")
 
 

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -21,12 +22,14 @@ from apps.consent.models import Consent, Notice
 from apps.privacy.assessments import AssessmentAdmin
 from apps.privacy.calibration import CalibrationAdmin
 from apps.privacy.desk import RequestAdmin
+from apps.privacy.holds import HoldAdmin, to_hold
 from apps.privacy.notices import NoticeAdmin
 from apps.privacy.packs import FormerPackAdmin
 from apps.privacy.policies import PolicyAdmin
 from apps.privacy.selectors import where
 from apps.privacy.services import pause
 from apps.recognition.models import Calibration
+from apps.retention.holds import Held, Hold
 from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import await_acknowledgements, erase, plan
 from apps.stores.access import actor
@@ -50,6 +53,7 @@ admin.site.register(FormerPack, FormerPackAdmin)
 admin.site.register(Notice, NoticeAdmin)
 admin.site.register(Policy, PolicyAdmin)
 admin.site.register(Request, RequestAdmin)
+admin.site.register(Hold, HoldAdmin)
 
 # A reason holds for one piece of work, not for the day.
 REASON_SECONDS = 15 * 60
@@ -72,6 +76,7 @@ class VisitorAdmin(StoreScopedAdmin):
         "agreed",
         "held",
         "acts",
+        "holds",
     )
     readonly_fields = fields
     change_form_template = "admin/visitor.html"
@@ -146,6 +151,14 @@ class VisitorAdmin(StoreScopedAdmin):
         except Visitor.DoesNotExist:
             self.message_user(request, _("This person was erased a moment ago."), messages.WARNING)
             return HttpResponseRedirect(reverse("admin:retention_erasure_changelist"))
+        except Held as held:
+            self.message_user(
+                request,
+                _("Withdrawn, and recognised by nobody. A legal hold keeps the rest until %(day)s.")
+                % {"day": date_format(held.until, "DATE_FORMAT")},
+                messages.WARNING,
+            )
+            return HttpResponseRedirect(reverse("admin:retention_hold_changelist"))
         request.session.pop(_key(visitor), None)
         erasure = await_acknowledgements(erasure, 2.0)
         if erasure.state == Erasure.State.COMPLETE:
@@ -214,6 +227,10 @@ class VisitorAdmin(StoreScopedAdmin):
             ((f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.actor, entry.action) for entry in entries),
         )
 
+    @admin.display(description=gettext_lazy("legal hold"))
+    def holds(self, visitor: Visitor) -> str:
+        return to_hold(Consent.objects.filter(subject=visitor.subject).latest("signed_at"))
+
 
 def _key(visitor: Visitor) -> str:
     return f"reason:{visitor.pk}"
@@ -251,6 +268,7 @@ class ErasureAdmin(StoreScopedAdmin):
         "erased_at",
         "completed_at",
         "certificate",
+        "holds",
     )
     readonly_fields = fields
 
@@ -267,6 +285,11 @@ class ErasureAdmin(StoreScopedAdmin):
             return _("waiting for a recognizer to acknowledge")
         address = reverse("admin:erasure_certificate", args=[erasure.pk])
         return format_html('<a href="{}" download>{}</a>', address, _("Download certificate.jws"))
+
+    @admin.display(description=gettext_lazy("legal hold"))
+    def holds(self, erasure: Erasure) -> str:
+        consent = Consent.objects.filter(pk=erasure.consent).first()
+        return to_hold(consent) if consent else _("the proof is gone too")
 
     def certificate_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         erasure = get_object_or_404(self.get_queryset(request), pk=pk)

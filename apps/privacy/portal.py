@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
-from django.db.models import Min
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -17,7 +16,7 @@ from django.utils.translation import gettext_lazy
 from apps.privacy import duties, keyring, ledger, selectors
 from apps.privacy.board import board
 from apps.recognition.models import SILENCE, Recognizer
-from apps.retention.holdings import HOLDINGS
+from apps.retention.services import watchdog
 from apps.stores import mail
 from apps.stores.access import is_dpo, stores_of
 from apps.stores.models import Camera, Organization, Role
@@ -72,7 +71,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         "queue": waiting.lines[:QUEUED],
         "notices": selectors.notices_of(stores),
         "mail": [(each, mail.missing(each)) for each in organizations],
-        "watchdog": watchdog(),
+        "watchdog": _watchdog(),
         "ledger": ledger.panel(),
         "keyring": keyring.state(),
         "recognizers": [
@@ -94,21 +93,17 @@ def overview(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def watchdog() -> list[dict[str, Any]]:
+def _watchdog() -> list[dict[str, Any]]:
     """Per kind of data: how many rows are past their deadline and how far the oldest is."""
-    rows = []
-    for holding in HOLDINGS:
-        overdue = holding.overdue()
-        oldest = overdue.aggregate(at=Min(holding.due))["at"] if holding.due else None
-        count = overdue.count()
-        rows.append(
-            {
-                "kind": _(holding.what),
-                "oldest_due_at": oldest,
-                "count": count,
-            }
-        )
-    return rows
+    return [
+        {
+            "kind": _(seen.what),
+            "oldest_due_at": seen.since,
+            "count": seen.count,
+            "held": seen.held,
+        }
+        for seen in watchdog.look()
+    ]
 
 
 def _recognizer(row: Recognizer, *, calibrated: bool) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from apps.privacy.requests import intake, packages
 from apps.privacy.requests.rows import RequestRefused
 from apps.privacy.shown import NoPass, shown_pass
 from apps.recognition.client import PassRefused, RecognizerDown
+from apps.retention.holds import Held
 from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import await_acknowledgements, complete, erase
 from apps.retention.services.withdraw import withdraw_purpose
@@ -180,11 +181,22 @@ def withdraw(request: HttpRequest, receipt: Receipt, secret: str) -> HttpRespons
         except Visitor.DoesNotExist:
             # A second tap of the same finger was faster.
             erasure = selectors.erasure_of(receipt.consent)
+        except Held as held:
+            return _held(request, receipt, secret, held)
     if erasure is None:
         return _ask(
             request, _("This was ended before. Only the proof of your consent is kept."), 410
         )
     return _ended(request, await_acknowledgements(erasure, PATIENCE), secret)
+
+
+def _held(request: HttpRequest, receipt: Receipt, secret: str, held: Held) -> HttpResponse:
+    """Withdrawn, and not erased yet."""
+    done = _(
+        "Ended: no camera recognises you any more. A legal claim needs what we hold until "
+        "%(day)s; it is used for nothing else, and erased then."
+    ) % {"day": date_format(held.until, "DATE_FORMAT")}
+    return _letter(request, receipt, secret, done=done)
 
 
 @while_it_holds
@@ -194,10 +206,11 @@ def stop(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) 
         purpose = Purpose(request.POST.get("purpose", ""))
     except ValueError:
         return _letter(request, receipt, secret, error=_("Nothing was changed."), status=400)
-    erasures = [
-        await_acknowledgements(erasure, PATIENCE)
-        for erasure in withdraw_purpose(visitor=visitor, purpose=purpose, actor=SELF)
-    ]
+    try:
+        begun = withdraw_purpose(visitor=visitor, purpose=purpose, actor=SELF)
+    except Held as held:
+        return _held(request, receipt, secret, held)
+    erasures = [await_acknowledgements(erasure, PATIENCE) for erasure in begun]
     for erasure in erasures:
         if erasure.whole:
             return _ended(request, erasure, secret)

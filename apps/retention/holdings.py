@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.db.models import F, Model, QuerySet
+from django.db.models import F, Model, Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Least, Now
 from django.utils.translation import gettext as _
@@ -18,6 +18,8 @@ from apps.audit.models import Checkpoint, Deletion, Entry, LedgerCheck, Node, Pr
 from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal, Withdrawal
 from apps.consent.services import PROOF
 from apps.recognition.models import Acknowledgement, Calibration, Recognizer
+from apps.retention.alarms import Alarm
+from apps.retention.holds import Hold, held
 from apps.retention.models import Erasure, Package, Request
 from apps.stores.models import (
     Assessment,
@@ -61,7 +63,8 @@ class How(StrEnum):
 class Holding:
     """One kind of personal data. Its words are English, for certificates; pages translate them.
 
-    `clock` names figures of the jurisdiction's pack, see `periods`.
+    `clock` names figures of the store's policies, see `periods`. `past` are the rows whose time is
+    over; `subject` is the way from one to whose it is, by which a legal hold is found.
     """
 
     model: type[Model]
@@ -69,8 +72,25 @@ class Holding:
     clock: str
     how: How
     of: Callable[[Visitor], QuerySet]
-    overdue: Callable[[], QuerySet]
+    past: Callable[[], QuerySet]
+    subject: str
     due: Combinable | None = None
+
+    def overdue(self) -> QuerySet:
+        """Rows that should be gone."""
+        return self.past().exclude(self._held())
+
+    def held(self) -> QuerySet:
+        """Rows that would be, were they not under a legal hold."""
+        return self.past().filter(self._held())
+
+    def annotated(self) -> QuerySet:
+        """Rows whose time is over, each with `is_held`."""
+        return self.past().annotate(is_held=self._held())
+
+    def _held(self) -> Q:
+        # The proof is held on any ground, the person for a claim alone.
+        return held(self.subject, *([Hold.Ground.CLAIM] if self.how is How.ERASED else []))
 
 
 def periods(kept: dict[Kind, int]) -> dict[str, int | str]:
@@ -121,6 +141,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.ERASED,
         lambda visitor: FaceTemplate.objects.filter(visitor=visitor),
         lambda: FaceTemplate.objects.filter(overdue()),
+        "visitor__subject",
         # Whichever came first; LEAST leaves out a withdrawal that was none.
         due=Least("delete_after", "consent__withdrawn_at", "consent__expires_at", retirement()),
     ),
@@ -131,6 +152,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.ERASED,
         lambda visitor: DataKey.objects.filter(visitor=visitor),
         lambda: DataKey.objects.filter(visitor__templates=None),
+        "visitor__subject",
     ),
     Holding(
         Visit,
@@ -139,6 +161,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.ERASED,
         lambda visitor: Visit.objects.filter(visitor=visitor),
         lambda: Visit.objects.filter(delete_after__lte=Now()),
+        "visitor__subject",
         due=F("delete_after"),
     ),
     Holding(
@@ -148,6 +171,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.ERASED,
         lambda visitor: Visitor.objects.filter(pk=visitor.pk),
         lambda: Visitor.objects.filter(templates=None),
+        "subject",
     ),
     Holding(
         Note,
@@ -156,6 +180,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.ERASED,
         lambda visitor: Note.objects.filter(visitor=visitor),
         lambda: Note.objects.filter(not_agreed()),
+        "visitor__subject",
     ),
     Holding(
         Salt,
@@ -164,6 +189,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.ERASED,
         lambda visitor: Salt.objects.filter(subject=visitor.subject),
         orphaned_salts,
+        "subject",
     ),
     Holding(
         Consent,
@@ -172,6 +198,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.EVIDENCE,
         _consents,
         lambda: Consent.objects.filter(delete_after__lte=Now()),
+        "subject",
         due=F("delete_after"),
     ),
     Holding(
@@ -181,6 +208,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.EVIDENCE,
         lambda visitor: Receipt.objects.filter(consent__subject=visitor.subject),
         lambda: Receipt.objects.filter(consent__delete_after__lte=Now()),
+        "consent__subject",
         due=F("consent__delete_after"),
     ),
     Holding(
@@ -190,6 +218,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.EVIDENCE,
         lambda visitor: Withdrawal.objects.filter(consent__subject=visitor.subject),
         lambda: Withdrawal.objects.filter(consent__delete_after__lte=Now()),
+        "consent__subject",
         due=F("consent__delete_after"),
     ),
     Holding(
@@ -199,6 +228,7 @@ HOLDINGS: tuple[Holding, ...] = (
         How.ERASED,
         lambda visitor: Package.objects.filter(request__subject=visitor.subject),
         lambda: Package.objects.filter(delete_after__lte=Now()),
+        "request__subject",
         due=F("delete_after"),
     ),
     Holding(
@@ -208,11 +238,23 @@ HOLDINGS: tuple[Holding, ...] = (
         How.EVIDENCE,
         lambda visitor: Request.objects.filter(subject=visitor.subject),
         lambda: Request.objects.filter(delete_after__lte=Now()),
+        "subject",
         due=F("delete_after"),
+    ),
+    Holding(
+        Hold,
+        gettext_noop("legal hold"),
+        gettext_noop("until its own end, a year at most"),
+        How.EVIDENCE,
+        lambda visitor: Hold.objects.filter(subject=visitor.subject),
+        lambda: Hold.objects.filter(ends_at__lte=Now()),
+        "subject",
+        due=F("ends_at"),
     ),
 )
 
 IMPERSONAL: dict[type[Model], str] = {
+    Alarm: "a kind of data, and since when some of it is late",
     Entry: "an HMAC whose salt dies with the person; a consent's id, until its proof goes",
     Checkpoint: "hashes",
     Node: "hashes of hashes",

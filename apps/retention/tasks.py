@@ -4,12 +4,19 @@ from celery import shared_task
 
 from apps.retention.services import remind as reminding
 from apps.retention.services import sweep as sweeping
+from apps.retention.services import watchdog as watching
 
 
 @shared_task
 def sweep() -> None:
     """Run one sweep."""
     sweeping.sweep()
+
+
+@shared_task
+def watchdog() -> None:
+    """Look for what is overdue, and tell whom it concerns."""
+    watching.watch()
 
 
 @shared_task

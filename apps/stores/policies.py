@@ -36,6 +36,7 @@ class Policy(models.Model):
     kind = models.CharField(max_length=10, choices=Kind)
     days = models.PositiveIntegerField()
     former = models.PositiveIntegerField(null=True)
+    reason = models.CharField(max_length=200)
 
     class Meta:
         verbose_name = _("retention policy")

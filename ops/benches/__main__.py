@@ -14,6 +14,8 @@ import django
 BENCHES = {
     "match": "search, load, add and evict in a gallery of many, against a bare faiss index",
     "pipeline": "frames through decode, detect, track, align, embed and match, against peers",
+    "sweep": "everything that is due, with its workers killed in the middle of it",
+    "replay": "half a year of a chain's arrivals through the real services, with time simulated",
     "fleet": "many cameras at once on this machine, from the frame to the board",
 }
 

@@ -1,13 +1,18 @@
 """No model without a word on whose it is, when it is due and how it goes."""
 
+from datetime import timedelta
+
 import pytest
 from django.apps import apps
 from django.db import models
+from django.utils import timezone
 
 from apps.consent.models import Purpose
 from apps.retention import holdings
 from apps.retention.holdings import HOLDINGS, IMPERSONAL, How
+from apps.retention.holds import Hold
 from apps.retention.models import Request
+from apps.retention.services.hold import place
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.visitors.models import Visitor
 from apps.visits import notes
@@ -89,6 +94,13 @@ def test_what_is_held_of_somebody_is_found_and_nobody_elses(
         notes.write(visit=visit_of(decision), text="Likes the window seat", actor="test")
         withdraw_purpose(visitor=visitor, purpose=Purpose.CONTACT, actor="test")
         asked(visitor, Request.Kind.ACCESS)
+        place(
+            subject=visitor.subject,
+            ground=Hold.Ground.PROOF,
+            reason="Case 12",
+            ends_at=timezone.now() + timedelta(days=30),
+            actor="test",
+        )
     mine, theirs = (
         set(holding.of(visitor).values_list("pk", flat=True)) for visitor in (first, second)
     )

@@ -386,6 +386,7 @@ ROOMY = {
     "consent_consent.signature": "the path that a finger drew",
     "consent_notice.editors": "actors",
     "consent_notice.facts": "what the registers of the house said",
+    "consent_notice.promised": "numbers of days",
     "consent_noticetext.full": "a text",
     "consent_noticetext.lines": "a text",
     "consent_noticetext.sections": "texts",

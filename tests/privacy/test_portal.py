@@ -15,8 +15,10 @@ from apps.audit import services as audit
 from apps.audit import signing
 from apps.audit.models import Entry
 from apps.recognition.models import Recognizer
+from apps.retention.holds import Hold
 from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import CERTIFICATE_TYPE, erase
+from apps.retention.services.hold import place
 from apps.stores.models import (
     Assessment,
     Camera,
@@ -26,6 +28,7 @@ from apps.stores.models import (
     User,
     all_languages,
 )
+from apps.stores.policies import Policy
 from apps.visitors.models import FormerPack, Visitor
 from apps.visits.mistakes import mark_wrong
 from apps.visits.services import disclose
@@ -483,6 +486,17 @@ def test_the_first_page_says_why_a_camera_may_not_run(house: House, officer: Cli
 # Every kind of page.
 
 
+def hold_of(visitor: Visitor) -> Hold:
+    """A hold on what proves that this person agreed."""
+    return place(
+        subject=visitor.subject,
+        ground=Hold.Ground.PROOF,
+        reason="Case 12",
+        ends_at=timezone.now() + timedelta(days=30),
+        actor="test",
+    )
+
+
 def pages(house: House) -> list[str]:
     """One address of every kind that the portal has."""
     visitor = house.visitor()
@@ -492,6 +506,8 @@ def pages(house: House) -> list[str]:
     third_party(house.organization)
     grouped(house)
     letter(house, Request.Kind.ACCESS)
+    hold_of(visitor)
+    Policy.objects.create(store=house.store, kind="lane", days=90)
     audit.checkpoint()
     found = ["/admin/", "/admin/password_change/", f"/admin/visitors/visitor/{visitor.pk}/erase/"]
     found.append(f"/admin/visitors/visitor/{visitor.pk}/history/")
@@ -557,7 +573,7 @@ def test_every_page_keeps_the_strict_policy(house: House, officer: Client) -> No
 def more_rows(house: House) -> None:
     """Ten more of everything that a list shows."""
     for index in range(10):
-        house.visitor()
+        hold_of(house.visitor())
         erase(visitor=house.visitor(), cause=Erasure.Cause.REQUEST, actor="test")
         Device.objects.create(store=house.store, name=f"Tablet {index}")
         camera = Camera.objects.create(
@@ -596,11 +612,13 @@ QUERIES = {
     "consent/notice/": 6,
     "retention/erasure/": 6,
     "retention/request/": 7,
+    "retention/hold/": 6,
     "stores/assessment/": 6,
     "recognition/calibration/": 15,
     "stores/camera/": 9,
     "stores/device/": 6,
     "stores/organization/": 6,
+    "stores/policy/": 5,
     "stores/store/": 6,
     "stores/storegroup/": 7,
     "stores/thirdparty/": 6,
@@ -611,7 +629,7 @@ QUERIES = {
 
 
 def test_no_list_asks_the_database_once_a_row(house: House, officer: Client) -> None:
-    house.visitor()
+    hold_of(house.visitor())
     erase(visitor=house.visitor(), cause=Erasure.Cause.REQUEST, actor="test")
     grouped(house)
     audit.checkpoint()

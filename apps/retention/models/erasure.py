@@ -4,6 +4,8 @@ import uuid
 
 from django.db import models
 
+from apps.retention.alarms import Alarm as Alarm
+from apps.retention.holds import Hold as Hold
 from apps.stores.models import Store
 
 

@@ -34,6 +34,7 @@ from apps.consent import services as consents
 from apps.consent.models import Consent, Purpose
 from apps.recognition.models import Acknowledgement, Recognizer
 from apps.retention.holdings import ELSEWHERE, HOLDINGS, TEMPLATE, VISIT, How, periods
+from apps.retention.holds import Held, held_until
 from apps.retention.models import Erasure, Package, Request
 from apps.visitors import services as visitors
 from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
@@ -79,7 +80,7 @@ def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str = "")
     """Withdraw and erase one person now. The certificate follows from `complete`.
 
     pack: the retired model, for that cause. Raises Visitor.DoesNotExist when somebody else was
-    faster.
+    faster, and Held when they must not be erased yet: withdrawn they are all the same.
     """
     _end(visitor, cause, actor)
     return _erase(visitor, cause, actor, pack)
@@ -204,6 +205,8 @@ def _end(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Visitor:
 @transaction.atomic
 def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str) -> Erasure:
     visitor = _end(visitor, cause, actor)
+    if until := held_until(visitor.subject):
+        raise Held(until)
     planned = plan(visitor)
     consent = Consent.objects.filter(subject=visitor.subject).order_by("signed_at").last()
     now = _now()

@@ -123,7 +123,7 @@ def _set(store: Store, figures: dict[Kind, int], reason: str, actor: str) -> Non
         policy = store.policies.filter(kind=kind).first() or Policy(store=store, kind=kind)
         if days < before[kind] and kind != Kind.CONSENT:
             policy.former = max(policy.former or 0, before[kind])
-        policy.days = days
+        policy.days, policy.reason = days, reason
         policy.save()
     if changed:
         audit.record(
@@ -131,7 +131,6 @@ def _set(store: Store, figures: dict[Kind, int], reason: str, actor: str) -> Non
             action="policy.changed",
             store=str(store.pk),
             days={kind.value: [before[kind], days] for kind, days in changed.items()},
-            reason=reason,
         )
 
 

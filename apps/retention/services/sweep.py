@@ -6,7 +6,8 @@ part is on its own: what fails is counted, logged and left for the next run. A p
 several templates, say for a lane and for a pass: one that is over goes by itself, and the person
 goes with the last. So does a template whose model was retired, with a certificate: whoever came by
 since is known by the model that followed. Whoever did not goes with it, as if their time were over:
-what would be left of them could recognise nobody. Celery beat and `manage.py sweep` call this same
+what would be left of them could recognise nobody. What is under a legal hold waits for its end
+(retention.holds). Celery beat and `manage.py sweep` call this same
 function and do not meet.
 """
 
@@ -25,8 +26,9 @@ from apps.audit import deletions
 from apps.audit import services as audit
 from apps.consent.models import Consent
 from apps.retention.holdings import orphaned_salts
+from apps.retention.holds import Hold, held
 from apps.retention.models import Erasure, Package, Request
-from apps.retention.services import policy
+from apps.retention.services import hold, policy
 from apps.retention.services.erase import complete, erase, erase_template, lock
 from apps.retention.services.supplement import supplement_all
 from apps.visitors import services as visitors
@@ -71,6 +73,7 @@ class Swept:
 def sweep() -> Swept:
     """Erase everything that is due and finish pending certificates. Safe to run beside itself."""
     swept = Swept()
+    _part(_end_holds, swept)
     _part(_shorten, swept)
     _erase_people(swept)
     for part in (
@@ -102,6 +105,11 @@ def _part(part: Callable[[Swept], None], swept: Swept) -> None:
     except Exception as error:
         log.error("%s failed (%s)", part.__name__.strip("_"), type(error).__name__)
         swept.failed += 1
+
+
+def _end_holds(swept: Swept) -> None:
+    """Holds that are over: what they kept back is due in this very run."""
+    hold.end(actor=ACTOR)
 
 
 def _shorten(swept: Swept) -> None:
@@ -141,7 +149,7 @@ def _complete_erasures(swept: Swept) -> None:
 def _due() -> Q:
     """Whoever has no template left that is within its time. A pause ends nothing (GDPR 18)."""
     within = FaceTemplate.objects.filter(visitor=OuterRef("pk")).exclude(overdue())
-    return ~Q(Exists(within))
+    return ~Q(Exists(within)) & ~held("subject", Hold.Ground.CLAIM)
 
 
 @transaction.atomic
@@ -166,6 +174,7 @@ def _delete_templates(swept: Swept) -> None:
     """Templates that are over, of people who have another one left."""
     gone_anyway = Visitor.objects.filter(_due())
     due = FaceTemplate.objects.filter(overdue()).exclude(visitor__in=gone_anyway)
+    due = due.exclude(held("visitor__subject", Hold.Ground.CLAIM))
     for pk in list(due.values_list("pk", flat=True)):
         try:
             swept.templates += _delete_template(pk)
@@ -184,7 +193,7 @@ def _delete_template(pk: UUID) -> bool:
     template = (
         FaceTemplate.objects.select_for_update(of=("self",))
         .select_related("visitor", "store")
-        .filter(overdue(), pk=pk)
+        .filter(overdue(), ~held("visitor__subject", Hold.Ground.CLAIM), pk=pk)
         .first()
     )
     if template is None:
@@ -207,7 +216,7 @@ def _delete_visits(swept: Swept) -> None:
         with transaction.atomic():
             due = list(
                 Visit.objects.select_for_update(skip_locked=True)
-                .filter(delete_after__lte=Now())
+                .filter(~held("visitor__subject", Hold.Ground.CLAIM), delete_after__lte=Now())
                 .values_list("pk", flat=True)[:BATCH]
             )
             if not due:
@@ -220,7 +229,9 @@ def _delete_visits(swept: Swept) -> None:
 @transaction.atomic
 def _delete_notes(swept: Swept) -> None:
     """Notes on people whose consent to them is over while something else of theirs goes on."""
-    due = Note.objects.select_for_update(skip_locked=True).filter(not_agreed())
+    due = Note.objects.select_for_update(skip_locked=True).filter(
+        not_agreed(), ~held("visitor__subject", Hold.Ground.CLAIM)
+    )
     people = dict(due.values_list("pk", "visitor__subject")[:BATCH])
     Note.objects.filter(pk__in=people).delete()
     for subject in people.values():
@@ -232,7 +243,7 @@ def _delete_notes(swept: Swept) -> None:
 def _delete_proofs(swept: Swept) -> None:
     due = list(
         Consent.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(delete_after__lte=Now(), templates=None, visits=None)
+        .filter(~held("subject"), delete_after__lte=Now(), templates=None, visits=None)
         .values_list("pk", flat=True)[:BATCH]
     )
     if due:

@@ -9,12 +9,14 @@ recognised, so taking back the last way of it is ending everything, with a certi
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from apps.audit import deletions
 from apps.audit import services as audit
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Consent, Purpose
 from apps.retention.holdings import CONTACT, NOTE, NUMBER, VISIT
+from apps.retention.holds import held_until
 from apps.retention.models import Erasure
 from apps.retention.services.erase import (
     erase,
@@ -38,7 +40,7 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
     """End one purpose of a person's live consent now; the erasures that will be certified.
 
     Doing it twice does nothing. Raises Visitor.DoesNotExist when somebody else was faster to end
-    everything.
+    everything, and Held when that must not be erased yet: withdrawn it is all the same.
     """
     with transaction.atomic():
         # Cards on open boards may be shown anew, in every store where this person may be: their
@@ -53,15 +55,18 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
         if consent is None:
             return []
         if not is_last(consent, purpose):
+            kept = held_until(visitor.subject) is not None
             noted = 0
-            if purpose is Purpose.NOTES:
+            if purpose is Purpose.NOTES and not kept:
                 noted = Note.objects.filter(visitor=visitor).count()
                 notes.delete(visitor=visitor, actor=actor)
             consents.withdraw_purpose(consent=consent, purpose=purpose, actor=actor)
             deletions.intend("purpose", visitor=str(visitor.pk), purpose=purpose.value)
+            left = [each for each in consent.purposes if each != purpose]
+            if kept:
+                return _leave_to_the_sweep(visitor, consent.store_id, left)
             if purpose == Purpose.GROUP:
                 return [erase_elsewhere(visitor=visitor, consent=consent, actor=actor)]
-            left = [each for each in consent.purposes if each != purpose]
             scope = [(NOTE, noted), *_erase_what_rested_on(purpose, left, visitor, stores, actor)]
             if any(count for _what, count in scope):
                 return [
@@ -78,6 +83,17 @@ def _stores_of(visitor: Visitor) -> list[UUID]:
     agreed = Consent.objects.live().filter(subject=visitor.subject)
     named = [store for stores in agreed.values_list("group_stores", flat=True) for store in stores]
     return sorted({*boards_of(visitor), *named})
+
+
+def _leave_to_the_sweep(visitor: Visitor, home: UUID, left: list[str]) -> list[Erasure]:
+    """Have what rested on a purpose of somebody who is held go when that ends; nobody uses it from
+    now on. Templates and notes are due without their purpose; visits are told so."""
+    announce_all(boards_of(visitor))
+    over = visitor.visits.all()
+    if KEEPS_VISITS.intersection(left):
+        over = over.none() if Purpose.GROUP in left else over.exclude(store=home)
+    over.update(delete_after=Now())
+    return []
 
 
 def _erase_what_rested_on(

@@ -34,6 +34,7 @@ class Migration(migrations.Migration):
                 ),
                 ("days", models.PositiveIntegerField()),
                 ("former", models.PositiveIntegerField(null=True)),
+                ("reason", models.CharField(max_length=200)),
                 (
                     "store",
                     models.ForeignKey(
