@@ -75,7 +75,8 @@ class TakeForm(forms.Form):
     )
 
     def __init__(self, stores: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
         field = self.fields["store"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset, field.empty_label = stores, None
