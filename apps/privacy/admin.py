@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,7 +26,7 @@ from apps.privacy.selectors import where
 from apps.privacy.services import pause
 from apps.recognition.models import Calibration
 from apps.retention.models import Erasure, Request
-from apps.retention.services.erase import await_acknowledgements, erase, plan
+from apps.retention.services.erase import plan
 from apps.stores.access import actor
 from apps.stores.admin import StoreScopedAdmin
 from apps.visitors.models import FormerPack, Visitor
@@ -51,7 +51,8 @@ REASON_SECONDS = 15 * 60
 
 @admin.register(Visitor)
 class VisitorAdmin(StoreScopedAdmin):
-    """The list names nobody; the record does, once a reason was given."""
+    """The list names nobody; the record does, once a reason was given. Whoever is to be erased has
+    asked for it: that is a request, of which a second officer approves."""
 
     list_display = ("id", "store", "created_at", "restricted_at")
     list_filter = (("store", admin.RelatedOnlyFieldListFilter),)
@@ -72,11 +73,6 @@ class VisitorAdmin(StoreScopedAdmin):
 
     def get_urls(self) -> list[Any]:
         return [
-            path(
-                "<uuid:pk>/erase/",
-                self.admin_site.admin_view(self.erase_view),
-                name="visitor_erase",
-            ),
             path(
                 "<uuid:pk>/restrict/",
                 self.admin_site.admin_view(self.restrict_view),
@@ -113,44 +109,6 @@ class VisitorAdmin(StoreScopedAdmin):
             "object_label": str(visitor),
         }
         return TemplateResponse(request, "admin/reason.html", context)
-
-    def erase_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Show what erasing will do; do it only on the second step. Needs the record's reason."""
-        record = reverse("admin:visitors_visitor_change", args=[pk])
-        visitor = self._visitor(request, str(pk))
-        reason = _reason(request, visitor)
-        if reason is None:
-            return HttpResponseRedirect(record)
-        if request.method == "POST" and request.POST.get("confirm"):
-            return self._erase(request, visitor)
-        with transaction.atomic():
-            _record_look(request, visitor, reason)
-            context = {
-                **self.admin_site.each_context(request),
-                "title": _("Erase"),
-                "plan": plan(visitor),
-                "visitor_label": str(visitor),
-                "cancel_url": record,
-            }
-        return TemplateResponse(request, "admin/erase_confirm.html", context)
-
-    def _erase(self, request: HttpRequest, visitor: Visitor) -> HttpResponse:
-        try:
-            erasure = erase(visitor=visitor, cause=Erasure.Cause.REQUEST, actor=actor(request.user))
-        except Visitor.DoesNotExist:
-            self.message_user(request, _("This person was erased a moment ago."), messages.WARNING)
-            return HttpResponseRedirect(reverse("admin:retention_erasure_changelist"))
-        request.session.pop(_key(visitor), None)
-        erasure = await_acknowledgements(erasure, 2.0)
-        if erasure.state == Erasure.State.COMPLETE:
-            self.message_user(request, _("Erased; the certificate is ready."), messages.SUCCESS)
-        else:
-            self.message_user(
-                request,
-                _("Erased; the certificate follows as soon as every recognizer has acknowledged."),
-                messages.WARNING,
-            )
-        return HttpResponseRedirect(reverse("admin:retention_erasure_change", args=[erasure.pk]))
 
     def restrict_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Pause or resume recognition of one person (GDPR 18). Needs the record's reason."""

@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from apps.recognition.client import Recognizer
+from apps.retention.models import Request
 from apps.stores.devices import add_door, new_code
 from apps.stores.models import Camera, Device, Role, User
 from apps.visitors.models import FaceTemplate, FormerPack
@@ -25,6 +26,7 @@ from tests.journeys.conftest import Town, agree, choose, draw, log_in, others, w
 from tests.journeys.test_cameras import lane, wall_of_cameras
 from tests.journeys.test_tongues import SCREENS, SHOW
 from tests.people import enrolled_for_good
+from tests.privacy.requests import letter, verified
 from tests.recognition.test_keep import Crops
 from tests.retention.test_retire import OLD, of_the_former, taken_anew
 from tests.visits.rtsp import RtspCamera
@@ -128,7 +130,13 @@ def test_portal(town: Town, open_browser: Callable[..., Browser]) -> None:
     page.get_by_test_id("reason-request").check()
     page.get_by_test_id("reason-open").click()
     take(page, "portal-record", full_page=True)
-    page.get_by_test_id("visitor-erase").click()
+    request = verified(town.house, visitor, Request.Kind.ERASURE)
+    letter(town.house, Request.Kind.ACCESS, days_ago=26)
+    page.goto(f"{town.origin}/admin/retention/request/")
+    take(page, "portal-requests", full_page=True)
+    page.get_by_role("link", name=request.number).click()
+    take(page, "portal-request", full_page=True)
+    page.get_by_test_id("request-preview-link").click()
     take(page, "portal-erase")
     page.goto(f"{town.origin}/admin/audit/entry/")
     take(page, "portal-ledger")

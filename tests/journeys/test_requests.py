@@ -18,12 +18,14 @@ from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate, enroll
 from apps.visits.services import disclose
 from tests.conftest import Process, hashed
-from tests.journeys.accessible import crowded, faults_everywhere
+from tests.journeys.accessible import crowded, faults
 from tests.journeys.conftest import Town, log_in, watched
 from tests.ops.test_verify_certificate import Inspector
 from tests.ops.test_verify_certificate import inspector as inspector
 from tests.visits.test_disclose import match_of
 from tests.waiting import until
+
+NARROW = ((390, 844), (820, 1180))
 
 
 @pytest.fixture
@@ -51,10 +53,12 @@ def customer(town: Town) -> tuple[Visitor, str]:
     return visitor, signed.secret
 
 
-def seen(page: Page) -> list[str]:
-    """What is wrong with the page as it stands, on a phone, a tablet and a desk."""
+def seen(page: Page, *, dark: bool = False) -> list[str]:
+    """What is wrong with the page as it stands: at any width, and by axe."""
     name = page.url.rpartition("/admin/")[2] or page.url
-    return [f"{name}: {fault}" for fault in [*faults_everywhere(page), *crowded(page)]]
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    found = [*crowded(page, NARROW), *faults(page)]
+    return [f"{name}: {fault}" for fault in found]
 
 
 def test_a_copy_is_fetched_and_an_erasure_takes_two(
@@ -89,7 +93,7 @@ def test_a_copy_is_fetched_and_an_erasure_takes_two(
     expect(desk.get_by_test_id("number-overdue")).to_have_text("0 overdue")
     expect(desk.get_by_test_id("number-open")).to_have_text("1 open")
     desk.get_by_test_id("requests-link").click()
-    problems += seen(desk)
+    problems += seen(desk, dark=True)
     desk.get_by_test_id("queue-item").get_by_role("link").click()
     expect(desk.get_by_test_id("request-words")).to_have_text("Everything, please.")
     problems += seen(desk)
@@ -169,4 +173,4 @@ def test_a_copy_is_fetched_and_an_erasure_takes_two(
     expect(hers.get_by_test_id("package-error")).to_be_visible()
     problems += seen(hers)
     assert set(Request.objects.values_list("state", flat=True)) == {"answered"}
-    assert not problems
+    assert not problems, "\n".join(problems)
