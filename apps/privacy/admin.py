@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -12,7 +12,6 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -29,9 +28,9 @@ from apps.privacy.policies import PolicyAdmin
 from apps.privacy.selectors import where
 from apps.privacy.services import pause
 from apps.recognition.models import Calibration
-from apps.retention.holds import Held, Hold
+from apps.retention.holds import Hold
 from apps.retention.models import Erasure, Request
-from apps.retention.services.erase import await_acknowledgements, erase, plan
+from apps.retention.services.erase import plan
 from apps.stores.access import actor
 from apps.stores.admin import StoreScopedAdmin
 from apps.stores.models import Assessment
@@ -61,7 +60,8 @@ REASON_SECONDS = 15 * 60
 
 @admin.register(Visitor)
 class VisitorAdmin(StoreScopedAdmin):
-    """The list names nobody; the record does, once a reason was given."""
+    """The list names nobody; the record does, once a reason was given. Whoever is to be erased has
+    asked for it: that is a request, of which a second officer approves."""
 
     list_display = ("id", "store", "created_at", "restricted_at")
     list_filter = (("store", admin.RelatedOnlyFieldListFilter),)
@@ -83,11 +83,6 @@ class VisitorAdmin(StoreScopedAdmin):
 
     def get_urls(self) -> list[Any]:
         return [
-            path(
-                "<uuid:pk>/erase/",
-                self.admin_site.admin_view(self.erase_view),
-                name="visitor_erase",
-            ),
             path(
                 "<uuid:pk>/restrict/",
                 self.admin_site.admin_view(self.restrict_view),
@@ -124,52 +119,6 @@ class VisitorAdmin(StoreScopedAdmin):
             "object_label": str(visitor),
         }
         return TemplateResponse(request, "admin/reason.html", context)
-
-    def erase_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """Show what erasing will do; do it only on the second step. Needs the record's reason."""
-        record = reverse("admin:visitors_visitor_change", args=[pk])
-        visitor = self._visitor(request, str(pk))
-        reason = _reason(request, visitor)
-        if reason is None:
-            return HttpResponseRedirect(record)
-        if request.method == "POST" and request.POST.get("confirm"):
-            return self._erase(request, visitor)
-        with transaction.atomic():
-            _record_look(request, visitor, reason)
-            context = {
-                **self.admin_site.each_context(request),
-                "title": _("Erase"),
-                "plan": plan(visitor),
-                "visitor_label": str(visitor),
-                "cancel_url": record,
-            }
-        return TemplateResponse(request, "admin/erase_confirm.html", context)
-
-    def _erase(self, request: HttpRequest, visitor: Visitor) -> HttpResponse:
-        try:
-            erasure = erase(visitor=visitor, cause=Erasure.Cause.REQUEST, actor=actor(request.user))
-        except Visitor.DoesNotExist:
-            self.message_user(request, _("This person was erased a moment ago."), messages.WARNING)
-            return HttpResponseRedirect(reverse("admin:retention_erasure_changelist"))
-        except Held as held:
-            self.message_user(
-                request,
-                _("Withdrawn, and recognised by nobody. A legal hold keeps the rest until %(day)s.")
-                % {"day": date_format(held.until, "DATE_FORMAT")},
-                messages.WARNING,
-            )
-            return HttpResponseRedirect(reverse("admin:retention_hold_changelist"))
-        request.session.pop(_key(visitor), None)
-        erasure = await_acknowledgements(erasure, 2.0)
-        if erasure.state == Erasure.State.COMPLETE:
-            self.message_user(request, _("Erased; the certificate is ready."), messages.SUCCESS)
-        else:
-            self.message_user(
-                request,
-                _("Erased; the certificate follows as soon as every recognizer has acknowledged."),
-                messages.WARNING,
-            )
-        return HttpResponseRedirect(reverse("admin:retention_erasure_change", args=[erasure.pk]))
 
     def restrict_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Pause or resume recognition of one person (GDPR 18). Needs the record's reason."""

@@ -4,6 +4,8 @@ Of somebody whom the board shows, the member of staff is the witness that it is 
 is taken. Of anybody else the officer asks for a proof.
 """
 
+from typing import Any
+
 from django import forms
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -40,8 +42,9 @@ class CounterForm(forms.Form):
         help_text=gettext_lazy("E-mail or postal address, for this request alone."),
     )
 
-    def __init__(self, store: Store, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)  # type: ignore[arg-type]
+    def __init__(self, store: Store, *args: Any) -> None:
+        super().__init__(*args)
+        self.label_suffix = ""
         self.visits = {str(visit.pk): visit for visit in visits.current(store)}
         field = self.fields["whom"]
         assert isinstance(field, forms.ChoiceField)

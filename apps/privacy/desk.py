@@ -16,6 +16,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -75,7 +76,8 @@ class TakeForm(forms.Form):
     )
 
     def __init__(self, stores: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, label_suffix="", **kwargs)
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
         field = self.fields["store"]
         assert isinstance(field, forms.ModelChoiceField)
         field.queryset, field.empty_label = stores, None
@@ -126,8 +128,8 @@ class RequestAdmin(StoreScopedAdmin):
         """Write down a request that did not come through one of our own pages."""
         stores = stores_of(request.user, Role.Kind.DPO)
         if request.method != "POST":
-            asked = request.GET
-            initial = {"received": timezone.now().date(), "kind": asked.get("kind", "")}
+            known = {key: request.GET[key] for key in ("kind", "whom") if key in request.GET}
+            initial = {"received": timezone.now().date(), **known}
             return self._begin(request, TakeForm(stores, initial=initial))
         form = TakeForm(stores, request.POST)
         if not form.is_valid():
@@ -219,7 +221,9 @@ class RequestAdmin(StoreScopedAdmin):
     def _page(
         self, request: HttpRequest, asked: Request, *, status: int = 200, **more: Any
     ) -> HttpResponse:
-        context = self._context(request, str(asked), **self._state(request, asked), **more)
+        context = self._context(
+            request, capfirst(str(asked)), **self._state(request, asked), **more
+        )
         return TemplateResponse(request, "admin/requests/request.html", context, status=status)
 
     def _state(self, request: HttpRequest, asked: Request) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
@@ -331,6 +332,8 @@ def looks(consent: Consent) -> list[LookedAt]:
 
 def _who(entry: Entry) -> str:
     kind = entry.actor.partition(":")[0]
+    if entry.actor == "system:requests":
+        return capfirst(_("the house"))
     if kind == "camera" and entry.detail.get("mode") == Purpose.PASS:
         return _("The camera that read your pass")
     return {
@@ -371,12 +374,12 @@ def _what(entry: Entry) -> str:
         "visits.erased": _("erased your visits"),
         "note.written": _("wrote a note about you"),
         "note.deleted": _("deleted the note about you"),
-        "request.received": _("took in a request"),
+        "request.received": _("wrote down a request"),
         "request.tied": _("noted that a request may be yours"),
         "request.identity_asked": _("asked for a proof that it is you"),
         "request.code_sent": _("sent a code to your contact"),
         "request.code_refused": _("refused a wrong code"),
-        "request.verified": _("noted that the request is yours"),
+        "request.verified": _("verified whose request it is"),
         "request.opened": _("opened your request"),
         "request.previewed": _("read what erasing would do"),
         "request.extended": _("extended the time for your request"),

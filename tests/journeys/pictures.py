@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from apps.consent.models import Consent
 from apps.recognition.client import Recognizer
+from apps.retention.models import Request
 from apps.stores.devices import add_door, new_code, revoke
 from apps.stores.models import Camera, Device, Role, User
 from apps.visitors.models import FaceTemplate, FormerPack
@@ -30,6 +31,7 @@ from tests.journeys.drawing import head
 from tests.journeys.test_cameras import lane, wall_of_cameras
 from tests.journeys.test_tongues import SCREENS, SHOW
 from tests.people import enrolled_for_good
+from tests.privacy.requests import letter, verified
 from tests.recognition.test_keep import Crops
 from tests.retention.test_retire import OLD, of_the_former, taken_anew
 from tests.visits.rtsp import RtspCamera
@@ -172,7 +174,13 @@ def test_portal(town: Town, language: str, open_browser: Callable[..., Browser])
     page.get_by_test_id("reason-request").check()
     page.get_by_test_id("reason-open").click()
     take(page, "portal-record", language, full_page=True)
-    page.get_by_test_id("visitor-erase").click()
+    request = verified(town.house, visitor, Request.Kind.ERASURE)
+    letter(town.house, Request.Kind.ACCESS, days_ago=26)
+    page.goto(f"{town.origin}/admin/retention/request/")
+    take(page, "portal-requests", language, full_page=True)
+    page.get_by_role("link", name=request.number).click()
+    take(page, "portal-request", language, full_page=True)
+    page.get_by_test_id("request-preview-link").click()
     take(page, "portal-erase", language)
     page.goto(f"{town.origin}/admin/audit/entry/")
     take(page, "portal-ledger", language)

@@ -15,7 +15,7 @@ Kind, Source, State, Told = Request.Kind, Request.Source, Request.State, Request
 OFFICER, SECOND = "user:1001", "user:1002"
 
 
-def letter(house: House, kind: Request.Kind, *, days_ago: float = 0, **given: str) -> Request:
+def letter(house: House, kind: Request.Kind, *, days_ago: float = 0, reach: str = "") -> Request:
     """A letter that an officer typed in, from somebody who is not known yet."""
     return intake.take(
         store=house.store,
@@ -23,7 +23,7 @@ def letter(house: House, kind: Request.Kind, *, days_ago: float = 0, **given: st
         source=Source.LETTER,
         actor=OFFICER,
         received_at=timezone.now() - timedelta(days=days_ago) if days_ago else None,
-        **given,
+        reach=reach,
     )
 
 
@@ -32,9 +32,9 @@ def tied(request: Request, visitor: Visitor) -> Request:
     return identity.tie(request=request, whom=str(visitor.pk), actor=OFFICER)
 
 
-def verified(house: House, visitor: Visitor, kind: Request.Kind, **given: object) -> Request:
+def verified(house: House, visitor: Visitor, kind: Request.Kind) -> Request:
     """A letter whose writer a member of staff has seen."""
-    request = tied(letter(house, kind, **given), visitor)  # type: ignore[arg-type]
+    request = tied(letter(house, kind), visitor)
     code = new_code(user=house.staff, store=house.store)
     return identity.check_witness(request=request, code=code, actor=OFFICER)
 

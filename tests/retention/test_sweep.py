@@ -41,6 +41,8 @@ NOBODY = {
     "visits": 0,
     "notes": 0,
     "consents": 0,
+    "packages": 0,
+    "requests": 0,
     "sessions": 0,
     "certificates": 0,
     "failed": 0,

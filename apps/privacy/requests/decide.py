@@ -145,6 +145,8 @@ def _carried(pk: UUID, erasure: Erasure | None, problem: str, failed: str) -> Re
 
 def erasure_of(request: Request) -> Erasure | None:
     """The erasure that ended everything of a request's person."""
+    if request.subject is None:
+        return None
     theirs = Consent.objects.filter(subject=request.subject).values("pk")
     return Erasure.objects.filter(consent__in=theirs, template=None, purpose="").first()
 

@@ -30,6 +30,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from apps.config.celery import app as celery
 from apps.consent.services import CODE_SIGNS
 from apps.privacy import export, paper
 from apps.privacy.requests import rows
@@ -82,9 +83,7 @@ def begin(*, request: Request, actor: str) -> str:
 
 
 def _send(pk: UUID) -> None:
-    from apps.privacy.tasks import build_package
-
-    build_package.delay(str(pk))
+    celery.send_task("apps.privacy.tasks.build_package", [str(pk)], retry=False)
 
 
 @transaction.atomic

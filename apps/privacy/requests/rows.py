@@ -136,5 +136,7 @@ def start_again(request: Request, at: datetime) -> None:
 
 def locale_of(request: Request) -> str:
     """The language in which its person signed; English where nobody is known."""
+    if request.subject is None:
+        return settings.LANGUAGE_CODE
     consents = Consent.objects.filter(subject=request.subject).order_by("-signed_at")
     return consents.values_list("locale", flat=True).first() or settings.LANGUAGE_CODE
