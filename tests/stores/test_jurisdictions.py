@@ -7,19 +7,20 @@ from typing import Any
 import pytest
 
 from apps.stores import jurisdictions
-from apps.stores.jurisdictions import Pack
+from apps.stores.jurisdictions import Clock, Pack
 
+CLOCK = {field.name for field in fields(Clock)}
 RULES: dict[str, tuple[str, dict[str, Any]]] = {
     "GDPR 8(1): 16 years, younger with a guardian": ("eu", {"min_age": 16, "guardian": True}),
     "GDPR 12(3): one month, once extended by two": (
         "eu",
-        {"request_months": 1, "request_days": 30, "extension_months": 2, "extension_days": 59},
+        {"months": 1, "days": 0, "extension_months": 2, "identity_stops": True},
     ),
     "GDPR 33(1): 72 hours": ("eu", {"breach_hours": 72}),
     "UK GDPR 8(1): 13 years": ("uk", {"min_age": 13, "guardian": True}),
     "UK GDPR 12(3) and 12A: one month, once extended by two": (
         "uk",
-        {"request_months": 1, "request_days": 28, "extension_months": 2, "extension_days": 59},
+        {"months": 1, "days": 0, "extension_months": 2, "identity_stops": True},
     ),
     "UK GDPR 33(1): 72 hours": ("uk", {"breach_hours": 72}),
     "755 ILCS 5/11-1: 18 years": ("us-il", {"min_age": 18}),
@@ -29,21 +30,21 @@ RULES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "Tex. Bus. & Com. Code 541.052(b): 45 days, once extended by 45": (
         "us-tx",
-        {"request_months": 0, "request_days": 45, "extension_months": 0, "extension_days": 45},
+        {"months": 0, "days": 45, "extension_months": 0, "extension_days": 45},
     ),
     "Tex. Bus. & Com. Code 521.053(i): 30 days": ("us-tx", {"breach_hours": 30 * 24}),
     "Tex. Bus. & Com. Code 503.001(b): no lane": ("us-tx", {"modes": frozenset({"count", "pass"})}),
     "PIPL 31: 14 years, younger with a guardian": ("cn", {"min_age": 14, "guardian": True}),
     "PIPL 50: promptly, no extension": (
         "cn",
-        {"request_months": 0, "request_days": 15, "extension_months": 0, "extension_days": 0},
+        {"months": 0, "days": 15, "extension_months": 0, "extension_days": 0},
     ),
     "PIPL 57: at once": ("cn", {"breach_hours": 0}),
     "Measures on face recognition of 2025, 15: 100,000 people": ("cn", {"faces_limit": 100_000}),
     "OAIC, APP Guidelines B.58: 15 years": ("au", {"min_age": 15}),
     "OAIC, APP Guidelines 12.67: 30 calendar days": (
         "au",
-        {"request_months": 0, "request_days": 30, "extension_days": 0},
+        {"months": 0, "days": 30, "extension_days": 0},
     ),
     "Privacy Act 1988 26WH(2): 30 days": ("au", {"breach_hours": 30 * 24}),
     "Bunnings [2026] ARTA 130: no lane": ("au", {"modes": frozenset({"count", "pass"})}),
@@ -54,7 +55,8 @@ RULES: dict[str, tuple[str, dict[str, Any]]] = {
 def test_the_pack_keeps(rule: str) -> None:
     code, figures = RULES[rule]
     pack = jurisdictions.get(code)
-    assert {name: getattr(pack, name) for name in figures} == figures
+    of = {name: pack.clock if name in CLOCK else pack for name in figures}
+    assert {name: getattr(of[name], name) for name in figures} == figures
 
 
 def packs() -> dict[str, Pack]:
@@ -77,16 +79,17 @@ def test_every_figure_names_its_rule(code: str) -> None:
     pack = jurisdictions.get(code)
     named = {field.name for field in fields(Pack)} - {"code", "name", "source"}
     named = named - {"renew_min_days", "renew_max_days"} | {"renew_days"}
+    named |= {"extension", "identity_stops"}
     assert pack.source.keys() == named
     assert all(pack.source.values())
 
 
-def test_days_that_stand_for_months_say_no_more_than_those() -> None:
-    """GDPR 12(3) counts in calendar months; two of them have 59 days at least."""
-    for pack in packs().values():
-        if pack.request_months:
-            assert pack.request_days <= 30 * pack.request_months
-            assert pack.extension_days <= 59
+def test_no_clock_is_shorter_than_that_of_the_default() -> None:
+    """Months are taken as the shortest of them: 28 days for one, 59 for two."""
+    first = {code: pack.clock.days + 28 * pack.clock.months for code, pack in packs().items()}
+    assert min(first.values()) == first["strict"]
+    strict = jurisdictions.get("strict").clock
+    assert (strict.extension_months, strict.extension_days, strict.identity_stops) == (0, 0, False)
 
 
 STRICTEST: dict[str, Callable[..., int]] = {
@@ -94,9 +97,6 @@ STRICTEST: dict[str, Callable[..., int]] = {
     "max_term_days": min,
     "inactivity_days": min,
     "visit_days": min,
-    "request_days": min,
-    "extension_days": min,
-    "extension_months": min,
     "renew_min_days": max,
     "renew_max_days": min,
     "breach_hours": min,

@@ -9,6 +9,24 @@ FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """By when a request is answered: so many months and days after it was received.
+
+    They are counted on the calendar and wall clock of `zone`, the westernmost of the jurisdiction:
+    where the day of receipt is a day later, ours comes sooner and never later. An extension adds
+    `extension_months` and `extension_days` once; 0: there is none. `identity_stops`: whether the
+    clock stands still while a proof of identity is awaited.
+    """
+
+    zone: str
+    months: int = 0
+    days: int = 0
+    extension_months: int = 0
+    extension_days: int = 0
+    identity_stops: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """One jurisdiction's figures; `source` names the rule behind each.
 
@@ -18,9 +36,6 @@ class Pack:
     `requires`: sections without which no notice is published, of `consent.wording.Section`.
     `renew_min_days` to `renew_max_days`: how long consents to a former notice last after a
     material change.
-    `request_days`: in which a request is answered; where `request_months` is set, the law counts
-    in calendar months and that many days are never later. `extension_days`, `extension_months`:
-    the one extension, likewise; 0: there is none.
     `breach_hours`: from learning of a breach to telling the authority; 0: at once.
     `assessment_days`: how long an impact assessment holds at most before it is made anew.
     `sign_check_days`: after how many days somebody looks again whether a camera's sign hangs.
@@ -34,10 +49,6 @@ class Pack:
     max_term_days: int
     inactivity_days: int
     visit_days: int
-    request_days: int
-    request_months: int
-    extension_days: int
-    extension_months: int
     renew_min_days: int
     renew_max_days: int
     breach_hours: int
@@ -45,6 +56,7 @@ class Pack:
     sign_check_days: int
     faces_limit: int
     groups: bool
+    clock: Clock
     modes: frozenset[str]
     requires: frozenset[str]
     source: dict[str, str]
@@ -63,4 +75,5 @@ def get(code: str) -> Pack:
         raise KeyError(code)
     data = tomllib.loads((FOLDER / f"{code}.toml").read_text(encoding="utf-8"))
     modes, requires = (frozenset(data.pop(name)) for name in ("modes", "requires"))
-    return Pack(code=code, modes=modes, requires=requires, **data)
+    clock = Clock(**data.pop("clock"))
+    return Pack(code=code, clock=clock, modes=modes, requires=requires, **data)
