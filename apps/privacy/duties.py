@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.consent.wording import Registers
-from apps.privacy import documents, records
+from apps.privacy import breaches, documents, records
 from apps.stores.access import stores_of
 from apps.stores.models import Camera, Organization, Role, Store, ThirdParty
 
@@ -30,6 +30,7 @@ def urls(view: Callable[[View], View]) -> list[URLPattern]:
         path("duties/records/<uuid:pk>/csv/", view(records_csv), name="records_csv"),
         path("duties/processors/", view(processors_page), name="processors"),
         path("duties/processors/csv/", view(processors_csv), name="processors_csv"),
+        *breaches.urls(view),
     ]
 
 
@@ -45,6 +46,7 @@ def hub(request: HttpRequest) -> HttpResponse:
             (camera, camera.assessment(), _draft_of(camera))
             for camera in cameras.select_related("store").prefetch_related("assessments")
         ],
+        "breaches": breaches.running(_organizations(request)),
         "parties": parties,
         "incomplete": [each for each in parties if each.lacks],
     }

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
-from apps.privacy import duties, selectors
+from apps.privacy import breaches, duties, selectors
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
@@ -81,6 +81,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         },
         "queue": [_queued(erasure) for erasure in pending.order_by("requested_at")[:20]],
         "notices": selectors.notices_of(stores),
+        "breaches": breaches.running(organizations),
         "mail": [(each, mail.missing(each)) for each in organizations],
         "watchdog": watchdog(),
         "ledger": _ledger(),
