@@ -75,7 +75,7 @@ class BreachForm(forms.ModelForm):
     words = WordsField(
         max_length=1000,
         label=gettext_lazy("What to tell people"),
-        help_text=Breach._meta.get_field("words").help_text,  # type: ignore[union-attr]
+        help_text=Breach._meta.get_field("words").help_text,
     )
 
     class Meta:

@@ -82,6 +82,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         "queue": [_queued(erasure) for erasure in pending.order_by("requested_at")[:20]],
         "notices": selectors.notices_of(stores),
         "breaches": breaches.running(organizations),
+        "duties": duties.in_short(request),
         "mail": [(each, mail.missing(each)) for each in organizations],
         "watchdog": watchdog(),
         "ledger": _ledger(),

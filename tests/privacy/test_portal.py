@@ -17,8 +17,10 @@ from apps.audit.models import Entry
 from apps.recognition.models import Recognizer
 from apps.retention.models import Erasure
 from apps.retention.services.erase import CERTIFICATE_TYPE, erase
+from apps.stores.assessments import begin
 from apps.stores.models import (
     Assessment,
+    Breach,
     Camera,
     Device,
     Role,
@@ -26,6 +28,7 @@ from apps.stores.models import (
     User,
     all_languages,
 )
+from apps.stores.signs import confirm
 from apps.visitors.models import FormerPack, Visitor
 from apps.visits.mistakes import mark_wrong
 from apps.visits.services import disclose
@@ -482,6 +485,27 @@ def test_the_first_page_says_why_a_camera_may_not_run(house: House, officer: Cli
 # Every kind of page.
 
 
+def duties(house: House) -> list[str]:
+    """Addresses of the officer's duties, with something in each."""
+    draft = begin(camera=house.camera, user=house.dpo)
+    breach = Breach.objects.create(
+        organization=house.organization, what="x", discovered_at=timezone.now(), kinds=["name"]
+    )
+    confirm(camera=house.camera, user=house.dpo)
+    of = house.organization.pk
+    inside = ["", f"records/{of}/", "processors/", f"faces/{of}/", "signs/", "breaches/"]
+    inside += ["breaches/new/", *(f"breaches/{breach.pk}/{path}" for path in BREACH)]
+    signed = Assessment.objects.exclude(pk=draft.pk).latest("pk")
+    return [
+        *(f"/admin/duties/{path}" for path in inside),
+        f"/admin/stores/assessment/{draft.pk}/document/",
+        f"/admin/stores/assessment/{signed.pk}/document/",
+    ]
+
+
+BREACH = ("", "edit/", "people/", "authority/", "letter/ar/")
+
+
 def pages(house: House) -> list[str]:
     """One address of every kind that the portal has."""
     visitor = house.visitor()
@@ -493,6 +517,7 @@ def pages(house: House) -> list[str]:
     audit.checkpoint()
     found = ["/admin/", "/admin/password_change/", f"/admin/visitors/visitor/{visitor.pk}/erase/"]
     found.append(f"/admin/visitors/visitor/{visitor.pk}/history/")
+    found += duties(house)
     for model, owner in admin.site._registry.items():
         label = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         found.append(reverse("admin:app_list", args=[model._meta.app_label]))
@@ -587,7 +612,7 @@ def queries(client: Client, path: str) -> int:
 
 # How many queries each list takes, however long it is. A new one is a decision.
 QUERIES = {
-    "": 43,
+    "": 53,
     "audit/entry/": 6,
     "audit/checkpoint/": 6,
     "consent/notice/": 6,
