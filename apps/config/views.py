@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET
 
 from apps.audit import signing
 from apps.consent.services import current_text
+from apps.consent.wording import Registers
 from apps.retention.holdings import HOLDINGS, periods
 from apps.stores import groups, policies
 from apps.stores.limits import allowed
@@ -73,8 +74,10 @@ def public(request: HttpRequest, slug: str) -> HttpResponse:
             "aborted": sum(camera.aborts.values()),
             "outside_zone": camera.outside_zone,
             "embeddings_outside_trigger": camera.embeddings_outside_trigger,
+            "sign_seen_at": camera.signage_confirmed_at,
+            "assessment": camera.assessment(),
         }
-        for camera in store.cameras.all()
+        for camera in store.cameras.prefetch_related("assessments")
     ]
     days = periods(policies.days(store))
     retention = [
@@ -86,6 +89,9 @@ def public(request: HttpRequest, slug: str) -> HttpResponse:
         "notice": text,
         "cameras": cameras,
         "retention": retention,
+        # As the notice says it, from the same registers.
+        "schedule": Registers(store.organization).fill("{retention}", language),
+        "clock": store.pack.clock,
         "together": groups.others(store),
         "third_parties": store.organization.third_parties.filter(ended_at=None),
     }

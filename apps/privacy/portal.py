@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.privacy import duties, keyring, ledger, selectors
+from apps.privacy import breaches, duties, keyring, ledger, selectors
 from apps.privacy.board import board
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.services import watchdog
@@ -70,6 +70,8 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         "numbers": waiting.numbers,
         "queue": waiting.lines[:QUEUED],
         "notices": selectors.notices_of(stores),
+        "breaches": breaches.running(organizations),
+        "duties": duties.in_short(request),
         "mail": [(each, mail.missing(each)) for each in organizations],
         "watchdog": _watchdog(),
         "ledger": ledger.panel(),

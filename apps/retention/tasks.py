@@ -1,7 +1,10 @@
 """Celery's door to retention."""
 
+from uuid import UUID
+
 from celery import shared_task
 
+from apps.retention.services import breaches
 from apps.retention.services import remind as reminding
 from apps.retention.services import sweep as sweeping
 from apps.retention.services import watchdog as watching
@@ -23,3 +26,9 @@ def watchdog() -> None:
 def remind() -> None:
     """Write to whose consent ends soon and who asked for it."""
     reminding.remind()
+
+
+@shared_task
+def tell(breach: str) -> None:
+    """Write to the people whom a breach touched."""
+    breaches.send(UUID(breach))

@@ -74,7 +74,8 @@ def missing(assessment: Assessment) -> list[str]:
         found.append(_("No risk is named."))
     now = timezone.now()
     most = assessment.camera.store.pack.assessment_days
-    if not now < assessment.expires_at <= now + timedelta(days=most):
+    last = (now + timedelta(days=most)).astimezone(UTC).date()
+    if assessment.expires_at <= now or assessment.expires_at.astimezone(UTC).date() > last:
         found.append(_("It has to end within %(days)s days from now.") % {"days": most})
     return found
 

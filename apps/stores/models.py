@@ -570,6 +570,13 @@ class Breach(models.Model):
     span_until = models.DateField(null=True, blank=True)
     consequences = models.TextField(_("what it can do to people"), blank=True)
     measures = models.TextField(_("what was done about it"), blank=True)
+    words = models.JSONField(
+        _("what to tell people"),
+        default=dict,
+        blank=True,
+        validators=[known_languages],
+        help_text=_("In plain words. Where one is missing, what stands above holds."),
+    )
     tell_authority = models.BooleanField(null=True)
     authority_why = models.TextField(blank=True)
     authority_told_at = models.DateTimeField(null=True, blank=True)
@@ -600,6 +607,11 @@ class Breach(models.Model):
         """The stores whose people it may have touched."""
         stores = self.organization.stores.all()
         return stores.filter(pk__in=self.stores) if self.stores else stores
+
+    def words_in(self, language: str) -> str:
+        """What people are told in this language."""
+        told: str = self.words.get(language, "")
+        return told or self.what
 
     @property
     def due_at(self) -> datetime:

@@ -8,8 +8,10 @@ from apps.audit.models import Entry
 from apps.visitors.models import Visitor
 from apps.visits.mistakes import mark_wrong
 from apps.visits.services import disclose
-from tests.journeys.accessible import faults
+from tests.consent.notices import third_party
+from tests.journeys.accessible import faults, faults_everywhere
 from tests.journeys.conftest import Town, log_in, watched
+from tests.privacy.assessing import TEXTS
 from tests.visits.test_disclose import match_of, visit_of
 
 
@@ -44,6 +46,58 @@ def test_the_officer_opens_a_record_for_a_reason(
     for path in ("audit/entry", "stores/camera", "consent/notice", "stores/device"):
         page.goto(f"{town.origin}/admin/{path}/")
         problems += [f"{path} {fault}" for fault in faults(page)]
+    assert not problems
+
+
+def test_the_officers_duties_from_the_first_page_on(
+    town: Town, open_browser: Callable[..., Browser]
+) -> None:
+    """An assessment is written and handed over, a breach is registered and decided, and each page
+    of it can be read on every screen."""
+    house = town.house
+    third_party(house.organization)
+    page = watched(open_browser().new_context(), town)
+    log_in(page, town, "diana", "/admin/")
+    page.get_by_test_id("to-duties").click()
+    expect(page.get_by_test_id("duties")).to_be_visible()
+    problems = faults_everywhere(page)
+
+    page.get_by_role("link", name="Start an impact assessment").click()
+    page.get_by_label(house.camera.name).check()
+    page.get_by_test_id("assessment-go").click()
+    for name, text in TEXTS.items():
+        page.locator(f"#id_{name}").fill(text)
+    page.get_by_label("Risk", exact=True).first.fill("A stranger is greeted.")
+    page.get_by_label("What is done about it").first.fill("A high threshold.")
+    problems += faults_everywhere(page)
+    page.get_by_test_id("assessment-read").click()
+    expect(page.get_by_test_id("document")).to_contain_text("A stranger is greeted.")
+    expect(page.get_by_test_id("assessment-waits")).to_be_visible()
+    problems += faults_everywhere(page)
+
+    page.goto(f"{town.origin}/admin/duties/breaches/new/")
+    page.get_by_label("What happened").fill("A backup lay in an open folder.")
+    page.get_by_label("sealed face templates").check()
+    problems += faults_everywhere(page)
+    page.get_by_test_id("breach-save").click()
+    authority = page.get_by_role("region", name="The authority")
+    authority.get_by_label("Yes").check()
+    authority.get_by_label("Why").fill("A risk cannot be ruled out.")
+    page.get_by_test_id("breach-decide-authority").click()
+    page.get_by_test_id("breach-was-told").click()
+    expect(page.get_by_test_id("breach-clock")).to_have_text("the authority was told")
+    problems += faults_everywhere(page)
+    page.get_by_test_id("breach-letter").first.click()
+    expect(page.get_by_test_id("document")).to_contain_text("A backup lay in an open folder.")
+
+    page.goto(f"{town.origin}/admin/duties/signs/")
+    page.get_by_test_id("sign-confirm").first.click()
+    expect(page.get_by_test_id("sign").first).to_contain_text("Diana saw it")
+    problems += faults_everywhere(page)
+    of = house.organization.pk
+    for path in (f"records/{of}/", f"faces/{of}/", "processors/"):
+        page.goto(f"{town.origin}/admin/duties/{path}")
+        problems += [f"{path} {fault}" for fault in faults_everywhere(page)]
     assert not problems
 
 

@@ -14,8 +14,8 @@ class Clock:
 
     They are counted on the calendar and wall clock of `zone`, the westernmost of the jurisdiction:
     where the day of receipt is a day later, ours comes sooner and never later. An extension adds
-    `extension_months` and `extension_days` once; both 0: there is none. `identity_stops`: whether
-    the clock stands still while a proof of identity is awaited.
+    `extension_months` and `extension_days` once; 0: there is none. `identity_stops`: whether the
+    clock stands still while a proof of identity is awaited.
     """
 
     zone: str

@@ -8,6 +8,8 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
+import apps.stores.models
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -73,6 +75,16 @@ class Migration(migrations.Migration):
                     models.TextField(blank=True, verbose_name="what it can do to people"),
                 ),
                 ("measures", models.TextField(blank=True, verbose_name="what was done about it")),
+                (
+                    "words",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        help_text="In plain words. Where one is missing, what stands above holds.",
+                        validators=[apps.stores.models.known_languages],
+                        verbose_name="what to tell people",
+                    ),
+                ),
                 ("tell_authority", models.BooleanField(null=True)),
                 ("authority_why", models.TextField(blank=True)),
                 ("authority_told_at", models.DateTimeField(blank=True, null=True)),
