@@ -27,7 +27,7 @@ DROP FUNCTION promised_days(uuid, uuid, varchar);
 
 
 class Migration(migrations.Migration):
-    dependencies = [("consent", "0010_group"), ("stores", "0012_policies")]
+    dependencies = [("consent", "0010_group"), ("stores", "0014_policies")]
     operations = [
         migrations.AddField(
             model_name="notice",

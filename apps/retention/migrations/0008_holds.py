@@ -31,8 +31,8 @@ BACKWARD = "DROP FUNCTION retention_is_held() CASCADE"
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("retention", "0005_elsewhere"),
-        ("stores", "0012_policies"),
+        ("retention", "0007_request_guard"),
+        ("stores", "0014_policies"),
         ("visitors", "0012_group"),
         ("consent", "0011_promised"),
     ]

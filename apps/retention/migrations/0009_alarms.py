@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("retention", "0006_holds"),
+        ("retention", "0008_holds"),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("stores", "0011_groups"),
+        ("stores", "0013_assessment_guard"),
     ]
 
     operations = [

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("retention", "0005_elsewhere")]
+    dependencies = [("retention", "0009_alarms")]
     operations = [
         migrations.AddField(
             model_name="erasure",
