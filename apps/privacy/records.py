@@ -124,12 +124,12 @@ def _words(models: Iterable[type[Model]]) -> list[str]:
 
 
 def _clocks(registers: Registers, models: Iterable[type[Model]]) -> Iterator[str]:
-    """How long each is kept; by the law of each store where those differ."""
+    """How long each is kept; by store where those differ, by their laws or their policies."""
     wanted = set(models)
     for holding in (holding for holding in HOLDINGS if holding.model in wanted):
-        said = {pack.name: _(holding.clock) % periods(pack) for pack in registers.packs}
+        said = {store: _(holding.clock) % periods(days) for store, days in registers.kept}
         if len(set(said.values())) == 1:
             yield f"{_(holding.what)}: {next(iter(said.values()))}"
         else:
-            for law, clock in said.items():
-                yield f"{_(holding.what)} ({law}): {clock}"
+            for store, clock in said.items():
+                yield f"{_(holding.what)} ({store.name}): {clock}"

@@ -36,6 +36,7 @@ from apps.recognition.models import Acknowledgement, Recognizer
 from apps.retention.holdings import ELSEWHERE, HOLDINGS, TEMPLATE, VISIT, How, periods
 from apps.retention.holds import Held, held_until
 from apps.retention.models import Erasure, Package, Request
+from apps.stores import policies
 from apps.visitors import services as visitors
 from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
 from apps.visits.services import announce_all, boards_of
@@ -53,7 +54,7 @@ class Planned:
     count: int
     how: str
     clock: str = ""
-    days: dict[str, int] = field(default_factory=dict)
+    days: dict[str, int | str] = field(default_factory=dict)
 
     @property
     def until(self) -> str:
@@ -63,7 +64,7 @@ class Planned:
 
 def plan(visitor: Visitor) -> list[Planned]:
     """What erasing this person would do, per kind of data, before anything is done."""
-    days = periods(visitor.store.pack)
+    days = periods(policies.days(visitor.store))
     return [
         Planned(
             holding.what,
