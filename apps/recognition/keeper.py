@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 BEAT = 1.0
 SILENCE = 5.0
-# Templates opened in one go: few enough to stay in the processor's cache, and not to keep PostgreSQL
+# Templates opened in one go: few enough to stay in the processor's cache and not to keep PostgreSQL
 # waiting: a socket's buffer holds about eighty of 512 numbers.
 BATCH = 64
 # The database's clock may be stepped by its time service; more than this backwards stops us.
