@@ -41,10 +41,13 @@ def align(image: Image, landmarks: Floats) -> Image:
 
     landmarks: (5, 2) pixels. Raises BadLandmarks. What lies outside the picture is black.
     """
-    matrix = similarity(landmarks, image.shape[1], image.shape[0])
-    return np.asarray(
-        cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), borderValue=0), dtype=np.uint8
-    )
+    return warp(image, similarity(landmarks, image.shape[1], image.shape[0]))
+
+
+def warp(image: Image, matrix: NDArray[np.float64]) -> Image:
+    """The aligned crop that a matrix of `similarity` takes out of a picture."""
+    crop = cv2.warpAffine(image, matrix, (CROP_SIZE, CROP_SIZE), borderValue=0)
+    return np.asarray(crop, dtype=np.uint8)
 
 
 def similarity(landmarks: Floats, width: int, height: int) -> NDArray[np.float64]:

@@ -7,11 +7,13 @@ nothing itself; the caller reads `ok` and tells the person the reason.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from .align import BadLandmarks, align, similarity
+from .align import BadLandmarks, similarity, warp
 from .types import Face, Floats, Image, Quality, Reason
 
 MIN_SIZE = 60.0
@@ -58,14 +60,14 @@ def assess(image: Image, face: Face) -> tuple[Quality, Image | None]:
     size = min(face.width, face.height)
     yaw = turn(face.landmarks)
     try:
-        crop = align(image, face.landmarks)
-        outside = _outside(image, face.landmarks)
+        matrix = similarity(face.landmarks, image.shape[1], image.shape[0])
     except BadLandmarks:
         return Quality(False, "turned", size, 0.0, 0.0, yaw), None
+    crop = warp(image, matrix)
     grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), dtype=np.float32)
-    brightness = float(grey[_INNER].mean())
+    brightness = _mean(grey[_INNER])
     detail = sharpness(grey)
-    found = _first_reason(outside, size, brightness, detail, yaw)
+    found = _first_reason(_outside(image, matrix), size, brightness, detail, yaw)
     if found is None and covered(grey):
         found = "covered"
     return Quality(found is None, found, size, detail, brightness, yaw), crop
@@ -104,12 +106,19 @@ def sharpness(grey: Floats) -> float:
     The spread of the Laplacian divided by the spread of the grey values: unlike the Laplacian
     alone, it does not call a dim or low-contrast face blurred.
     """
-    inner = grey[_INNER]
-    contrast = float(inner.std())
+    contrast = _spread(grey[_INNER])
     if contrast < 1e-3:
         return 0.0
-    fine = cv2.Laplacian(grey, cv2.CV_32F)[_INNER]
-    return float(np.std(fine)) / contrast
+    return _spread(cv2.Laplacian(grey, cv2.CV_32F)[_INNER]) / contrast
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return cv2.mean(values)[0]
+
+
+def _spread(values: NDArray[Any]) -> float:
+    """Standard deviation. OpenCV's takes a fifth of the time of numpy's for so few values."""
+    return float(cv2.meanStdDev(values)[1][0, 0])
 
 
 def covered(grey: Floats) -> bool:
@@ -120,16 +129,16 @@ def covered(grey: Floats) -> bool:
     face: ask after those.
     """
     soft = cv2.GaussianBlur(grey, (0, 0), 1.0)
-    contrast = float(soft[_INNER].std())
+    contrast = _spread(soft[_INNER])
     if contrast < 1e-3:
         return True
     down = np.abs(cv2.Sobel(soft, cv2.CV_32F, 0, 1))
-    beside = (float(down[_RIGHT_OF_LIPS].mean()) + float(down[_LEFT_OF_LIPS].mean())) / 2
+    beside = (_mean(down[_RIGHT_OF_LIPS]) + _mean(down[_LEFT_OF_LIPS])) / 2
     return (
-        min(float(soft[eye].std()) for eye in _EYES) / contrast < MIN_EYE
-        or float(soft[_MOUTH].std()) / contrast < MIN_MOUTH
+        min(_spread(soft[eye]) for eye in _EYES) / contrast < MIN_EYE
+        or _spread(soft[_MOUTH]) / contrast < MIN_MOUTH
         # Two grey levels: smooth cheeks must not make of the camera's noise a mouth.
-        or float(down[_LIPS].mean()) / (beside + 2.0) < MIN_LIPS
+        or _mean(down[_LIPS]) / (beside + 2.0) < MIN_LIPS
     )
 
 
@@ -147,7 +156,7 @@ def clear(crop: Image) -> bool:
     What `assess` asks of a face that was found, as far as its crop alone can tell.
     """
     grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), dtype=np.float32)
-    brightness = float(grey[_INNER].mean())
+    brightness = _mean(grey[_INNER])
     return _first_reason(0.0, MIN_SIZE, brightness, sharpness(grey), 0.0) is None and not covered(
         grey
     )
@@ -168,9 +177,9 @@ def turn(landmarks: Floats) -> float:
     return math.degrees(math.atan(offset / NOSE_DEPTH))
 
 
-def _outside(image: Image, landmarks: Floats) -> float:
+def _outside(image: Image, matrix: NDArray[np.float64]) -> float:
     """The share of the face itself, as the crop frames it, that the picture does not hold."""
     height, width = image.shape[:2]
-    back = cv2.invertAffineTransform(similarity(landmarks, width, height))
+    back = cv2.invertAffineTransform(matrix)
     x, y = back[:, :2] @ _GRID + back[:, 2:]
     return float(1.0 - np.mean((x >= 0) & (x < width) & (y >= 0) & (y < height)))

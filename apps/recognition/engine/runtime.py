@@ -1,4 +1,5 @@
 """How networks are run: onnxruntime on the CPU, a fixed number of threads, nothing phoned home.
+OpenCV, which works on the small pictures around them, gets no threads of its own.
 
 Refuses nothing itself; it exists so that every session in the house is opened the same way.
 """
@@ -11,7 +12,11 @@ from pathlib import Path
 # onnxruntime reads this while it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+import cv2
 import onnxruntime
+
+# Its pool's idle threads spin, and take the cores from the network that runs next.
+cv2.setNumThreads(1)
 
 PROVIDERS = ["CPUExecutionProvider"]
 

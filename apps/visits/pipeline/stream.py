@@ -66,7 +66,8 @@ class Frame:
         """RGB uint8 (H, W, 3)."""
         if isinstance(self._picture, np.ndarray):
             return self._picture
-        return np.asarray(self._picture.to_ndarray(format="rgb24"), dtype=np.uint8)
+        # By this thread: others would be started, and ended, for each picture.
+        return np.asarray(self._picture.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
