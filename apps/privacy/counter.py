@@ -8,6 +8,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
@@ -20,6 +21,8 @@ from apps.retention.models import Request
 from apps.stores.access import actor, stores_of
 from apps.stores.models import Role, Store
 from apps.visits import selectors as visits
+from apps.visits.floor import record_look
+from apps.visits.models import Visit
 
 NOBODY = ""
 
@@ -45,7 +48,7 @@ class CounterForm(forms.Form):
     def __init__(self, store: Store, *args: Any) -> None:
         super().__init__(*args)
         self.label_suffix = ""
-        self.visits = {str(visit.pk): visit for visit in visits.current(store)}
+        self.visits: dict[str, Visit] = {str(visit.pk): visit for visit in visits.current(store)}
         field = self.fields["whom"]
         assert isinstance(field, forms.ChoiceField)
         field.choices = [
@@ -59,7 +62,10 @@ class CounterForm(forms.Form):
 def take(request: HttpRequest, slug: str) -> HttpResponse:
     """Write down one request in this store."""
     store = get_object_or_404(stores_of(request.user, Role.Kind.STAFF), slug=slug)
-    form = CounterForm(store, request.POST if request.method == "POST" else None)
+    with transaction.atomic():
+        form = CounterForm(store, request.POST if request.method == "POST" else None)
+        for visit in form.visits.values():
+            record_look(request.user, visit)  # type: ignore[arg-type]
     context = {"store": store, "form": form}
     if request.method != "POST":
         return render(request, "floor/asked.html", context)

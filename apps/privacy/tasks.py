@@ -1,10 +1,13 @@
 """Celery's door to requests. Messages carry ids."""
 
+import logging
 from uuid import UUID
 
 from celery import shared_task
 
 from apps.privacy.requests import alarms, decide, packages
+
+log = logging.getLogger(__name__)
 
 
 @shared_task
@@ -19,5 +22,9 @@ def requests() -> None:
     for package in packages.waiting():
         packages.build(package)
     for request in decide.unfinished():
-        decide.carry_out(request)
+        try:
+            decide.carry_out(request)
+        except Exception as error:
+            # Loud, and left for the next minute; the others and the alarms do not wait for it.
+            log.error("request %s could not be carried out (%s)", request, type(error).__name__)
     alarms.escalate()

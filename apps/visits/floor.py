@@ -67,7 +67,7 @@ def _board(
     with transaction.atomic():
         visits = list(selectors.current(store))
         for visit in visits:
-            _record_look(request.user, visit)  # type: ignore[arg-type]
+            record_look(request.user, visit)  # type: ignore[arg-type]
     return render(
         request,
         "floor/board.html",
@@ -116,7 +116,7 @@ def witness(request: HttpRequest, slug: str) -> HttpResponse:
     return _board(request, store, None, **shown)
 
 
-def _record_look(user: User, visit: Visit) -> None:
+def record_look(user: User, visit: Visit) -> None:
     """Write down that this user saw this visit: once, however often the page refreshes."""
     seen = Entry.objects.filter(
         subject=audit.reference(visit.visitor.subject, whereabouts=True),
@@ -200,7 +200,7 @@ def _news(request: HttpRequest, store: Store, seen: int) -> News | None:
                 key=lambda visit: visit.sequence,
             )
             for visit in fresh:
-                _record_look(request.user, visit)  # type: ignore[arg-type]
+                record_look(request.user, visit)  # type: ignore[arg-type]
         cards = [
             (
                 visit.sequence,

@@ -363,6 +363,26 @@ def test_an_answer_by_e_mail_is_sent_before_it_is_written_down(
     assert "We hold nothing about you." in message.get_content()
 
 
+def test_an_extension_is_told_by_e_mail_before_it_holds(
+    house: House, officer: Client, box: Postbox
+) -> None:
+    request = letter(house, Kind.ACCESS, reach="someone@example.org")
+    due = request.due_at
+    box.unknown.add("someone@example.org")
+    page = act(officer, request, "extend", reason="Three stores hold data.", told="mail")
+    assert "did not take" in page
+    assert "Three stores hold data." in page, "what was typed is not lost"
+    assert request.due_at == due
+    box.unknown.clear()
+    act(officer, request, "extend", reason="Three stores hold data.", told="mail")
+    assert request.due_at > due
+    (message,) = box.taken
+    assert "Three stores hold data." in message.get_content()
+    assert "There is one extension" in act(
+        officer, request, "extend", reason="Again.", told="letter"
+    )
+
+
 # The alarms.
 
 

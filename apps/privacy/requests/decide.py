@@ -71,7 +71,8 @@ def approve(
         request, visitor = held(request.pk)
         if problem := may_approve(request, actor):
             raise RequestRefused("approve", problem)
-        if visitor is None and request.kind not in Request.ENDS:
+        gone = visitor is None
+        if gone and (request.kind not in Request.ENDS or erasure_of(request) is None):
             raise RequestRefused("gone", _("Nothing is held about them any more."))
         request.state = Request.State.APPROVED
         request.approved_at, request.approved_by = rows.now(), actor
