@@ -292,3 +292,27 @@ IMPERSONAL: dict[type[Model], str] = {
     Role: "what an employee may do",
     User: "an employee's account, kept while they work here",
 }
+
+# What is kept elsewhere than in a table, each with its clock. First what the name begins with.
+KEYS: dict[str, str] = {
+    "limit:": "an HMAC of who tried something, and how often; ten minutes, for log-ins a quarter",
+    "nonce:": "a tablet's random number; a minute or two",
+    "undone:": "an attempt that was stopped; minutes",
+    "challenge:": "which movements were drawn for an attempt; minutes",
+    "witness:": "an HMAC, and which employee confirmed; minutes",
+    "celery": "names of tasks and ids; until they are taken",
+    "unacked": "names of tasks and ids; until they are done",
+    "_kombu": "names of queues",
+}
+
+# Under the state directory, as patterns; nothing else is written by any process.
+FILES: dict[str, str] = {
+    "keys/*": "keys of the house; they open nothing that was erased",
+    "pack/*": "networks that somebody else trained",
+    "run/*": "sockets and numbers of processes, until they end",
+    "lock": "the number of a process",
+    # What `ops/up` and `ops/run` bring along; a real house has servers of its own.
+    "pg/*": "the tables",
+    "log/*": "acts, ids and kinds of errors; no name, no address, no key",
+    "clips/*": "drawn heads, for the demo",
+}

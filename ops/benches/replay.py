@@ -49,7 +49,7 @@ from apps.retention.models import Erasure
 from apps.retention.services import policy, watchdog
 from apps.retention.services.erase import erase
 from apps.retention.services.withdraw import withdraw_purpose
-from apps.stores.models import Assessment, Camera, Device, Store, User
+from apps.stores.models import Assessment, Camera, Device, Role, Store, User
 from apps.stores.policies import Kind
 from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate, enroll
@@ -502,6 +502,7 @@ def watch_bystanders() -> None:
 
 def chain(first: Store) -> list[Store]:
     """Seven stores of one house, each with a door that counts and lanes that are signed for."""
+    officer = User.objects.get(username="diana")
     stores: list[Store] = []
     for number in range(1, STORES + 1):
         stores.append(
@@ -515,6 +516,7 @@ def chain(first: Store) -> list[Store]:
             )
         )
         Device.objects.create(store=stores[-1], name="Tablet")
+        Role.objects.create(user=officer, store=stores[-1], kind=Role.Kind.DPO)
     for number in range(STORES + LANES):
         store = stores[number % STORES]
         mode = Camera.Mode.COUNT if number < STORES else Camera.Mode.LANE
@@ -532,7 +534,7 @@ def chain(first: Store) -> list[Store]:
                 necessity="Greeting those who asked for it.",
                 max_faces=1,
                 way_past="The side door.",
-                signed_by=User.objects.get(username="diana"),
+                signed_by=officer,
                 signed_at=timezone.now(),
                 expires_at=timezone.now() + timedelta(days=365),
             )

@@ -1,23 +1,28 @@
 """No model without a word on whose it is, when it is due and how it goes."""
 
+import re
 from datetime import timedelta
+from fnmatch import fnmatch
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
 from apps.consent.models import Purpose
 from apps.retention import holdings
-from apps.retention.holdings import HOLDINGS, IMPERSONAL, How
+from apps.retention.holdings import FILES, HOLDINGS, IMPERSONAL, KEYS, How
 from apps.retention.holds import Hold
 from apps.retention.models import Request
 from apps.retention.services.hold import place
 from apps.retention.services.withdraw import withdraw_purpose
+from apps.stores.devices import live_events
+from apps.stores.limits import allowed
 from apps.visitors.models import Visitor
 from apps.visits import notes
 from apps.visits.services import disclose
-from tests.conftest import House
+from tests.conftest import ROOT, House
 from tests.privacy.requests import asked
 from tests.visits.test_disclose import match_of, visit_of
 
@@ -29,6 +34,14 @@ DJANGOS = {
     "contenttypes.ContentType": "names of models",
     "sessions.Session": "a log-in of an employee; the sweep deletes what has run out",
 }
+
+
+# Redis keeps these for as long as somebody has not taken them; they hold names of tasks and ids.
+LASTING = ("celery", "unacked", "_kombu")
+# Every way in which the code makes a key: what stands before the first thing that varies.
+MAKES_A_KEY = re.compile(
+    r'(?:\.set|\.incr|\.expire|_place|_key)\(\s*f"([a-z]+:)|return f"([a-z]+:)\{(?:hmac|device\.pk)'
+)
 
 
 def ours(model: type[models.Model]) -> bool:
@@ -107,3 +120,42 @@ def test_what_is_held_of_somebody_is_found_and_nobody_elses(
     assert len(mine) == len(theirs) == 1
     assert not mine & theirs
     assert not holding.overdue().exists()
+
+
+def everything_kept_is_classified() -> None:
+    """Every key in Redis and every file of this moment; each key of ours ends by itself."""
+    redis = live_events()
+    keys = [key.decode() for key in redis.scan_iter()]
+    assert [key for key in keys if not key.startswith(tuple(KEYS))] == []
+    assert [key for key in keys if not key.startswith(LASTING) and redis.ttl(key) == -1] == []
+    root = settings.CONSENTRY.state_dir
+    files = [str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()]
+    assert files
+    assert [file for file in files if not any(fnmatch(file, each) for each in FILES)] == []
+
+
+def test_whatever_is_kept_elsewhere_is_classified() -> None:
+    made = {
+        "".join(found.groups(default=""))
+        for path in (ROOT / "apps").rglob("*.py")
+        for found in MAKES_A_KEY.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert made
+    assert made <= KEYS.keys(), "say in apps/retention/holdings.py how long this key lasts"
+    assert allowed("somebody", limit=1, seconds=60)
+    everything_kept_is_classified()
+
+
+def test_nothing_is_uploaded_or_logged_into_a_file() -> None:
+    uploads = [
+        field
+        for model in apps.get_models()
+        for field in model._meta.concrete_fields
+        if isinstance(field, models.FileField)
+    ]
+    assert uploads == []
+    handlers = settings.LOGGING["handlers"].values()
+    assert {handler["class"] for handler in handlers} == {"logging.StreamHandler"}
+    assert settings.MEDIA_ROOT == ""
+    # Sessions are rows, which the sweep deletes when they have run out.
+    assert settings.SESSION_ENGINE == "django.contrib.sessions.backends.db"

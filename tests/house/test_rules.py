@@ -53,6 +53,7 @@ from tests.clients import KioskTablet, alive, browser, enrolled, opt_in_form, ro
 from tests.conftest import ROOT, House, Process, build_house
 from tests.database import let_templates_expire, refusing, run, without_triggers
 from tests.groups import agreed_for, grouped
+from tests.house.test_holdings import everything_kept_is_classified
 from tests.house.traces import Traces
 from tests.people import enrolled_for_good, photos
 from tests.visits.test_disclose import match_of, old_town
@@ -335,6 +336,7 @@ def test_rule_2_no_face_is_written_anywhere(
     traces = Traces([*mine, *theirs], crops, vectors)
     assert list(traces.in_database()) == []
     assert list(traces.in_redis()) == []
+    everything_kept_is_classified()
     assert list(traces.in_files(settings.CONSENTRY.state_dir)) == []
     for process in (server, *processes):
         assert not traces.within("\n".join(process.lines).encode())

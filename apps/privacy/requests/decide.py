@@ -15,6 +15,7 @@ from apps.consent.models import Consent
 from apps.privacy import services as privacy
 from apps.privacy.requests import packages, post, rows
 from apps.privacy.requests.rows import RequestRefused, close, held, must_be, record
+from apps.retention.holds import Held
 from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import await_acknowledgements, complete, erase
 from apps.visitors.models import Visitor
@@ -26,7 +27,7 @@ CAUSES = {
     Request.Kind.ERASURE: Erasure.Cause.REQUEST,
     Request.Kind.WITHDRAWAL: Erasure.Cause.WITHDRAWAL,
 }
-NOT_ERASED, NOT_CERTIFIED = "not erased", "not certified"
+NOT_ERASED, NOT_CERTIFIED, ON_HOLD = "not erased", "not certified", "on hold"
 
 
 @transaction.atomic
@@ -110,6 +111,8 @@ def carry_out(pk: UUID, *, patience: float = 0.0) -> Request:
             )
         except Visitor.DoesNotExist:
             pass  # The sweep, or the person, was faster.
+        except Held:
+            problem = ON_HOLD
         except Exception as error:
             failed = type(error).__name__
             problem = NOT_ERASED

@@ -255,7 +255,9 @@ def _delete_proofs(swept: Swept) -> None:
 
 def _delete_packages(swept: Swept) -> None:
     """Copies that were not fetched in time, or were."""
-    swept.packages, _ = Package.objects.filter(delete_after__lte=Now()).delete()
+    swept.packages, _ = Package.objects.filter(
+        ~held("request__subject", Hold.Ground.CLAIM), delete_after__lte=Now()
+    ).delete()
 
 
 @transaction.atomic
@@ -263,7 +265,7 @@ def _delete_requests(swept: Swept) -> None:
     """Requests whose time as proof is over."""
     due = list(
         Request.objects.select_for_update(skip_locked=True)
-        .filter(delete_after__lte=Now())
+        .filter(~held("subject"), delete_after__lte=Now())
         .values_list("pk", flat=True)[:BATCH]
     )
     if due:
