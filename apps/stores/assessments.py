@@ -15,6 +15,7 @@ import rfc8785
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
@@ -66,7 +67,7 @@ def missing(assessment: Assessment) -> list[str]:
     """What keeps it from being signed, one sentence each."""
     fields = {field.name: field.verbose_name for field in Assessment._meta.concrete_fields}
     found = [
-        _("“%(section)s” is not written.") % {"section": fields[name]}
+        _("“%(section)s” is not written.") % {"section": capfirst(fields[name])}
         for name in TEXTS
         if not getattr(assessment, name).strip()
     ]
