@@ -148,6 +148,19 @@ def test_every_truncation_and_every_addition_is_found(data_key: OpenKey, binding
         vault.unseal(sealed + b"\0", data_key, binding)
 
 
+def test_of_many_each_opens_by_itself_and_a_broken_one_leaves_nothing(binding: Binding) -> None:
+    rows = []
+    for length in (8, 8, 8, 9, 8):
+        key, own = vault.new_data_key(), binding._replace(template=uuid4(), visitor=uuid4())
+        rows.append((vault.seal(a_vector(length), key, own), key, own))
+    rows[1] = (rows[1][0][:-1] + bytes([rows[1][0][-1] ^ 1]), *rows[1][1:])
+    rows[2] = (rows[0][0], *rows[2][1:])
+    into = np.full((5, 8), 7, np.float32)
+    assert vault.unseal_all(rows, into) == [True, False, False, False, True]
+    assert into[0].tobytes() == into[4].tobytes() == a_vector(8).tobytes()
+    assert not into[1:4].any()
+
+
 def test_the_header_commits_to_the_key_before_anything_is_decrypted(
     data_key: OpenKey, binding: Binding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +171,7 @@ def test_the_header_commits_to_the_key_before_anything_is_decrypted(
     compare = envelope.hmac.compare_digest
 
     def watched(left: bytes, right: bytes) -> bool:
-        compared.append((left, right))
+        compared.append((bytes(left), right))
         return bool(compare(left, right))
 
     monkeypatch.setattr(envelope.hmac, "compare_digest", watched)
