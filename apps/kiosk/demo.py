@@ -108,13 +108,13 @@ def seed(clip: Path) -> Demo:
             "signage_confirmed_at": timezone.now(),
         },
     )
-    doors = [_door(each) for each in (store, other)]
+    door, other_door = _door(store), _door(other)
     # After the cameras and the group, which it names.
     if not organization.notices.exists():
         _group(organization, store, other)
         _publish_notice(organization)
     kiosk, _ = Device.objects.get_or_create(store=store, name="Tablet at the entrance")
-    return Demo(store, other, _code(kiosk), *map(_code, doors), logins)
+    return Demo(store, other, _code(kiosk), _code(door), _code(other_door), logins)
 
 
 def _group(organization: Organization, *stores: Store) -> None:

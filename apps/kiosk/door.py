@@ -1,12 +1,15 @@
 """The tablet at the door: a camera that reads passes, with a face of its own towards the customer.
 
 It answers in public, so it never says a name, nor why a pass opens nothing: whoever holds a copy
-learns neither whose it is nor whether it ever worked. The name goes to the floor board alone.
+learns neither whose it is nor whether it ever worked. The name goes to the floor board alone. Whom
+it welcomes it also tells when what they agreed to ends soon, as their receipt would.
 """
 
 import time
 from typing import Annotated
+from uuid import UUID
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone, translation
@@ -15,11 +18,15 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from apps.consent import renewals
+from apps.consent.models import Consent
 from apps.kiosk import faces
 from apps.kiosk.challenge import unpacked
 from apps.kiosk.views import device_of, not_live, offered, refusal, signed_by
+from apps.recognition.client import Decision
 from apps.recognition.engine.imagefile import BadImage, decode_jpeg
-from apps.recognition.engine.types import Image
+from apps.recognition.engine.types import Crops, Image
+from apps.recognition.passes import Pass
 from apps.stores import tablets
 from apps.stores.limits import allowed
 from apps.stores.models import Camera, Device, Store
@@ -27,9 +34,10 @@ from apps.stores.tablets import Report
 from apps.visits import reports
 from apps.visits.asking import PassDesk
 from apps.visits.pipeline.burst import WELCOME, judge
-from apps.visits.pipeline.lane import Counters
+from apps.visits.pipeline.lane import MATCHED, Counters
 from apps.visits.pipeline.zone import Zone
 
+ENDING = "welcome_ending"
 MAX_BYTES = 512 * 1024
 MAX_PIXELS = 1920 * 1080
 A_MINUTE = 40
@@ -115,20 +123,51 @@ def show(request: HttpRequest, device: Device) -> HttpResponse:
         return refusal(400, "form", _("That did not arrive whole. Please try again."))
     except BadImage as error:
         return refusal(422, error.code, faces.sentence(error.code))
+    desk = Reading(camera)
     outcome, counters = judge(
         images,
         zone=Zone([tuple(point) for point in camera.zone]),
         detector=faces.detector(),
-        desk=PassDesk(camera.pk),
+        desk=desk,
         at=time.time(),
     )
+    if outcome == WELCOME and desk.welcomed and ends_soon(desk.welcomed):
+        outcome = ENDING
     now = timezone.now()
     reports.add(camera=camera.pk, counters=counters, state="live", last_frame_at=now)
     if outcome == "recognizer_down":
         return refusal(
             503, "unavailable", _("This is not working right now. Please ask our staff.")
         )
-    return JsonResponse({"say": outcome if outcome in TO_CHANGE | {WELCOME} else "staff"})
+    return JsonResponse({"say": outcome if outcome in TO_CHANGE | {WELCOME, ENDING} else "staff"})
+
+
+class Reading:
+    """The recognizer as one burst asks it. `welcomed`: the template that the pass of whoever was
+    recognised names, and no other pass of the picture."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._desk = PassDesk(camera.pk)
+        self._named: dict[str, UUID] = {}
+        self.welcomed: UUID | None = None
+
+    def present(self, shown: Pass) -> str:
+        nonce = self._desk.present(shown)
+        self._named[nonce] = shown.template
+        return nonce
+
+    def verify(self, nonce: str, crops: Crops, seen_at: float) -> Decision:
+        decision = self._desk.verify(nonce, crops, seen_at)
+        if decision.outcome in MATCHED:
+            self.welcomed = self._named[nonce]
+        return decision
+
+
+def ends_soon(template: UUID) -> bool:
+    """Whether what the holder of a pass agreed to may be renewed now."""
+    named = Q(templates__pk=template) | Q(templates__shown_as=template)
+    consent = Consent.objects.select_related("store").filter(named).first()
+    return consent is not None and renewals.due(consent)
 
 
 def words(store: Store) -> dict[str, list[tuple[str, str]]]:
@@ -159,6 +198,9 @@ def sentences() -> dict[str, str]:
         "ready": _("Hold your pass beside your face."),
         "reading": _("Hold still, one moment."),
         "welcome": _("Welcome. Please come in."),
+        "welcome_ending": _(
+            "Welcome. Please come in. What you agreed to ends soon: your receipt renews it."
+        ),
         "staff": _("That did not work. You are welcome all the same: please ask our staff."),
         "no_code": _("No pass could be read. Hold it still, a little closer."),
         "no_face": _("Look at the tablet, with your pass beside your face."),

@@ -200,7 +200,7 @@ def test_zone(
     log_in(page, town, "diana", f"/admin/stores/camera/{town.house.camera.pk}/zone/")
     page.get_by_test_id("still-take").click()
     covered = page.locator("[data-shown]").get_attribute("data-shown")
-    expect(page.get_by_test_id("zone-said")).to_have_text(str(covered))
+    expect(page.get_by_test_id("zone-said")).to_have_text(str(covered), timeout=60_000)
     take(page, "portal-zone", language, full_page=True)
 
 

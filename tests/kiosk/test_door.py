@@ -31,6 +31,7 @@ from ops.tablet import Answer
 from tests import faces
 from tests.clients import KioskTablet, browser, enrolled, nothing_kept
 from tests.conftest import House, build_house
+from tests.privacy.test_renewal import near_the_end
 from tests.recognition.test_present import ENDS, Holder, holder_of
 
 Crops = Callable[[int], NDArray[np.uint8]]
@@ -103,6 +104,9 @@ def test_whoever_shows_their_own_pass_is_welcome_and_the_floor_alone_hears_the_n
     camera = door.camera
     assert (camera.triggers, camera.aborts, camera.embeddings_outside_trigger) == (1, {}, 0)
     assert door.says(burst(2, door.holder.shown)) == "welcome", "still here"
+    near_the_end()
+    assert door.says(burst(2, door.holder.shown)) == "welcome_ending"
+    assert door.says(burst(3, door.holder.shown)) == "staff", "nobody else is told of the end"
     assert Visit.objects.count() == 1
 
 

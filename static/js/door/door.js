@@ -17,7 +17,7 @@ const QUALITY = 0.85;
 const BEAT_MS = 5_000;
 const AGAIN_MS = 5_000;
 /* How long an answer stands, and how long no code must be seen before the next one is read. */
-const STANDS_MS = { welcome: 4_000, staff: 6_000, again: 2_500 };
+const STANDS_MS = { welcome: 4_000, welcome_ending: 9_000, staff: 6_000, again: 2_500 };
 const GONE_MS = 1_500;
 const MOST_TRIES = 3;
 
@@ -121,7 +121,7 @@ async function read() {
     const reply = await signed("/door/show/", JSON.stringify({ pictures }));
     const told = (await reply.json()).say;
     state = told in STANDS_MS ? told : "again";
-    say(told, state);
+    say(told, state.startsWith("welcome") ? "welcome" : state);
   } catch (error) {
     if (error instanceof CameraError) throw error;
     if (error.code === "closed" || error.status === 403) return afresh();
@@ -130,7 +130,7 @@ async function read() {
     wipe();
   }
   await pause(STANDS_MS[state]);
-  if (state === "welcome" || state === "staff" || !tapped) say("ready", "ready");
+  if (state !== "again" || !tapped) say("ready", "ready");
   return state === "again";
 }
 
