@@ -72,7 +72,7 @@ def erase_template(
     """Erase one template of a person who has another and is locked: its model was retired, or its
     purpose was withdrawn."""
     visitor = template.visitor
-    key = DataKey.objects.filter(visitor=visitor).first()
+    key = DataKey.objects.filter(visitor=visitor).only("generation").first()
     pack = f"{template.pack} {template.pack_version}"
     now, pk = _now(), template.pk
     template.delete()
@@ -108,7 +108,7 @@ def erase_elsewhere(*, visitor: Visitor, consent: Consent, actor: str) -> Erasur
     """
     templates = list(visitor.templates.values_list("pk", flat=True))
     last = Eviction.objects.filter(template__in=templates).order_by("template", "-pk")
-    key = DataKey.objects.filter(visitor=visitor).first()
+    key = DataKey.objects.filter(visitor=visitor).only("generation").first()
     announce_all(boards_of(visitor))
     visits, _models = visitor.visits.exclude(store=consent.store_id).delete()
     audit.record(actor=actor, action="group.left", subject=visitor.subject, visits=visits)
