@@ -271,7 +271,7 @@ def _alone(attempt: uuid.UUID) -> None:
 
 def _replace_pass(consent: Consent, device: Device, form: OptIn) -> Pass | None:
     """Make a new pass from the pictures that came again with the repeated attempt."""
-    person = Visitor.objects.select_related("data_key").filter(subject=consent.subject).first()
+    person = Visitor.objects.filter(subject=consent.subject).first()
     if person is None or Purpose.PASS not in consent.purposes:
         return None
     with _looked_at(form.photos) as looks:
@@ -280,7 +280,6 @@ def _replace_pass(consent: Consent, device: Device, form: OptIn) -> Pass | None:
             faces.stacked(looks),
             visitor=person.pk,
             purposes=[Purpose.PASS],
-            wrapped_key=bytes(person.data_key.wrapped),
         )
     visitors.replace_pass(
         visitor=person, consent=consent, template=template, actor=f"device:{device.pk}"
@@ -295,7 +294,6 @@ def _seal(
     *,
     visitor: uuid.UUID,
     purposes: list[Purpose],
-    wrapped_key: bytes = b"",
 ) -> tuple[Sealed, list[visitors.SealedTemplate]]:
     """Have the recognizer make one template a purpose, each sealed for this consent.
 
@@ -309,7 +307,6 @@ def _seal(
         consent=consent.pk,
         not_after=int(consent.expires_at.timestamp()),
         templates={purpose.value: uuid.uuid4() for purpose in purposes},
-        wrapped_key=wrapped_key,
         watched=0 if watched is None else len(watched),
     )
     parts = [crops] if watched is None else [crops, watched]

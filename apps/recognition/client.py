@@ -43,7 +43,7 @@ class PassRefused(ValueError):
 class SealRequest:
     """Everything that is bound into the sealed templates, so that no row can be swapped later.
 
-    templates: the id of each, by purpose. wrapped_key: the visitor's own when they have one.
+    templates: the id of each, by purpose. A visitor who has a key of their own keeps it.
     watched: so many of the last crops were only watched: the same person, or nothing is sealed, and
     no part of the template. others: the other stores that the consent names.
     """
@@ -54,7 +54,6 @@ class SealRequest:
     consent: UUID
     not_after: int
     templates: Mapping[str, UUID]
-    wrapped_key: bytes = b""
     watched: int = 0
     others: Sequence[UUID] = ()
 
@@ -62,7 +61,7 @@ class SealRequest:
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """Sealed templates by purpose, and the visitor's wrapped data key: nothing we can open. The key
-    is empty when it was not asked to change.
+    is empty when they have one already.
 
     rotation: number of the organization's rotation that turned them, to be kept with each.
     key_share: for the template of purpose "pass", to be put into the pass and forgotten.
@@ -188,7 +187,6 @@ class Recognizer:
             "consent": str(request.consent),
             "not_after": request.not_after,
             "templates": {purpose: str(one) for purpose, one in request.templates.items()},
-            "wrapped_key": base64.b64encode(request.wrapped_key).decode(),
             "watched": request.watched,
             "others": [str(store) for store in request.others],
         }

@@ -36,7 +36,7 @@ from apps.recognition.reissue import reissue
 from apps.recognition.sealed import binding_of, seal_vector
 from apps.recognition.services import calibrated
 from apps.recognition.spaces import Space
-from apps.visitors.models import FaceTemplate
+from apps.visitors.models import DataKey, FaceTemplate
 from apps.visitors.vault import (
     FileKeyring,
     SealBroken,
@@ -160,12 +160,13 @@ class Desk:
             raise Refused("too_alike")
         visitor, organization = UUID(header["visitor"]), UUID(header["organization"])
         who: Any = {"visitor": visitor, "organization": organization, "keyring": self.keyring}
-        wrapped = base64.b64decode(header["wrapped_key"])
+        # Read here: who asks names a person, never a key.
+        own = DataKey.objects.filter(visitor=visitor).values_list("wrapped", flat=True).first()
         try:
-            data_key = unwrap(wrapped, **who) if wrapped else new_data_key()
+            data_key = unwrap(bytes(own), **who) if own else new_data_key()
         except (SealBroken, UnknownGeneration):
             raise Refused("unknown_key") from None
-        wrapped = wrapped or wrap(data_key, **who)
+        wrapped = bytes(own) if own else wrap(data_key, **who)
         share = new_share() if "pass" in templates else None
         space, sealed = self._newest_space(organization), {}
         for purpose, template in templates.items():
@@ -185,7 +186,7 @@ class Desk:
             with briefly(space.enter(mean)) as vector:
                 sealed[purpose] = seal_vector(vector, data_key, binding, share=half)
         reply = {
-            "wrapped_key": base64.b64encode(wrapped).decode(),
+            "wrapped_key": "" if own else base64.b64encode(wrapped).decode(),
             "generation": generation_of(wrapped),
             "pack": present.pack.name,
             "pack_version": present.pack.version,

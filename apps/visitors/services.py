@@ -210,7 +210,7 @@ def retire_rotations(*, actor: str) -> int:
     named = FaceTemplate.objects.filter(
         store__organization=OuterRef("organization"), rotation=OuterRef("number")
     )
-    replaced = Rotation.objects.select_for_update(skip_locked=True)
+    replaced = Rotation.objects.defer("wrapped").select_for_update(skip_locked=True)
     for rotation in replaced.filter(Exists(newer), ~Exists(named)):
         rotation.delete()
         audit.record(
@@ -258,7 +258,7 @@ def end_pack(*, pack: FormerPack, day: date | None, reason: str, actor: str) -> 
 
 def forget(visitor: Visitor) -> Forgotten:
     """Delete the visitor with everything that hangs on them, inside the caller's transaction."""
-    key = DataKey.objects.filter(visitor=visitor).first()
+    key = DataKey.objects.filter(visitor=visitor).only("generation").first()
     templates = list(visitor.templates.values_list("pk", flat=True))
     _total, per_model = visitor.delete()
     # The last one of each template: one of a pause long ago may be acknowledged by nobody any more.

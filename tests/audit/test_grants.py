@@ -8,11 +8,19 @@ from django.db import DatabaseError, connection, transaction
 
 from apps.audit import checks
 from apps.audit import services as audit
-from apps.audit.management.commands.grants import AUDITOR, LEDGER, RETENTION, WEB
+from apps.audit.management.commands.grants import (
+    AUDITOR,
+    KEYS,
+    LEDGER,
+    RECOGNIZER,
+    RETENTION,
+    WEB,
+)
 from apps.audit.models import Entry
 from apps.retention.models import Erasure
 from apps.retention.services.erase import complete, erase
 from apps.retention.services.sweep import sweep
+from apps.visitors.models import DataKey
 from apps.visits import hourly
 from apps.visits.services import disclose
 from tests.clients import browser
@@ -43,7 +51,7 @@ def refused(statement: str) -> None:
         run(statement)
 
 
-@pytest.mark.parametrize("role", [WEB, RETENTION, AUDITOR])
+@pytest.mark.parametrize("role", [WEB, RECOGNIZER, RETENTION, AUDITOR])
 def test_no_process_can_change_the_ledger_or_switch_its_guards_off(
     become: Become, role: str
 ) -> None:
@@ -60,6 +68,18 @@ def test_no_process_can_change_the_ledger_or_switch_its_guards_off(
     if role != RETENTION:
         for table in ("audit_entry", "audit_node", "audit_pruning"):
             refused(f"DELETE FROM {table}")  # noqa: S608
+
+
+def test_none_but_the_recognizer_reads_a_wrapped_key(become: Become, house: House) -> None:
+    house.visitor()
+    for role in (WEB, RETENTION):
+        become(role)
+        for table, column in KEYS.items():
+            refused(f"SELECT {column} FROM {table}")  # noqa: S608
+            refused(f"UPDATE {table} SET {column} = ''")  # noqa: S608
+        run("RESET ROLE")
+    become(RECOGNIZER)
+    assert bytes(DataKey.objects.get().wrapped) == b"wrapped"
 
 
 def test_as_web_a_guest_is_greeted_and_forgotten_and_the_portal_answers(

@@ -31,7 +31,7 @@ from apps.recognition.presentation import LIFETIME, PassInvalid, Windows
 from apps.retention.models import Erasure
 from apps.retention.services.erase import erase
 from apps.stores.models import Camera
-from apps.visitors.models import FaceTemplate, Visitor
+from apps.visitors.models import DataKey, FaceTemplate, Visitor
 from apps.visitors.services import SealedTemplate, enroll, replace_pass, restrict
 from apps.visitors.vault import new_share
 from apps.visits.models import Visit
@@ -83,7 +83,6 @@ def seal(
     crops: NDArray[np.uint8],
     visitor: uuid.UUID,
     purposes: list[str],
-    wrapped_key: bytes = b"",
 ) -> tuple[Pass | None, list[SealedTemplate]]:
     request = SealRequest(
         organization=consent.store.organization_id,
@@ -93,7 +92,6 @@ def seal(
         not_after=int(consent.expires_at.timestamp()),
         templates={purpose: uuid.uuid4() for purpose in purposes},
         others=consent.group_stores,
-        wrapped_key=wrapped_key,
     )
     made = recognizer.seal(request, crops)
     return made.key_share, [
@@ -342,33 +340,22 @@ def test_a_pass_of_another_store_is_no_pass_here(recognizer: Recognizer, holder:
 def test_a_new_pass_ends_the_old_one(
     recognizer: Recognizer, holder: Holder, crops_of: Crops
 ) -> None:
-    shown, (template,) = seal(
-        recognizer,
-        holder.consent,
-        crops_of(2),
-        holder.visitor.pk,
-        ["pass"],
-        bytes(holder.visitor.data_key.wrapped),
-    )
+    shown, (template,) = seal(recognizer, holder.consent, crops_of(2), holder.visitor.pk, ["pass"])
     assert shown is not None
+    assert template.wrapped_key == b"", "their own is kept, and not shown to who asked"
     replace_pass(visitor=holder.visitor, consent=holder.consent, template=template, actor="test")
     assert refused(lambda: verify(recognizer, holder, crops_of(2))) == "pass_unknown"
     assert verify(recognizer, replace(holder, shown=shown), crops_of(2)) == "visit"
     assert FaceTemplate.objects.count() == 1
 
 
-def test_another_visitors_key_seals_nothing(
+def test_a_key_that_is_not_this_visitors_seals_nothing(
     recognizer: Recognizer, holder: Holder, crops_of: Crops
 ) -> None:
+    other = holder.house.visitor("Mr Okafor")
+    DataKey.objects.filter(visitor=other).update(wrapped=holder.visitor.data_key.wrapped)
     with pytest.raises(CropsRefused):
-        seal(
-            recognizer,
-            holder.consent,
-            crops_of(2),
-            uuid.uuid4(),
-            ["pass"],
-            bytes(holder.visitor.data_key.wrapped),
-        )
+        seal(recognizer, holder.consent, crops_of(2), other.pk, ["pass"])
 
 
 def test_the_database_takes_no_pass_that_the_server_could_open(holder: Holder) -> None:

@@ -94,7 +94,7 @@ def erase_template(
     """Erase one template of a person who has another and is locked: its model was retired, or its
     purpose was withdrawn."""
     visitor = template.visitor
-    key = DataKey.objects.filter(visitor=visitor).first()
+    key = DataKey.objects.filter(visitor=visitor).only("generation").first()
     pack = f"{template.pack} {template.pack_version}"
     now, pk = _now(), template.pk
     template.delete()
@@ -158,7 +158,7 @@ def erased_with(
     a locked person, who stays. scope: kinds of data and how much of each; evictions: what the
     recognizers are to acknowledge.
     """
-    key = DataKey.objects.filter(visitor=visitor).first()
+    key = DataKey.objects.filter(visitor=visitor).only("generation").first()
     now = _now()
     erasure = Erasure.objects.create(
         consent=consent.pk,

@@ -10,17 +10,21 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import connection, transaction
 
-WEB, RETENTION, AUDITOR = "consentry_web", "consentry_retention", "consentry_auditor"
-# What each may do with the ledger. Everything else is read and written by both processes' roles.
+WEB, RECOGNIZER = "consentry_web", "consentry_recognizer"
+RETENTION, AUDITOR = "consentry_retention", "consentry_auditor"
+ADDING = {
+    "audit_entry": "SELECT, INSERT",
+    "audit_node": "SELECT, INSERT",
+    "audit_checkpoint": "SELECT, INSERT",
+    "audit_pruning": "SELECT",
+    "audit_ledgercheck": "SELECT",
+    "audit_salt": "SELECT, INSERT, DELETE",
+}
+# What each may do with the ledger. All but the auditor read and write everything else, and none
+# but the recognizer reads these keys, not even wrapped.
 LEDGER: dict[str, dict[str, str]] = {
-    WEB: {
-        "audit_entry": "SELECT, INSERT",
-        "audit_node": "SELECT, INSERT",
-        "audit_checkpoint": "SELECT, INSERT",
-        "audit_pruning": "SELECT",
-        "audit_ledgercheck": "SELECT",
-        "audit_salt": "SELECT, INSERT, DELETE",
-    },
+    WEB: ADDING,
+    RECOGNIZER: ADDING,
     RETENTION: {
         # Dropping is refused by the tables themselves but behind a signed statement: see 0005.
         "audit_entry": "SELECT, INSERT, DELETE",
@@ -39,10 +43,12 @@ LEDGER: dict[str, dict[str, str]] = {
         "audit_ledgercheck": "SELECT",
     },
 }
+# A column of each of these tables is for the recognizer alone.
+KEYS = {"visitors_datakey": "wrapped", "visitors_rotation": "wrapped"}
 
 
 class Command(BaseCommand):
-    help = "Make the database roles consentry_web, consentry_retention and consentry_auditor."
+    help = "Make the database roles of the processes, or grant them what a migration added."
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
@@ -65,6 +71,16 @@ class Command(BaseCommand):
                 cursor.execute(f"GRANT SELECT ON django_migrations TO {role}")
                 cursor.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}")
                 for table in tables:
-                    quoted = connection.ops.quote_name(table)
-                    cursor.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {quoted} TO {role}")
+                    may = "SELECT, INSERT, UPDATE, DELETE"
+                    if table in KEYS and role != RECOGNIZER:
+                        columns = self._columns(table)
+                        may = f"SELECT ({columns}), UPDATE ({columns}), INSERT, DELETE"
+                    cursor.execute(f"GRANT {may} ON {connection.ops.quote_name(table)} TO {role}")
         self.stdout.write(f"granted: {', '.join(LEDGER)}")
+
+    def _columns(self, table: str) -> str:
+        """All but the key."""
+        with connection.cursor() as cursor:
+            described = connection.introspection.get_table_description(cursor, table)
+        names = [column.name for column in described if column.name != KEYS[table]]
+        return ", ".join(map(connection.ops.quote_name, names))
