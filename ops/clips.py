@@ -286,6 +286,11 @@ def _pulled(still: Image, face: Face, shape: tuple[float, float, float], pixels:
 
 
 def _scene(size: Size) -> Image:
+    return _empty(size).copy()
+
+
+@cache
+def _empty(size: Size) -> Image:
     width, height = size
     scene = np.empty((height, width, 3), dtype=np.uint8)
     scene[:] = WALL

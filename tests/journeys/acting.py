@@ -21,6 +21,8 @@ ACTS = ("left", "right", "nearer")
 
 SCRIPT = """
 (() => {
+  /* The browser's own page, where there is no network, has no camera. */
+  if (!navigator.mediaDevices) return;
   const people = PEOPLE, manner = MANNER;
   let opened = 0;
   const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));

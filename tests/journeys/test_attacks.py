@@ -51,7 +51,7 @@ def time_runs_out(page: Page, looks: int) -> None:
     for _ in range(looks):
         with page.expect_response("**/kiosk/act/", timeout=60_000):
             pass
-    page.clock.fast_forward(BOX_S * 1000)
+    page.clock.fast_forward(round(BOX_S * 1000))
 
 
 def refused(page: Page, sentence: str | re.Pattern[str]) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from django.conf import settings
 
 from apps.recognition.engine.align import align
 from apps.recognition.engine.packs import Pack, load_pack
-from apps.recognition.engine.starter import build_starter
 from apps.recognition.engine.types import Detector
 from apps.stores.models import Camera
 from tests.conftest import build_house
@@ -19,9 +19,9 @@ from tests.visits.cameras import Door, mean
 
 
 @pytest.fixture(scope="session")
-def eyes(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+def eyes(keys_and_pack: None) -> Pack:
     """The real networks."""
-    return load_pack(build_starter(tmp_path_factory.mktemp("models") / "pack"))
+    return load_pack(settings.CONSENTRY.packs)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from threading import Event
 
 import numpy as np
@@ -25,6 +26,8 @@ CLIPS = [
     for turn_back, way in ((False, "pass"), (True, "turn"))
 ]
 Clip = tuple[int, int]
+Told = tuple[int, int, int]
+"""A track, its stretch, and whose face was in it."""
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +48,35 @@ def _who(eyes: Pack, prints: dict[int, Floats], crop: Image) -> int | None:
     return person if score >= eyes.threshold else None
 
 
+@pytest.fixture(scope="module")
+def told(eyes: Pack, prints: dict[int, Floats]) -> Callable[[Clip, float, bool], list[Told]]:
+    """Who is seen in a clip; each clip is looked at once."""
+
+    @cache
+    def looked(pair: Clip, seconds: float, turn_back: bool) -> list[Told]:
+        tracker, seen = Tracker(), []
+        for i, image in enumerate(meet(*pair, turn_back=turn_back, seconds=seconds)):
+            for track in tracker.update(eyes.detector.detect(image), i / 10).live:
+                if not track.seen:
+                    continue
+                try:
+                    who = _who(eyes, prints, align(image, track.face.landmarks))
+                except BadLandmarks:
+                    continue
+                if who is not None:
+                    seen.append((track.id, track.stretch, who))
+        return seen
+
+    return looked
+
+
 @pytest.mark.parametrize(("pair", "seconds", "turn_back"), CLIPS)
 def test_one_stretch_of_a_track_is_one_person(
-    eyes: Pack, prints: dict[int, Floats], pair: Clip, seconds: float, turn_back: bool
+    told: Callable[[Clip, float, bool], list[Told]], pair: Clip, seconds: float, turn_back: bool
 ) -> None:
-    tracker = Tracker()
     seen: dict[tuple[int, int], set[int]] = defaultdict(set)
-    for i, image in enumerate(meet(*pair, turn_back=turn_back, seconds=seconds)):
-        for track in tracker.update(eyes.detector.detect(image), i / 10).live:
-            if not track.seen:
-                continue
-            try:
-                who = _who(eyes, prints, align(image, track.face.landmarks))
-            except BadLandmarks:
-                continue
-            if who is not None:
-                seen[track.id, track.stretch].add(who)
+    for track, stretch, who in told(pair, seconds, turn_back):
+        seen[track, stretch].add(who)
     assert {person for people in seen.values() for person in people} == set(pair)
     assert [people for people in seen.values() if len(people) > 1] == []
 
@@ -68,24 +84,12 @@ def test_one_stretch_of_a_track_is_one_person(
 @pytest.mark.parametrize("seconds", [1.5, 3.0])
 @pytest.mark.parametrize("pair", [(2, 3), (3, 5), (5, 2)])
 def test_two_who_pass_each_other_are_two_tracks_from_side_to_side(
-    eyes: Pack, prints: dict[int, Floats], pair: Clip, seconds: float
+    told: Callable[[Clip, float, bool], list[Told]], pair: Clip, seconds: float
 ) -> None:
-    tracker = Tracker()
     seen: dict[int, set[int]] = defaultdict(set)
-    for i, image in enumerate(meet(*pair, seconds=seconds)):
-        for track in tracker.update(eyes.detector.detect(image), i / 10).live:
-            if track.seen and (who := _who_or_none(eyes, prints, image, track.face.landmarks)):
-                seen[track.id].add(who)
+    for track, _stretch, who in told(pair, seconds, False):
+        seen[track].add(who)
     assert sorted(map(sorted, seen.values())) == sorted([[person] for person in pair])
-
-
-def _who_or_none(
-    eyes: Pack, prints: dict[int, Floats], image: Image, landmarks: Floats
-) -> int | None:
-    try:
-        return _who(eyes, prints, align(image, landmarks))
-    except BadLandmarks:
-        return None
 
 
 class Listening(Door):
