@@ -64,8 +64,8 @@ def take(request: HttpRequest, slug: str) -> HttpResponse:
     store = get_object_or_404(stores_of(request.user, Role.Kind.STAFF), slug=slug)
     with transaction.atomic():
         form = CounterForm(store, request.POST if request.method == "POST" else None)
-        for visit in form.visits.values():
-            record_look(request.user, visit)  # type: ignore[arg-type]
+        for each in form.visits.values():
+            record_look(request.user, each)  # type: ignore[arg-type]
     context = {"store": store, "form": form}
     if request.method != "POST":
         return render(request, "floor/asked.html", context)
