@@ -55,3 +55,21 @@ def let_templates_expire() -> None:
     """Move the deadline of every template into the past, as the clock would."""
     with without_triggers("visitors_facetemplate"):
         FaceTemplate.objects.update(delete_after=timezone.now() - timedelta(seconds=1))
+
+
+@contextmanager
+def clock_moved(by: timedelta) -> Iterator[None]:
+    """PostgreSQL's clock is off by so much, for this session."""
+    kinds = {"clock_timestamp": "VOLATILE", "statement_timestamp": "STABLE", "now": "STABLE"}
+    run("CREATE SCHEMA moved")
+    for name, kind in kinds.items():
+        run(
+            f"CREATE FUNCTION moved.{name}() RETURNS timestamptz LANGUAGE sql {kind} AS "
+            f"$$ SELECT pg_catalog.{name}() + interval '{by.total_seconds()} seconds' $$"
+        )
+    run("SET search_path = moved, pg_catalog, public")
+    try:
+        yield
+    finally:
+        run("RESET search_path")
+        run("DROP SCHEMA moved CASCADE")

@@ -14,6 +14,7 @@ recognised at each arrival.
 from __future__ import annotations
 
 import argparse
+import logging
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -90,12 +91,13 @@ BEGIN
     RETURN NULL;
 END $$;
 """
-DUE = """
-SELECT EXISTS (SELECT 1 FROM visitors_facetemplate t JOIN consent_consent c ON c.id = t.consent_id
-                WHERE t.delete_after <= now() OR c.expires_at <= now()
-                   OR c.withdrawn_at IS NOT NULL)
-    OR EXISTS (SELECT 1 FROM visits_visit WHERE delete_after <= now())
-    OR EXISTS (SELECT 1 FROM retention_erasure WHERE state = 'pending')
+# When the next sweep has something to do; while nobody comes, nothing is due before it.
+NEXT_DUE = """
+SELECT least(
+    (SELECT min(least(t.delete_after, c.expires_at, c.withdrawn_at))
+       FROM visitors_facetemplate t JOIN consent_consent c ON c.id = t.consent_id),
+    (SELECT min(delete_after) FROM visits_visit),
+    (SELECT min(requested_at) FROM retention_erasure WHERE state = 'pending'))
 """
 
 
@@ -141,10 +143,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(given: argparse.Namespace) -> Outcome:
     clock = Clock(BEGIN)
+    celery.loader.import_default_modules()
+    logging.getLogger("celery").setLevel(logging.WARNING)
+    address = house.own_database("replay")
     call_command("migrate", verbosity=0, interactive=False)
     clock.install()
     begun = perf_counter()
-    replay = Replay(clock, given.arrivals, given.days)
+    replay = Replay(clock, address, given.arrivals, given.days)
     try:
         replay.run()
         wall = perf_counter() - begun
@@ -160,13 +165,14 @@ def measure(given: argparse.Namespace) -> Outcome:
 class Replay:
     """The chain, its people, and one thread of time."""
 
-    def __init__(self, clock: Clock, arrivals: int, days: int) -> None:
+    def __init__(self, clock: Clock, address: str, arrivals: int, days: int) -> None:
         self.clock = clock
         self.arrivals = arrivals
         self.days = days
         self.chance = np.random.default_rng(1)
         self.tally = Tally()
         self.members: list[Member] = []
+        self.next_due = BEGIN
         self.counted: Counter[uuid.UUID] = Counter()
         self.unmatched: Counter[uuid.UUID] = Counter()
         first = house.prepare(Path("nobody.mp4"))
@@ -187,7 +193,7 @@ class Replay:
         self.gallery = Gallery(DIM, clock=clock.seconds)
         self.keyring = FileKeyring.load(settings.CONSENTRY.keyring_path)
         self.keeper = Keeper(
-            database=settings.CONSENTRY.database_url.get_secret_value(),
+            database=address,
             benches=Benches(Bench(self.pack, self.gallery)),
             keyring=self.keyring,
             windows=Windows(),
@@ -273,6 +279,8 @@ class Replay:
             decision = disclose(found)
         self.tally.disclosed_s.append(perf_counter() - begun)
         self.tally.add(decision.outcome)
+        # The first thing that may be due of a visit: one that nobody agreed to remember.
+        self.next_due = min(self.next_due, self.clock.now + timedelta(hours=12))
         disclosed = decision.outcome in ("visit", "still_here")
         right = member is not None and verdict.candidate.visitor == member.visitor
         self.tally.unlawful += disclosed and not (allowed and right)
@@ -392,36 +400,30 @@ class Replay:
                 case "access":
                     everything(person)
         self.tally.add(act)
+        # What was erased waits for its certificate.
+        self.next_due = min(self.next_due, now)
 
     def _sweep_at(self, at: datetime) -> None:
         self.clock.move(at)
-        self.clock.tell()
         for store, entered in self.counted.items():
             reports.count(camera=self.doors[store], quarter=at - SLOT, entered=entered, left=0)
         self.counted.clear()
-        with connection.cursor() as cursor:
-            cursor.execute(DUE)
-            if not cursor.fetchone()[0]:
-                return
+        if at < self.next_due:
+            # The sweep of this minute finds nothing; looking each time would only take longer.
+            return
+        self.clock.tell()
         self.tally.late_s = max(self.tally.late_s, self._lateness())
         with by("member"):
             celery.tasks["apps.retention.tasks.sweep"].apply().get()
         self.tally.sweeps += 1
-        if self.tally.sweeps % 10 == 0:
-            self.tally.overdue_s = max(self.tally.overdue_s, self._lateness())
+        self.tally.overdue_s = max(self.tally.overdue_s, self._lateness())
 
     def _lateness(self) -> float:
-        """Seconds by which the oldest overdue row is late; a moment, where it has no deadline."""
+        """Seconds by which the oldest row that is due is late; remembers when the next one is."""
         with connection.cursor() as cursor:
-            cursor.execute(
-                """SELECT extract(epoch FROM now() - least(
-                       (SELECT min(least(t.delete_after, c.expires_at, c.withdrawn_at))
-                          FROM visitors_facetemplate t JOIN consent_consent c
-                            ON c.id = t.consent_id),
-                       (SELECT min(delete_after) FROM visits_visit)))"""
-            )
-            (seconds,) = cursor.fetchone()
-        return max(0.0, float(seconds or 0.0))
+            cursor.execute(NEXT_DUE)
+            self.next_due = cursor.fetchone()[0] or datetime.max.replace(tzinfo=UTC)
+        return max(0.0, (self.clock.now - self.next_due).total_seconds())
 
     def let_all_end(self) -> None:
         """Years later, when the last proof has had its time, nothing personal is left."""

@@ -70,6 +70,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(given: argparse.Namespace) -> Outcome:
+    house.own_database("sweep")
     store = house.prepare(Path("nobody.mp4"))
     print(f"Writing {given.rows} rows that are due …", flush=True)
     make_due(store, given.rows)

@@ -48,3 +48,19 @@ def test_a_camera_reports_what_it_saw_and_what_it_dropped(tmp_path: Path) -> Non
     assert said["frames_done"] + said["frames_dropped"] > 0
     assert said["cpu_s"] > 0
     assert said["mib"] > 0
+
+
+def test_workers_that_are_killed_leave_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
+    said = bench(tmp_path / "state", "sweep", "--rows", "600", "--kills", "2")
+    assert (said["done"], said["distinct"], said["left"]) == (600, 600, 0)
+    assert said["said_in_ledger"] == 600
+    assert (said["kills"], said["certified_people"], said["ledger_ok"]) == (2, 6, True)
+
+
+def test_half_a_year_of_arrivals_leaves_nothing_of_a_stranger(tmp_path: Path) -> None:
+    said = bench(tmp_path / "state", "replay", "--arrivals", "2000", "--days", "100")
+    assert (said["stores"], said["cameras"]) == (7, 22)
+    assert said["visits"] > 0
+    assert said["outcomes"]["withdraw"] > 0
+    assert (said["bystander_rows"], said["unlawful_matches"]) == (0, 0)
+    assert (said["overdue_max_s"], said["overdue_kinds"], said["left_in_the_end"]) == (0, 0, 0)
