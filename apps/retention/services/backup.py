@@ -189,7 +189,8 @@ def _delete_again(entry: dict[str, Any]) -> bool:
         detail={name: value for name, value in entry.items() if name not in OF_THE_LINE},
         listed_at=datetime.fromisoformat(entry["at"]),
     )
-    visitor = Visitor.objects.filter(pk=entry.get("visitor")).first()
+    named = [entry["visitor"]] if "visitor" in entry else []
+    visitor = Visitor.objects.filter(pk__in=named).first()
     match entry["kind"]:
         case "template":
             return _template_again(entry)
@@ -332,7 +333,7 @@ def _program(name: str) -> Path:
     for place in places:
         program = place / name
         if program.is_file():
-            asked = [program, "--version"]
+            asked = [str(program), "--version"]
             said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
             version = re.search(r"\) (\d+)", said)
             if version and int(version[1]) >= server:
