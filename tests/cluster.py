@@ -67,7 +67,7 @@ def cluster(**environment: str) -> Iterator[Cluster]:
         root = Path(name)
         root.chmod(0o711)
         with pytest.MonkeyPatch.context() as patch:
-            patch.delenv("DATABASE_URL")
+            patch.delenv("DATABASE_URL", raising=False)
             for key, value in environment.items():
                 patch.setenv(key, value)
             with local(Folder(root)) as running:
