@@ -13,6 +13,7 @@ import pytest
 
 from ops.local import Folder, local
 from tests.conftest import ROOT
+from tests.memory import found_in
 
 
 class Cluster:
@@ -45,8 +46,9 @@ class Cluster:
         assert (done.returncode == 0) is succeeds, done.stdout + done.stderr
         return done.stdout if succeeds else done.stderr
 
-    def found(self, secrets: Mapping[str, list[bytes]]) -> set[str]:
-        """Of which of these any piece lies in any file: tables, indexes, the write-ahead log."""
+    def found(self, secrets: Mapping[str, bytes]) -> set[str]:
+        """Of which of these any piece lies in any file: tables, indexes, the write-ahead log. In
+        pieces, because a record may be cut where a page ends."""
         host = self.folder.run / "servers"
         with psycopg.connect(
             host=str(host), user="postgres", dbname="postgres", autocommit=True
@@ -54,8 +56,8 @@ class Cluster:
             # What lies in the server's memory alone would be missed.
             administrator.execute("CHECKPOINT")
         files = [path for path in self.folder.root.rglob("*") if path.is_file()]
-        held = b"".join(path.read_bytes() for path in files if not path.is_symlink())
-        return {name for name, each in secrets.items() if any(piece in held for piece in each)}
+        held = (path.read_bytes() for path in files if not path.is_symlink())
+        return set(found_in(held, secrets))
 
 
 @contextmanager
@@ -65,7 +67,7 @@ def cluster(**environment: str) -> Iterator[Cluster]:
         root = Path(name)
         root.chmod(0o711)
         with pytest.MonkeyPatch.context() as patch:
-            patch.delenv("DATABASE_URL")
+            patch.delenv("DATABASE_URL", raising=False)
             for key, value in environment.items():
                 patch.setenv(key, value)
             with local(Folder(root)) as running:

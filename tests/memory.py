@@ -1,6 +1,6 @@
 """What lies in another process's memory, byte by byte, as its owner can read it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,11 @@ WINDOW = 1 << 24
 
 def found(pid: int, secrets: Mapping[str, bytes]) -> dict[str, int]:
     """How many pieces of each secret lie anywhere in a process's memory; only of those that do."""
+    return found_in(_readable(pid), secrets)
+
+
+def found_in(memories: Iterable[bytes], secrets: Mapping[str, bytes]) -> dict[str, int]:
+    """How many pieces of each secret lie in these bytes; only of those that do."""
     pieces = {
         secret[start : start + PIECE]: name
         for name, secret in secrets.items()
@@ -22,7 +27,7 @@ def found(pid: int, secrets: Mapping[str, bytes]) -> dict[str, int]:
     likely = np.zeros(1 << 16, bool)
     likely[firsts & 0xFFFF] = True
     count = dict.fromkeys(secrets, 0)
-    for memory in _readable(pid):
+    for memory in memories:
         if not np.frombuffer(memory, np.uint8).any():
             continue
         for shift in range(4):

@@ -120,7 +120,7 @@ class Keeper(threading.Thread):
         # Listen before loading: what ends while we load is then heard after it.
         listen.execute("LISTEN gallery")
         listen.execute(f"LISTEN {channel}")
-        deletions.require_replayed(lambda query, values: work.execute(query, values).fetchone()[0])
+        deletions.require_replayed(lambda *asked: next(iter(work.execute(*asked)))[0])
         self._remember_time(work)
         self._register(work)
         self._reconcile(work)

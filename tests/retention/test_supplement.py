@@ -92,12 +92,10 @@ def test_it_says_so_when_the_keys_are_gone_and_everybody_forgot_them(
     assert "No backup opens any template or key of this person any more" in backups
     # Of another person, or changed, it is refused.
     other.refresh_from_db()
+    forged = supplement[:-20] + supplement[-20:-10][::-1] + supplement[-10:]
     for wrong, why in (
         (other.supplement, "about another certificate"),
-        (
-            supplement[:-20] + supplement[-20:-10][::-1] + supplement[-10:],
-            "changed after it was signed",
-        ),
+        (forged, "changed after it was signed"),
         (certificate, "another kind of document"),
         (f"{supplement}\n{supplement}", "more than a certificate"),
     ):

@@ -118,7 +118,7 @@ def least_policy() -> str:
 
 @pytest.fixture(params=["hsm", "kms", "bao"])
 def custodian(request: pytest.FixtureRequest) -> Custodian:
-    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
+    return request.getfixturevalue(request.param)
 
 
 def test_each_generation_is_held_and_destroyed_where_it_was_made(

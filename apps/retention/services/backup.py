@@ -184,12 +184,22 @@ def replay() -> Restored:
 @transaction.atomic
 def _delete_again(entry: dict[str, Any]) -> bool:
     """Do once more what one line says; whether there was anybody to do it to."""
+    listed_at = datetime.fromisoformat(entry["at"])
+    waiting = list(Deletion.objects.filter(listed_at=None).values_list("pk", flat=True))
+    done = _done_again(entry)
+    # The services remember what they delete. This one is on the list already.
+    Deletion.objects.filter(listed_at=None).exclude(pk__in=waiting).update(listed_at=listed_at)
     Deletion.objects.create(
         pk=entry["id"],
         detail={name: value for name, value in entry.items() if name not in OF_THE_LINE},
-        listed_at=datetime.fromisoformat(entry["at"]),
+        listed_at=listed_at,
     )
-    visitor = Visitor.objects.filter(pk=entry.get("visitor")).first()
+    return done
+
+
+def _done_again(entry: dict[str, Any]) -> bool:
+    named = [entry["visitor"]] if "visitor" in entry else []
+    visitor = Visitor.objects.filter(pk__in=named).first()
     match entry["kind"]:
         case "template":
             return _template_again(entry)
@@ -332,7 +342,7 @@ def _program(name: str) -> Path:
     for place in places:
         program = place / name
         if program.is_file():
-            asked = [program, "--version"]
+            asked = [str(program), "--version"]
             said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
             version = re.search(r"\) (\d+)", said)
             if version and int(version[1]) >= server:

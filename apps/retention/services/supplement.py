@@ -10,6 +10,7 @@ goes on under the generations that follow.
 
 import hashlib
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import models, transaction
@@ -58,7 +59,10 @@ def supplement(pk: UUID) -> bool:
     destroyed = KeyGeneration.objects.filter(number__lte=erasure.generation).aggregate(
         at=Max("destroyed_at")
     )["at"]
-    told = {"generation": erasure.generation, "generation_destroyed": _iso(destroyed)}
+    told: dict[str, Any] = {
+        "generation": erasure.generation,
+        "generation_destroyed": _iso(destroyed),
+    }
     entry = audit.record(
         actor="system:certificate",
         action="erasure.supplemented",

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import pkcs11
@@ -82,7 +83,7 @@ class Pkcs11:
                 key.destroy()
         return True
 
-    def _key(self, session: pkcs11.Session, name: str) -> pkcs11.SecretKey:
+    def _key(self, session: pkcs11.Session, name: str) -> Any:
         return session.get_key(object_class=ObjectClass.SECRET_KEY, label=name)
 
     @contextmanager
