@@ -13,7 +13,7 @@ from apps.audit.models import Entry
 from apps.consent.models import Consent, Purpose, Receipt
 from apps.retention.holdings import HOLDINGS
 from apps.retention.holds import Held, Hold
-from apps.retention.models import Erasure
+from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import erase
 from apps.retention.services.hold import HoldRefused, lift, place
 from apps.retention.services.sweep import sweep
@@ -24,6 +24,7 @@ from apps.visits.models import Visit
 from apps.visits.services import disclose
 from tests.conftest import House
 from tests.database import let_templates_expire, without_triggers
+from tests.privacy.requests import approved
 from tests.visits.test_disclose import match_of
 
 DAY = timedelta(days=1)
@@ -163,10 +164,10 @@ def test_an_officer_holds_and_lifts_and_the_person_is_told(house: House, client:
     assert one.author == f"user:{house.dpo.pk}"
     visitor.refresh_from_db()
     assert visitor.restricted_at is not None
-    told = client.post(
-        f"/admin/visitors/visitor/{visitor.pk}/erase/", {"confirm": "1"}, follow=True
-    )
-    assert "A legal hold keeps the rest until" in told.content.decode()
+    request = approved(house, visitor, Request.Kind.ERASURE)
+    page = reverse("admin:retention_request_change", args=[request.pk])
+    assert request.state == Request.State.PARTIAL
+    assert "A legal hold keeps the rest until it ends" in client.get(page).content.decode()
     client.post(reverse("admin:hold_lift", args=[one.pk]))
     assert not Hold.objects.exists()
     assert sweep().people == 1

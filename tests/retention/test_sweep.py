@@ -45,6 +45,7 @@ NOBODY = {
     "requests": 0,
     "sessions": 0,
     "certificates": 0,
+    "supplements": 0,
     "failed": 0,
 }
 

@@ -19,6 +19,7 @@ ADDING = {
     "audit_pruning": "SELECT",
     "audit_ledgercheck": "SELECT",
     "audit_salt": "SELECT, INSERT, DELETE",
+    "audit_deletion": "SELECT, INSERT, UPDATE",
 }
 # What each may do with the ledger. All but the auditor read and write everything else, and none
 # but the recognizer reads these keys, not even wrapped.
@@ -33,6 +34,7 @@ LEDGER: dict[str, dict[str, str]] = {
         "audit_pruning": "SELECT, INSERT",
         "audit_ledgercheck": "SELECT, INSERT, UPDATE, DELETE",
         "audit_salt": "SELECT, INSERT, DELETE",
+        "audit_deletion": "SELECT, INSERT, UPDATE",
     },
     # Enough for `manage.py ledger verify`; not the salts, which say whom an entry is about.
     AUDITOR: {
