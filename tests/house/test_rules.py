@@ -404,7 +404,7 @@ ROOMY = {
     "retention_erasure.scope": "counts",
     "retention_erasure.supplement": "a signed statement",
     "retention_package.sealed": "an encrypted copy of what is held of a visitor who asked",
-    "retention_package.wrapped": "the key of that copy, sealed",
+    "retention_package.wrapped": "the passphrase of that copy, sealed, until it is made",
     "retention_request.answer": "a text",
     "retention_request.extension_reason": "a text",
     "retention_request.stopped_for": "a text",
