@@ -330,7 +330,7 @@ class Process:
     def stop(self) -> int:
         """End it as a supervisor would and return its exit code."""
         self._process.terminate()
-        code = self._process.wait(timeout=15)
+        code = self._process.wait(timeout=60)
         self._listener.join()
         return code
 
