@@ -3,6 +3,8 @@
 
 const LONGEST = 2000;
 const QUALITY = 0.9;
+/* More than this the server does not read, and could not say so. */
+const MOST_BYTES = 5_500_000;
 
 /** Make the picture that a file input holds smaller, in its place. */
 async function shrink(input) {
@@ -24,6 +26,7 @@ async function shrink(input) {
 
 /** Send the form of this input with a smaller picture. */
 export function showPass(input) {
+  const problem = document.querySelector("[data-too-large]");
   input.form.addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
@@ -31,6 +34,9 @@ export function showPass(input) {
     } catch {
       /* No picture, or one of another kind: the server says so. */
     }
-    input.form.submit();
+    const fits = input.files[0].size <= MOST_BYTES;
+    problem.hidden = fits;
+    problem.textContent = fits ? "" : problem.dataset.tooLarge;
+    if (fits) input.form.submit();
   });
 }

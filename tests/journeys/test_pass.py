@@ -108,6 +108,11 @@ def test_a_guest_takes_a_pass_and_is_greeted_by_it_and_nobody_else_is(
     picture = phone.get_by_test_id("renew-picture")
     expect(picture).to_be_visible()
     assert not faults(phone)
+    huge = {"name": "film.png", "mimeType": "image/png", "buffer": bytes(6_000_000)}
+    picture.set_input_files(huge)
+    phone.get_by_test_id("receipt-renew").click()
+    expect(phone.get_by_test_id("renew-too-large")).to_contain_text("too large")
+    assert not faults(phone)
     for name, content, said in (
         ("cat.png", floor.screenshot(), "No pass could be read"),
         ("pass.png", screenshot, "The code and the pass that you have stay the same."),
