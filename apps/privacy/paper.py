@@ -79,6 +79,7 @@ def package_pdf(everything: Export, locale: str) -> bytes:
 def encrypted(pdf: bytes, attached: Mapping[str, bytes], passphrase: str) -> bytes:
     """Return a PDF with files attached in it, encrypted with AES-256 (ISO 32000-2, 7.6)."""
     writer = PdfWriter(clone_from=io.BytesIO(pdf))
+    writer.pdf_header = "%PDF-2.0"
     for name, content in attached.items():
         writer.add_attachment(name, content)
     writer.encrypt(passphrase, algorithm="AES-256")
