@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.consent import notices
-from apps.stores import assessments
+from apps.stores import assessments, signs
 from apps.stores.access import actor
 from apps.stores.devices import add_door, new_code
 from apps.stores.models import Camera, Device, Organization, Role, Store, User
@@ -105,6 +105,9 @@ def seed(clip: Path) -> Demo:
         },
     )
     door = _door(store)
+    officer = User.objects.get(username="diana")
+    for each in Camera.objects.filter(store=store, signs=None):
+        signs.confirm(camera=each, user=officer)
     # After the cameras, which it names.
     if not organization.notices.exists():
         _publish_notice(organization)

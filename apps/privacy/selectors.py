@@ -344,6 +344,8 @@ def _what(entry: Entry) -> str:
         "note.deleted": _("deleted the note about you"),
         "consent.reminded": _("wrote to you that this ends soon"),
         "consent.reminder_failed": _("could not deliver that message"),
+        "breach.told": _("wrote to you about a breach"),
+        "breach.not_delivered": _("could not deliver that message"),
     }.get(entry.action, entry.action)
     reason = entry.detail.get("reason")
     return f"{words} ({reason})" if reason else words
