@@ -1,5 +1,6 @@
 """A breach: its clock, whom it touched, what is decided, and one message to each of them."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -31,6 +32,14 @@ REGISTER = "/admin/duties/breaches"
 @pytest.fixture
 def officer(house: House) -> Client:
     return browser(house.dpo)
+
+
+@pytest.fixture
+def worker() -> Iterator[None]:
+    """A task is run where it is called, as its worker would run it."""
+    celery.conf.task_always_eager = True
+    yield
+    celery.conf.task_always_eager = False
 
 
 def breach_of(house: House, **changes: object) -> Breach:
@@ -270,9 +279,8 @@ def test_an_officer_sees_the_people_of_the_own_stores_only(house: House, officer
 
 @pytest.mark.django_db(transaction=True)
 def test_gdpr_34_each_person_is_written_to_once_in_their_language(
-    house: House, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    house: House, settings: Settings, worker: None
 ) -> None:
-    monkeypatch.setattr(celery.conf, "task_always_eager", True)
     reachable(house, "Ms Chen", "chen@example.com")
     french = house.text.notice.texts.get(locale="fr")
     draft = {"locale": "fr", "notice": str(french.pk), "digest": french.digest}
