@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.consent import notices
-from apps.stores import assessments
+from apps.stores import assessments, signs
 from apps.stores.access import actor
 from apps.stores.devices import add_door, new_code
 from apps.stores.models import Camera, Device, Organization, Role, Store, StoreGroup, User
@@ -109,6 +109,9 @@ def seed(clip: Path) -> Demo:
         },
     )
     door, other_door = _door(store), _door(other)
+    officer = User.objects.get(username="diana")
+    for each in Camera.objects.filter(store=store, signs=None):
+        signs.confirm(camera=each, user=officer)
     # After the cameras and the group, which it names.
     if not organization.notices.exists():
         _group(organization, store, other)

@@ -397,6 +397,8 @@ def _what(entry: Entry) -> str:
         "request.alarm": _("warned that your request is due"),
         "consent.reminded": _("wrote to you that this ends soon"),
         "consent.reminder_failed": _("could not deliver that message"),
+        "breach.told": _("wrote to you about a breach"),
+        "breach.not_delivered": _("could not deliver that message"),
     }.get(entry.action, entry.action)
     reason = entry.detail.get("reason")
     return f"{words} ({reason})" if reason else words

@@ -498,7 +498,7 @@ class Assessment(models.Model):
         ]
 
     def __str__(self) -> str:
-        if self.version:
+        if self.version or self.signed_at is None:
             return f"{self.camera} v{self.version}"
         return f"{self.camera} {self.signed_at:%Y-%m-%d}"
 

@@ -1,5 +1,6 @@
 """A breach: its clock, whom it touched, what is decided, and one message to each of them."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from pytest_django.fixtures import Settings
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
+from apps.config.celery import app as celery
 from apps.consent.models import Consent, Purpose
 from apps.retention.models import Erasure
 from apps.retention.services import breaches
@@ -30,6 +32,14 @@ REGISTER = "/admin/duties/breaches"
 @pytest.fixture
 def officer(house: House) -> Client:
     return browser(house.dpo)
+
+
+@pytest.fixture
+def worker() -> Iterator[None]:
+    """A task is run where it is called, as its worker would run it."""
+    celery.conf.task_always_eager = True
+    yield
+    celery.conf.task_always_eager = False
 
 
 def breach_of(house: House, **changes: object) -> Breach:
@@ -269,9 +279,8 @@ def test_an_officer_sees_the_people_of_the_own_stores_only(house: House, officer
 
 @pytest.mark.django_db(transaction=True)
 def test_gdpr_34_each_person_is_written_to_once_in_their_language(
-    house: House, settings: Settings
+    house: House, settings: Settings, worker: None
 ) -> None:
-    settings.CELERY_TASK_ALWAYS_EAGER = True
     reachable(house, "Ms Chen", "chen@example.com")
     french = house.text.notice.texts.get(locale="fr")
     draft = {"locale": "fr", "notice": str(french.pk), "digest": french.digest}
@@ -284,6 +293,7 @@ def test_gdpr_34_each_person_is_written_to_once_in_their_language(
         assert "Decide first" in act(officer, breach, act="send")
         act(officer, breach, act="people", tell="yes", why="Names were in it.")
         act(officer, breach, act="send")
+        assert len(box.taken) == 2
         breaches.send(breach.pk)
         told = {str(each["To"]): each.get_content() for each in box.taken}
     assert len(box.taken) == 2, "once each"
@@ -291,6 +301,8 @@ def test_gdpr_34_each_person_is_written_to_once_in_their_language(
     assert "Une copie a été laissée ouverte." in told["petit@example.com"]
     assert "privacy@harbour.example" in told["petit@example.com"]
     assert "2 of 2" in page(officer, f"{REGISTER}/{breach.pk}/")
+    person = Visitor.objects.get(greeting_name="Ms Chen")
+    assert next(each.action for each in audit.about(person.subject)) == "breach.told"
     assert "example.com" not in str(list(Entry.objects.values_list("detail", flat=True)))
 
 
