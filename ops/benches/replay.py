@@ -269,7 +269,7 @@ class Replay:
         lanes = self.lanes[store]
         found = Match(
             template=verdict.candidate.template,
-            camera=lanes[self.chance.integers(len(lanes))].pk,
+            camera=lanes[len(self.tally.disclosed_s) % len(lanes)].pk,
             store=store,
             score=verdict.candidate.score,
             threshold=verdict.threshold,
