@@ -40,7 +40,7 @@ class PolicyForm(forms.Form):
         super().__init__(*args, **kwargs)
         pack = store.pack
         for kind, cap in policies.caps(pack).items():
-            most = ngettext("%(days)s day", "%(days)s days", cap) % {"days": cap}
+            most = ngettext("%s day", "%s days", cap) % cap
             self.fields[kind.value] = forms.IntegerField(
                 label=kind.label,
                 min_value=1,
