@@ -62,7 +62,7 @@ class Cluster:
 
 @contextmanager
 def cluster(**environment: str) -> Iterator[Cluster]:
-    """A new one for as long as the block runs; every commit is on the disk."""
+    """A new one for as long as the block runs."""
     with tempfile.TemporaryDirectory(prefix="consentry-pg-", dir="/tmp") as name:
         root = Path(name)
         root.chmod(0o711)
@@ -70,5 +70,5 @@ def cluster(**environment: str) -> Iterator[Cluster]:
             patch.delenv("DATABASE_URL", raising=False)
             for key, value in environment.items():
                 patch.setenv(key, value)
-            with local(Folder(root)) as running:
+            with local(Folder(root), throw_away=True) as running:
                 yield Cluster(Folder(root), {**os.environ, **running.environment})
