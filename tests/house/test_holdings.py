@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from fnmatch import fnmatch
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -154,8 +155,8 @@ def test_nothing_is_uploaded_or_logged_into_a_file() -> None:
         if isinstance(field, models.FileField)
     ]
     assert uploads == []
-    handlers = settings.LOGGING["handlers"].values()
-    assert {handler["class"] for handler in handlers} == {"logging.StreamHandler"}
+    handlers: Any = settings.LOGGING["handlers"]
+    assert {handler["class"] for handler in handlers.values()} == {"logging.StreamHandler"}
     assert settings.MEDIA_ROOT == ""
     # Sessions are rows, which the sweep deletes when they have run out.
     assert settings.SESSION_ENGINE == "django.contrib.sessions.backends.db"

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from apps.consent.models import Consent
 from apps.recognition.passes import Pass, read
@@ -108,7 +108,7 @@ def test_a_guest_takes_a_pass_and_is_greeted_by_it_and_nobody_else_is(
     picture = phone.get_by_test_id("renew-picture")
     expect(picture).to_be_visible()
     assert not faults(phone)
-    huge = {"name": "film.png", "mimeType": "image/png", "buffer": bytes(6_000_000)}
+    huge: FilePayload = {"name": "film.png", "mimeType": "image/png", "buffer": bytes(6_000_000)}
     picture.set_input_files(huge)
     phone.get_by_test_id("receipt-renew").click()
     expect(phone.get_by_test_id("renew-too-large")).to_contain_text("too large")
