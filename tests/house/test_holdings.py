@@ -151,8 +151,8 @@ def test_nothing_is_uploaded_or_logged_into_a_file() -> None:
         if isinstance(field, models.FileField)
     ]
     assert uploads == []
-    handlers = settings.LOGGING["handlers"].values()
-    assert {handler["class"] for handler in handlers} == {"logging.StreamHandler"}
+    handlers: dict[str, dict[str, str]] = settings.LOGGING["handlers"]  # type: ignore[assignment]
+    assert {handler["class"] for handler in handlers.values()} == {"logging.StreamHandler"}
     assert settings.MEDIA_ROOT == ""
     # Sessions are rows, which the sweep deletes when they have run out.
     assert settings.SESSION_ENGINE == "django.contrib.sessions.backends.db"
