@@ -237,7 +237,7 @@ class ErasureAdmin(StoreScopedAdmin):
 
     @admin.display(description=gettext_lazy("legal hold"))
     def holds(self, erasure: Erasure) -> str:
-        consent = Consent.objects.filter(pk=erasure.consent).first() if erasure.consent else None
+        consent = erasure.consent and Consent.objects.filter(pk=erasure.consent).first()
         return to_hold(consent) if consent else _("the proof is gone too")
 
     def certificate_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:

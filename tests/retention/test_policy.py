@@ -145,10 +145,8 @@ def test_the_officer_sees_whom_a_change_affects_before_it_is_made(
         came(house.visitor(), days)
     client.force_login(house.dpo)
     where = reverse("admin:policy_set", args=[house.store.pk])
-    asked: dict[str, int | str] = {
-        kind.value: days for kind, days in policies.days(house.store).items()
-    }
-    asked = {**asked, "lane": 60, "reason": "We need it for less."}
+    figures = {kind.value: days for kind, days in policies.days(house.store).items()}
+    asked: dict[str, object] = {**figures, "lane": 60, "reason": "We need it for less."}
     refused = client.post(where, {**asked, "history": 181})
     assert refused.status_code == 400
     assert "European Union allows 180 days at most." in refused.content.decode()
