@@ -374,6 +374,7 @@ def that_search_finds_what_is_there(traces: Traces, *secrets: bytes) -> None:
 # Every column that could hold a picture, a crop or a vector, and why none of them does.
 ROOMY = {
     "audit_checkpoint.signature": "a signed head",
+    "audit_deletion.detail": "a kind and random ids of what is gone",
     "audit_entry.detail": "ids, counts and codes",
     "audit_entry.leaf": "a hash",
     "audit_salt.secret": "32 random bytes of an enrolled person",
@@ -395,6 +396,7 @@ ROOMY = {
     "recognition_calibration.measured": "how many scores fell into which bin",
     "retention_erasure.document": "a certificate",
     "retention_erasure.evictions": "numbers",
+    "retention_erasure.supplement": "a signed statement about key generations",
     "retention_erasure.scope": "counts",
     "stores_assessment.necessity": "a text",
     "stores_camera.aborts": "counts",
