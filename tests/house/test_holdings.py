@@ -41,7 +41,8 @@ DJANGOS = {
 LASTING = ("celery", "unacked", "_kombu")
 # Every way in which the code makes a key: what stands before the first thing that varies.
 MAKES_A_KEY = re.compile(
-    r'(?:\.set|\.incr|\.expire|_place|_key)\(\s*f"([a-z]+:)|return f"([a-z]+:)\{(?:hmac|device\.pk\}:)'
+    r'(?:\.set|\.incr|\.expire|_place|_key)\(\s*f"([a-z]+:)'
+    r'|return f"([a-z]+:)\{(?:hmac|device\.pk\}:)'
 )
 
 
