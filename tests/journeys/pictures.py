@@ -19,7 +19,7 @@ from apps.consent.models import Consent
 from apps.recognition.client import Recognizer
 from apps.retention.models import Request
 from apps.stores.devices import add_door, new_code, revoke
-from apps.stores.models import Camera, Device, Role, User
+from apps.stores.models import Assessment, Camera, Device, Role, User
 from apps.visitors.models import FaceTemplate, FormerPack
 from apps.visits.models import Footfall, Unmatched, Visit
 from apps.visits.services import disclose
@@ -184,6 +184,16 @@ def test_portal(town: Town, language: str, open_browser: Callable[..., Browser])
     take(page, "portal-erase", language)
     page.goto(f"{town.origin}/admin/audit/entry/")
     take(page, "portal-ledger", language)
+    page.goto(f"{town.origin}/admin/stores/policy/{town.house.store.pk}/set/")
+    take(page, "portal-policies", language, full_page=True)
+    page.goto(f"{town.origin}/admin/duties/")
+    take(page, "portal-duties", language, full_page=True)
+    page.goto(
+        f"{town.origin}/admin/stores/assessment/{Assessment.objects.latest('pk').pk}/document/"
+    )
+    take(page, "portal-assessment", language, full_page=True)
+    page.goto(f"{town.origin}/verify/")
+    take(page, "verify", language, full_page=True)
     page.goto(f"{town.origin}/admin/stores/camera/{town.house.camera.pk}/change/")
     take(page, "portal-camera", language, full_page=True)
     wall_of_cameras(town)

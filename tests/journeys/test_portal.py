@@ -5,6 +5,7 @@ from collections.abc import Callable
 from playwright.sync_api import Browser, expect
 
 from apps.audit.models import Entry
+from apps.consent.models import Consent
 from apps.visitors.models import Visitor
 from apps.visits.mistakes import mark_wrong
 from apps.visits.services import disclose
@@ -43,7 +44,12 @@ def test_the_officer_opens_a_record_for_a_reason(
     expect(page.get_by_label("What they ask for")).to_have_value("erasure")
     assert Visitor.objects.exists()
 
-    for path in ("audit/entry", "stores/camera", "consent/notice", "stores/device"):
+    consent = Consent.objects.get(subject=visitor.subject)
+    for path in (
+        *("audit/entry", "stores/camera", "consent/notice", "stores/device", "stores/policy"),
+        f"stores/policy/{town.house.store.pk}/set",
+        f"retention/hold/place/{consent.pk}",
+    ):
         page.goto(f"{town.origin}/admin/{path}/")
         problems += [f"{path} {fault}" for fault in faults(page)]
     assert not problems
