@@ -3,6 +3,7 @@
 The environment comes from `ops/test`, which starts the servers.
 """
 
+import asyncio
 import os
 import signal
 import socket
@@ -71,6 +72,18 @@ def keys_and_pack() -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_loop_of_a_browser(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Playwright leaves its event loop in this thread for good, and an async view that is called
+    without a browser must not meet it."""
+    loop = None if "playwright" in request.fixturenames else asyncio._get_running_loop()
+    if loop:
+        asyncio._set_running_loop(None)
+    yield
+    if loop:
+        asyncio._set_running_loop(loop)
+
+
+@pytest.fixture(autouse=True)
 def nothing_tried_yet() -> None:
     """Every test begins with its attempts uncounted: all of them come from one address."""
     redis = live_events()
@@ -85,8 +98,11 @@ def nothing_exported_yet() -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_deleted_yet() -> None:
-    """Every test begins with an empty database; the list of deletions lies beside it."""
+def nothing_deleted_yet() -> Iterator[None]:
+    """Every test begins with an empty database; the list of deletions lies beside it. What a module
+    starts for all its tests, it starts before the first of them."""
+    settings.CONSENTRY.deletions_path.unlink(missing_ok=True)
+    yield
     settings.CONSENTRY.deletions_path.unlink(missing_ok=True)
 
 
