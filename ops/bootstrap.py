@@ -31,7 +31,7 @@ ROOM_TO_INSTALL = 2 * GIB
 ROOM_TO_RUN = GIB // 2
 
 # A process that tests waits for its servers and its browser half of the time.
-TESTERS = 3
+TESTERS = 2
 # File by file, in the order of ops/worker.py.
 SHARED = ["--numprocesses", str(TESTERS), "--dist", "loadfile", "--no-loadscope-reorder"]
 

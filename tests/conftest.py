@@ -101,9 +101,10 @@ def nothing_exported_yet() -> None:
 def nothing_deleted_yet() -> Iterator[None]:
     """Every test begins with an empty database; the list of deletions lies beside it. What a module
     starts for all its tests, it starts before the first of them."""
-    settings.CONSENTRY.deletions_path.unlink(missing_ok=True)
+    listed = settings.CONSENTRY.deletions_path
+    listed.unlink(missing_ok=True)
     yield
-    settings.CONSENTRY.deletions_path.unlink(missing_ok=True)
+    listed.unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +126,8 @@ def tables_are_emptied_in_the_end() -> Iterator[None]:
             try:
                 return empty_tables()
             except OperationalError:
-                pass
+                # It may have lost its server too.
+                connection.close()
         return empty_tables()
 
     with pytest.MonkeyPatch.context() as patch:

@@ -236,6 +236,7 @@ def test_a_generation_stays_while_somebody_may_need_it(crowd: House, keyring: Fi
     with psycopg.connect(test_database_url()) as elsewhere:
         elsewhere.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         assert tend(keyring=keyring, policy=AT_ONCE, actor="test") is None
+        elsewhere.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
     assert waits(AT_ONCE) == ""
     assert keyring.generations[0].state == "destroyed"
     assert KeyGeneration.objects.get(pk=1).destroyed_at is not None

@@ -106,9 +106,9 @@ def test_a_sweep_that_loses_its_database_leaves_nothing_half(town: House) -> Non
               AND backend_type = 'client backend'"""
     )
     process.communicate(timeout=60)
-    assert process.returncode != 0, "it says that it failed"
     left = Visitor.objects.count()
-    assert 0 < left < 40
+    assert left < 40
+    assert process.returncode != 0 or not left, "it says that it failed"
     assert Erasure.objects.count() == 40 - left
     assert sweep().people == left
     all_is_gone(40)
