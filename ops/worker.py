@@ -1,4 +1,4 @@
-"""Gives each of several testing processes servers, keys and sockets of its own; journeys go first.
+"""Gives each of several testing processes servers, keys and sockets of its own; journeys go last.
 
 `ops/test` starts one set a process and hands their environments on; this module is loaded as a
 plugin before Django's settings are, and takes the one that belongs to the process it is in.
@@ -31,9 +31,9 @@ def take_own() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Journeys first: their files take longest, and a long one at the end would keep the other
-    processes waiting."""
-    items.sort(key=lambda item: item.path.parent.name != "journeys")
+    """Journeys last: the browser leaves its event loop in the process, and what runs beside a loop
+    may not call an async view."""
+    items.sort(key=lambda item: item.path.parent.name == "journeys")
 
 
 take_own()

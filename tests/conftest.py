@@ -3,7 +3,6 @@
 The environment comes from `ops/test`, which starts the servers.
 """
 
-import asyncio
 import os
 import signal
 import socket
@@ -69,18 +68,6 @@ def keys_and_pack() -> None:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             create(path)
     build_starter(env.packs)
-
-
-@pytest.fixture(autouse=True)
-def no_loop_of_a_browser(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Playwright leaves its event loop in this thread for good, and an async view that is called
-    without a browser must not meet it."""
-    loop = None if "playwright" in request.fixturenames else asyncio._get_running_loop()
-    if loop:
-        asyncio._set_running_loop(None)
-    yield
-    if loop:
-        asyncio._set_running_loop(loop)
 
 
 @pytest.fixture(autouse=True)
