@@ -66,7 +66,7 @@ def bench(arguments: list[str]) -> NoReturn:
 
 
 def test(arguments: list[str]) -> NoReturn:
-    """All tests in three processes beside servers of their own, or what pytest's arguments name."""
+    """All tests in two processes beside servers of their own, or what pytest's arguments name."""
     install(DEVELOPMENT)
     whole = not arguments
     go_on(

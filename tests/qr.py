@@ -4,6 +4,7 @@ import re
 
 import cv2
 import numpy as np
+import zxingcpp
 from numpy.typing import NDArray
 
 
@@ -30,4 +31,4 @@ def drawn(svg: str, *, pixels: int = 8) -> NDArray[np.uint8]:
 
 def text_in(picture: NDArray[np.uint8]) -> str:
     """What the code in a grey picture says; empty when there is none."""
-    return str(cv2.QRCodeDetector().detectAndDecode(picture)[0])
+    return next((code.text for code in zxingcpp.read_barcodes(picture)), "")

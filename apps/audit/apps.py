@@ -25,7 +25,7 @@ def _require_replayed(sender: Any, connection: Any, **_: Any) -> None:
     try:
         deletions.require_replayed(ask)
     except ProgrammingError:
-        # Its tables are yet to be made: there is nobody in it.
+        # Its tables are yet to be made, or are not for this role: the auditor, who serves nobody.
         return
     except deletions.NotReplayed:
         connection.close()

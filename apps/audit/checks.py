@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from django.db import connection, transaction
 
+from apps.audit import clock
 from apps.audit.models import LedgerCheck
 from apps.audit.verification import WALK, Start, verify
 
@@ -21,8 +22,7 @@ def check(*, full: bool = False) -> LedgerCheck:
     with connection.cursor() as cursor:
         # One check at a time; it does not hold up who appends.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WALK])
-        cursor.execute("SELECT clock_timestamp()")
-        (now,) = cursor.fetchone()
+    now = clock.now()
     LedgerCheck.objects.filter(at__lt=now - KEPT).delete()
     last = LedgerCheck.objects.first()
     whole = LedgerCheck.objects.filter(first=0, at__gt=now - FULL_EVERY).exists()

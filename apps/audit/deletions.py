@@ -19,6 +19,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID, uuid4
@@ -86,7 +87,8 @@ def append(entry: dict[str, Any]) -> None:
     """Sign one line and write it down for good."""
     path = settings.CONSENTRY.deletions_path
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # The recognizer, a user of its own, reads it by the group.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     with os.fdopen(descriptor, "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         last = _without_half_a_line(file)
@@ -165,13 +167,21 @@ def replaying() -> Iterator[None]:
 def _last_ids(path: Path) -> list[str] | None:
     """Ids of the last lines, unchecked; None when there is no file or nothing in it."""
     try:
-        with path.open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            start = max(0, end - ASKED * LONGEST // 8)
-            file.seek(start)
-            content = file.read()
+        state = path.stat()
     except FileNotFoundError:
         return None
+    return _ids_in(path, (state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=1)
+def _ids_in(path: Path, _identity: tuple[int, ...]) -> list[str] | None:
+    """What stands in one state of the file: every connection asks, and few of them after another
+    deletion."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        start = max(0, end - ASKED * LONGEST // 8)
+        file.seek(start)
+        content = file.read()
     whole = content[: content.rfind(b"\n") + 1].splitlines()
     ids = [str(_claims(line.decode())["id"]) for line in whole[1 if start else 0 :][-ASKED:]]
     return ids or None

@@ -12,7 +12,7 @@ from datetime import timedelta
 from django.db import connection, transaction
 from django.db.models import Min
 
-from apps.audit import heads, signing, tree
+from apps.audit import clock, heads, signing, tree
 from apps.audit import services as audit
 from apps.audit.models import Checkpoint, Entry, LedgerCheck, Pruning
 from apps.audit.verification import WALK
@@ -49,8 +49,7 @@ def _state(kept: timedelta, actor: str) -> Pruning | None:
     with connection.cursor() as cursor:
         # Nobody is in the middle of a walk.
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WALK])
-        cursor.execute("SELECT clock_timestamp()")
-        (now,) = cursor.fetchone()
+    now = clock.now()
     last, check = Pruning.objects.first(), LedgerCheck.objects.first()
     if last and last.at > now - EVERY:
         return None

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from apps.audit import merkle, signing, tree
+from apps.audit import clock, merkle, signing, tree
 from apps.audit.heads import CHECKPOINT_TYPE
 from apps.audit.models import Checkpoint, Entry, Node, Salt
 from apps.audit.tree import leaf, leaf_data
@@ -126,8 +126,7 @@ def checkpoint() -> Checkpoint:
     """Sign the tree's head as it is now; the same head is not signed twice."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-        cursor.execute("SELECT clock_timestamp()")
-        (at,) = cursor.fetchone()
+    at = clock.now()
     size = tree.size()
     existing = Checkpoint.objects.filter(size=size).first()
     if existing:

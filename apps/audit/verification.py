@@ -12,7 +12,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from apps.audit import heads, merkle, signing, tree
+from apps.audit import clock, heads, merkle, signing, tree
 from apps.audit.models import Checkpoint, Entry, Pruning
 
 CHUNK = 5000
@@ -63,9 +63,7 @@ def verify(start: Start | None = None) -> Verification:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [WALK])
-            cursor.execute("SELECT clock_timestamp()")
-            (now,) = cursor.fetchone()
-        return _Walk(start or Start(), now).run()
+        return _Walk(start or Start(), clock.now()).run()
 
 
 class _Walk:

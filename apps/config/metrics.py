@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from apps.recognition.models import SILENCE, Recognizer
+from apps.recognition.models import Recognizer
 from apps.retention.services import watchdog
 
 
@@ -36,7 +36,7 @@ def _may_read(request: HttpRequest) -> bool:
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
         return secrets.compare_digest(shown.encode(), token.get_secret_value().encode())
     # Whoever comes through a proxy of this machine is not this machine.
-    if {"X-Forwarded-For", "Forwarded"} & request.headers.keys():
+    if {"X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"} & request.headers.keys():
         return False
     try:
         return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
@@ -58,7 +58,7 @@ def _lines() -> Iterator[str]:
     yield "# TYPE consentry_held_rows gauge"
     for each in seen:
         yield f'consentry_held_rows{{kind="{each.kind}"}} {each.held}'
-    answering = Recognizer.objects.filter(stopped_at=None, seen_at__gt=now - SILENCE).count()
+    answering = Recognizer.objects.running().count()
     yield "# HELP consentry_recognizers Recognizers that answer."
     yield "# TYPE consentry_recognizers gauge"
     yield f"consentry_recognizers {answering}"

@@ -13,10 +13,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.retention.models import Erasure, Request
+from apps.retention.services.watchdog import LATE
 from apps.stores.models import Store
 
-# How long an erasure may wait for its certificate before it counts as late (mission: 15 minutes).
-LATE = timedelta(minutes=15)
 WEEK = timedelta(days=7)
 
 
@@ -30,7 +29,6 @@ class Line:
     left: timedelta
     percent: float
     state: str = ""
-    store: str = ""
     bad: bool = False
     stopped: bool = False
 
@@ -81,7 +79,6 @@ def asked_line(request: Request) -> Line:
         left=request.left(now),
         percent=100 * max(0.0, min(1.0, 1 - request.spent(now))),
         state=str(request.get_state_display()),
-        store=request.store.name,
         bad=request.state == Request.State.PARTIAL,
         stopped=request.stopped_at is not None,
     )

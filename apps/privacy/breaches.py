@@ -22,8 +22,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.translation import get_language, gettext_lazy, override
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, override
 
 from apps.audit import services as audit
 from apps.privacy import documents
@@ -80,20 +80,7 @@ class BreachForm(forms.ModelForm):
 
     class Meta:
         model = Breach
-        fields = (
-            "organization",
-            "what",
-            "discovered_at",
-            "happened_at",
-            "kinds",
-            "stores",
-            "span",
-            "span_from",
-            "span_until",
-            "consequences",
-            "measures",
-            "words",
-        )
+        fields = breaches.WRITTEN
         labels = {  # noqa: RUF012
             "organization": gettext_lazy("Organization"),
             "span": gettext_lazy("Whom it touched"),
@@ -201,8 +188,13 @@ def edit(request: HttpRequest, pk: UUID | None = None) -> HttpResponse:
     first = {"organization": own.first(), "discovered_at": timezone.localtime()} if not pk else {}
     form = BreachForm(request.POST or None, instance=breach, own=own, initial=first)
     if request.method == "POST" and form.is_valid():
-        breach = breaches.write(breach=form.save(commit=False), actor=actor(request.user))
-        messages.success(request, _("Saved."))
+        breach = form.save(commit=False)
+        try:
+            breaches.write(breach=breach, actor=actor(request.user))
+        except BreachRefused as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, _("Saved."))
         return _back(breach)
     context = {
         **admin.site.each_context(request),
@@ -332,7 +324,6 @@ def _entry(breach: Breach) -> dict[str, Any]:
         "stores": stores,
         "count": count,
         "kinds": [(kind.label, number) for kind, number in count.kinds.items()],
-        "language": get_language(),
     }
 
 
@@ -358,7 +349,9 @@ def _moment(written: str) -> datetime:
         raise BreachRefused(_("Choose a time since we learned of it, up to now."))
     at = at if timezone.is_aware(at) else timezone.make_aware(at)
     # What was typed to the minute may lie before the seconds at which it was learned.
-    return min(at + timedelta(seconds=59), timezone.now()) if not at.second else at
+    if at.second or at > timezone.now():
+        return at
+    return min(at + timedelta(seconds=59), timezone.now())
 
 
 def _own(request: HttpRequest) -> QuerySet[Organization]:

@@ -29,11 +29,13 @@ from apps.retention.services.erase import plan
 from apps.stores import deadlines, mail
 from apps.stores.access import actor, stores_of
 from apps.stores.admin import StoreScopedAdmin
+from apps.stores.limits import allowed
 from apps.stores.models import Role, Store
 
 CLOSED_SHOWN = 50
 # How long the page waits for the recognizers' word of an erasure.
 PATIENCE = 2.0
+WITNESS_TRIES = 10  # in ten minutes, as at the kiosk
 
 
 class TakeForm(forms.Form):
@@ -209,6 +211,9 @@ class RequestAdmin(StoreScopedAdmin):
         try:
             once = step(asked, request.POST.dict(), actor(request.user))
         except RequestRefused as refusal:
+            # The answer shows the request, as opening it does.
+            with transaction.atomic():
+                rows.record(asked, "opened", actor=actor(request.user))
             asked.refresh_from_db()
             typed = {key: value for key, value in request.POST.items() if key in KEPT}
             return self._page(
@@ -245,7 +250,11 @@ class RequestAdmin(StoreScopedAdmin):
             "refusals": Request.Refusal.choices,
             "extension": _extension(asked),
             "liftable": bool(
-                visitor and visitor.restricted_at and asked.restricts and asked.approved_at
+                visitor
+                and visitor.restricted_at
+                and asked.restricts
+                and asked.approved_at
+                and not asked.lifted_at
             ),
         }
 
@@ -355,6 +364,9 @@ def _code(asked: Request, given: dict[str, str], me: str) -> Once:
 
 
 def _witness(asked: Request, given: dict[str, str], me: str) -> Once:
+    # Six digits of a colleague are not to be guessed by whoever decides.
+    if not allowed(f"witness:{me}", limit=WITNESS_TRIES, seconds=600):
+        raise RequestRefused("often", _("Too many attempts. Please wait ten minutes."))
     identity.check_witness(request=asked, code=given.get("code", ""), actor=me)
     return {}
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from apps.consent.qr import drawn
 from apps.consent.wording import Registers
 from apps.privacy import breaches, documents, records
-from apps.privacy.faces import Faces, faces_of, filing
+from apps.privacy.faces import Faces, faces_of, filing, limit_of
 from apps.stores import signs
 from apps.stores.access import stores_of
 from apps.stores.models import Camera, Organization, Role, Store, ThirdParty, User
@@ -54,9 +54,10 @@ def in_short(request: HttpRequest) -> dict[str, Any]:
     soon = timezone.now() + SOON
     lanes = Camera.objects.filter(store__in=_stores(request), mode=Camera.Mode.LANE)
     held = [camera.assessment() for camera in lanes.prefetch_related("assessments")]
-    faces = [faces_of(each) for each in _organizations(request)]
+    houses = _organizations(request).prefetch_related("stores")
     return {
-        "faces": [each for each in faces if each.limit],
+        # Only where a law counts them.
+        "faces": [faces_of(each) for each in houses if limit_of(each)],
         "signs": sum(not each.fine for each in _hanging(request)),
         "incomplete": sum(bool(each.lacks) for each in _parties(request).filter(ended_at=None)),
         "ending": sum(each is not None and each.expires_at <= soon for each in held),
@@ -162,7 +163,6 @@ def processors_page(request: HttpRequest) -> HttpResponse:
         acts="admin/_processor_acts.html",
         organizations=_organizations(request),
         parties=_parties(request),
-        link=True,
     )
 
 

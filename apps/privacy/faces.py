@@ -44,12 +44,13 @@ class Faces:
 def faces_of(organization: Organization) -> Faces:
     """Count them, all stores together."""
     kept = Visitor.objects.filter(store__organization=organization, templates__isnull=False)
+    return Faces(organization, kept.distinct().count(), limit_of(organization))
+
+
+def limit_of(organization: Organization) -> int:
+    """From how many people on it is filed, by the laws of its stores; 0: by none."""
     limits = [store.pack.faces_limit for store in organization.stores.all()]
-    return Faces(
-        organization,
-        kept.distinct().count(),
-        min((limit for limit in limits if limit), default=0),
-    )
+    return min((limit for limit in limits if limit), default=0)
 
 
 def filing(organization: Organization) -> dict[str, Any]:

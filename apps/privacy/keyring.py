@@ -22,8 +22,8 @@ def state() -> dict[str, Any] | None:
     next_at = newest.created_at + timedelta(days=env.key_rotation_days)
     living = [each for each in generations if each.destroyed_at is None]
     gone = [each.number for each in generations if each.destroyed_at is not None]
-    counts = DataKey.objects.aggregate(
-        older=Count("pk", filter=Q(generation__lt=newest.number) & ~Q(generation__in=gone)),
+    counts = DataKey.objects.filter(generation__lt=newest.number).aggregate(
+        older=Count("pk", filter=~Q(generation__in=gone)),
         lost=Count("pk", filter=Q(generation__in=gone)),
     )
     return {

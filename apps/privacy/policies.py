@@ -21,15 +21,6 @@ from apps.stores.access import actor, stores_of
 from apps.stores.models import Role, Store
 from apps.stores.policies import Kind
 
-# Which of the pack's figures caps a kind; its source is quoted beside the field.
-FIGURE = {
-    Kind.LANE: "inactivity_days",
-    Kind.PASS: "inactivity_days",
-    Kind.HISTORY: "visit_days",
-    Kind.STATISTICS: "visit_days",
-    Kind.CONSENT: "max_term_days",
-}
-
 
 class PolicyForm(forms.Form):
     """One figure a kind, in days, and why."""
@@ -46,7 +37,7 @@ class PolicyForm(forms.Form):
                 min_value=1,
                 max_value=cap,
                 help_text=_("At most %(most)s in %(pack)s: %(source)s.")
-                % {"most": most, "pack": pack.name, "source": pack.source[FIGURE[kind]]},
+                % {"most": most, "pack": pack.name, "source": pack.source[policies.FIGURE[kind]]},
                 error_messages={
                     "max_value": _("%(pack)s allows %(most)s at most.")
                     % {"pack": pack.name, "most": most},

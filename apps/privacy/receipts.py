@@ -25,7 +25,7 @@ from apps.privacy.requests import intake, packages
 from apps.privacy.requests.rows import RequestRefused
 from apps.privacy.shown import NoPass, shown_pass
 from apps.recognition.client import PassRefused, RecognizerDown
-from apps.retention.holds import Held
+from apps.retention.holds import Held, held_until
 from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import await_acknowledgements, complete, erase
 from apps.retention.services.withdraw import withdraw_purpose
@@ -210,6 +210,13 @@ def stop(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) 
         begun = withdraw_purpose(visitor=visitor, purpose=purpose, actor=SELF)
     except Held as held:
         return _held(request, receipt, secret, held)
+    until = held_until(visitor.subject)
+    if until and not begun:
+        done = _(
+            "Stopped: %(purpose)s. A legal claim needs what was kept for it until %(day)s; it is "
+            "erased then."
+        ) % {"purpose": purpose.label, "day": date_format(until, "DATE_FORMAT")}
+        return _letter(request, receipt, secret, done=done)
     erasures = [await_acknowledgements(erasure, PATIENCE) for erasure in begun]
     for erasure in erasures:
         if erasure.whole:

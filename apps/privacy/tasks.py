@@ -20,11 +20,14 @@ def build_package(package: str) -> None:
 def requests() -> None:
     """Finish what was left: packages, erasures that were done in part; then the alarms."""
     for package in packages.waiting():
-        packages.build(package)
+        try:
+            packages.build(package)
+        except Exception as error:
+            # Loud, and left for the next minute; the others and the alarms do not wait for it.
+            log.error("package %s could not be made (%s)", package, type(error).__name__)
     for request in decide.unfinished():
         try:
             decide.carry_out(request)
         except Exception as error:
-            # Loud, and left for the next minute; the others and the alarms do not wait for it.
             log.error("request %s could not be carried out (%s)", request, type(error).__name__)
     alarms.escalate()

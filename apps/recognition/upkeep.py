@@ -25,6 +25,7 @@ from typing import Any
 
 from django.db import DatabaseError, connection, transaction
 
+from apps.audit import clock
 from apps.audit import services as audit
 from apps.audit.keyfile import KeyFileError
 from apps.config.environment import Environment
@@ -126,7 +127,7 @@ def tend(
 def _tend(keyring: FileKeyring, policy: Policy, actor: str, rotate: bool) -> Tended:
     tended = Tended()
     publish(keyring)
-    if rotate or _now() - _at(keyring.generations[-1]) >= policy.rotate_after:
+    if rotate or clock.now() - _at(keyring.generations[-1]) >= policy.rotate_after:
         keyring.rotate()
         tended.rotated = True
         publish(keyring)
@@ -220,7 +221,7 @@ def _end(
             tended.waiting[number] = why
             return
         # From here on PostgreSQL takes no key under it; one that was being written is waited for.
-        row.update(closed_at=_now())
+        row.update(closed_at=clock.now())
         if _used(number):
             row.update(closed_at=None, emptied_at=None)
             tended.waiting[number] = "a key was just written under it"
@@ -235,7 +236,7 @@ def _end(
 
 
 def _still_needed(keyring: FileKeyring, number: int, policy: Policy) -> str:
-    now, row = _now(), KeyGeneration.objects.get(pk=number)
+    now, row = clock.now(), KeyGeneration.objects.get(pk=number)
     if used := _used(number):
         KeyGeneration.objects.filter(pk=number).update(emptied_at=None)
         return f"{used} keys are wrapped by it"
@@ -262,13 +263,6 @@ def _used(number: int) -> int:
 
 def _at(generation: Generation) -> datetime:
     return datetime.fromisoformat(generation.created_at)
-
-
-def _now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (now,) = cursor.fetchone()
-    return now
 
 
 class Upkeep(threading.Thread):

@@ -309,6 +309,9 @@ KEYS: dict[str, str] = {
 FILES: dict[str, str] = {
     "keys/*": "keys of the house; they open nothing that was erased",
     "pack/*": "networks that somebody else trained",
+    "deletions.jws": "signed lines of random ids, to delete again after a restore; for good",
+    "checkpoints/*": "signed heads of the ledger, hashes; for good",
+    "beat-schedule*": "names of tasks, and when each was sent last",
     "run/*": "sockets and numbers of processes, until they end",
     "lock": "the number of a process",
     # What `ops/up` and `ops/run` bring along; a real house has servers of its own.

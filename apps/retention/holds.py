@@ -9,7 +9,8 @@ ground on which a template outlives its deadline, and from that moment on nobody
 it: what is kept for a claim is used for nothing else (18(1)(c), 18(2)), so placing one pauses the
 person. No ground keeps anything matchable, and none stops a withdrawal.
 
-Every hold ends by itself. PostgreSQL refuses to delete what is held (migration 0006).
+Every hold ends by itself. PostgreSQL refuses to delete a person under a claim, and
+a proof under any hold (migration 0008).
 """
 
 from __future__ import annotations

@@ -19,8 +19,10 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
+from apps.stores import policies
 from apps.stores.access import actor
 from apps.stores.models import Assessment, Camera, User
+from apps.stores.policies import Kind
 
 TEXTS = ("necessity", "alternatives", "proportionality", "consulted")
 WRITTEN = (*TEXTS, "risks", "max_faces", "way_past", "expires_at")
@@ -37,15 +39,15 @@ class AssessmentRefused(ValueError):
 
 def facts(camera: Camera) -> dict[str, Any]:
     """What the registers say of a camera now, in no language."""
-    store, pack = camera.store, camera.store.pack
+    store, kept = camera.store, policies.days(camera.store)
     return {
         "organization": store.organization.name,
         "store": store.name,
         "camera": camera.name,
-        "jurisdiction": pack.name,
-        "inactivity_days": pack.inactivity_days,
-        "max_term_days": pack.max_term_days,
-        "visit_days": pack.visit_days,
+        "jurisdiction": store.pack.name,
+        "inactivity_days": kept[Kind.PASS if camera.mode == Camera.Mode.PASS else Kind.LANE],
+        "max_term_days": kept[Kind.CONSENT],
+        "visit_days": max(kept[Kind.HISTORY], kept[Kind.STATISTICS]),
         "non_face_check_in": store.non_face_check_in,
     }
 

@@ -50,15 +50,19 @@ class Policy(models.Model):
         return f"{self.store} {self.kind}: {self.days}"
 
 
+# Which of the pack's figures caps a kind.
+FIGURE = {
+    Kind.LANE: "inactivity_days",
+    Kind.PASS: "inactivity_days",
+    Kind.HISTORY: "visit_days",
+    Kind.STATISTICS: "visit_days",
+    Kind.CONSENT: "max_term_days",
+}
+
+
 def caps(pack: Pack) -> dict[Kind, int]:
     """The longest that a pack allows of each kind, in days."""
-    return {
-        Kind.LANE: pack.inactivity_days,
-        Kind.PASS: pack.inactivity_days,
-        Kind.HISTORY: pack.visit_days,
-        Kind.STATISTICS: pack.visit_days,
-        Kind.CONSENT: pack.max_term_days,
-    }
+    return {kind: int(getattr(pack, figure)) for kind, figure in FIGURE.items()}
 
 
 def days(store: Store) -> dict[Kind, int]:

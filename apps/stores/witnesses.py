@@ -53,11 +53,8 @@ def confirm(*, code: str, device: Device, attempt: UUID, seen: Seen = Seen.SIGNA
 
     Raises WitnessRefused, NonceStoreDown.
     """
-    digits = "".join(sign for sign in code if sign.isdecimal())
+    user = vouched(code=code, store=device.store)
     try:
-        user = _staff(live_events().getdel(_place(device.store_id, digits)), device.store_id)
-        if user is None:
-            raise WitnessRefused("code")
         live_events().set(_place(device.pk, f"{attempt} {seen.value}"), user.pk, ex=HOLDS)
     except redis.RedisError as error:
         raise NonceStoreDown from error

@@ -87,6 +87,7 @@ class CameraAdmin(StoreScopedAdmin):
     )
     readonly_fields = (
         "zone_drawn",
+        "signage_confirmed_at",
         "may_run",
         "health",
         "last_frame_at",

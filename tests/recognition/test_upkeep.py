@@ -290,10 +290,6 @@ def test_recognizers_rotate_by_themselves_and_everybody_is_recognised_on(
     assert Entry.objects.filter(action="keyring.rotated").count() == 1
 
 
-def rotation() -> bytes:
-    return bytes(Rotation.objects.get().wrapped)
-
-
 def _destroyed_by_operator() -> bool:
     run = manage("keys", "tend", "--destroy")
     said, wrong = run.communicate(timeout=120)

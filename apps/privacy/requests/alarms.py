@@ -4,12 +4,10 @@ As with the message to a visitor, the mark is set before the mail goes out. Wher
 up, or it fails, the board says the same.
 """
 
-import logging
-import smtplib
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
-from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
@@ -18,16 +16,13 @@ from django.utils.translation import override
 from apps.privacy.requests import rows
 from apps.privacy.requests.rows import held, record
 from apps.retention.models import Request
-from apps.stores.models import Role, User
-
-log = logging.getLogger(__name__)
+from apps.stores.alarms import tell_officers
 
 MARKS = (50, 80, 100)
 
 
-def mark_of(request: Request) -> int:
+def mark_of(request: Request, at: datetime) -> int:
     """The last mark that a request has passed, in percent of its period; 0 before the first."""
-    at = rows.now()
     return max((mark for mark in MARKS if request.spent(at) * 100 >= mark), default=0)
 
 
@@ -36,8 +31,9 @@ def escalate() -> int:
     sent = 0
     # A clock that stands still passes nothing.
     running = Request.objects.open().filter(stopped_at=None, alarmed__lt=MARKS[-1])
+    at = rows.now()
     for request in running.select_related("store"):
-        mark = mark_of(request)
+        mark = mark_of(request, at)
         if mark > request.alarmed and _claim(request.pk, mark):
             sent += _tell(request, mark)
     return sent
@@ -55,21 +51,6 @@ def _claim(pk: UUID, mark: int) -> bool:
 
 
 def _tell(request: Request, mark: int) -> int:
-    officers = User.objects.filter(
-        roles__store=request.store_id, roles__kind=Role.Kind.DPO, is_active=True
-    )
-    addresses = sorted({user.email for user in officers if "@" in user.email})
-    if settings.CONSENTRY.mail_url is None or not addresses:
-        return 0
-    try:
-        with get_connection() as postman:
-            return int(postman.send_messages([_message(request, mark, to) for to in addresses]))
-    except (OSError, smtplib.SMTPException, ValueError) as error:
-        log.warning("the mail server took no alarm (%s)", type(error).__name__)
-        return 0
-
-
-def _message(request: Request, mark: int, address: str) -> EmailMessage:
     with override(settings.LANGUAGE_CODE):
         words = {
             "request": request,
@@ -82,9 +63,8 @@ def _message(request: Request, mark: int, address: str) -> EmailMessage:
             if mark == MARKS[-1]
             else _("%(mark)s %% of the time is over: request %(number)s at %(store)s")
         ) % {"mark": mark, "number": request.number, "store": request.store.name}
-        return EmailMessage(
-            " ".join(title.split()),
-            render_to_string("mail/request_alarm.txt", words),
-            to=[address],
-            headers={"Auto-Submitted": "auto-generated"},
+        return tell_officers(
+            subject=" ".join(title.split()),
+            text=render_to_string("mail/request_alarm.txt", words),
+            store=request.store,
         )

@@ -97,9 +97,10 @@ def approve(
 def carry_out(pk: UUID, *, patience: float = 0.0) -> Request:
     """Erase whose request this is and certify it, or say what of that is not done yet.
 
-    Safe to repeat: what is done is not done twice.
+    Safe to repeat: what is done is not done twice. Raises RequestRefused when nobody approved it.
     """
     request = Request.objects.get(pk=pk)
+    must_be(request, Request.State.APPROVED, Request.State.PARTIAL)
     visitor = rows.visitor_of(request)
     problem, failed = "", ""
     if visitor is not None:
@@ -224,7 +225,9 @@ def lift(*, request: Request, actor: str) -> Request:
     before)."""
     request, visitor = held(request.pk)
     must_be(request, Request.State.APPROVED, Request.State.ANSWERED)
-    if visitor is None or visitor.restricted_at is None or not request.restricts:
+    paused = visitor is not None and visitor.restricted_at is not None
+    # Once lifted, a later pause is the person's own.
+    if visitor is None or not paused or not request.restricts or request.lifted_at:
         raise RequestRefused("lift", _("Nothing is paused for this request."))
     privacy.pause(visitor=visitor, paused=False, actor=actor)
     request.lifted_at = rows.now()

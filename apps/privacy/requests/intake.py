@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from apps.consent.models import Receipt
 from apps.privacy.requests import identity, packages
-from apps.privacy.requests.rows import RequestRefused, now, record, save_once
+from apps.privacy.requests.rows import RequestRefused, locked, now, record, save_once
 from apps.retention.models import Request
 from apps.stores import deadlines
 from apps.stores.models import Store
@@ -45,6 +45,8 @@ def take(
     received_at = received_at or at
     if received_at > at:
         raise RequestRefused("time", _("It cannot have come in later than now."))
+    # The person before the ledger: what is asked with a proof pauses them in this transaction.
+    locked(Visitor.objects.filter(subject=subject).first() if subject else None)
     due = deadlines.due(received_at, store.pack.clock)
     request = Request(
         store=store,

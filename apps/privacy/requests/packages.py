@@ -93,7 +93,9 @@ def again(*, request: Request, actor: str, anew: bool = False) -> str:
     Returns the passphrase of a new one. Raises RequestRefused.
     """
     request, visitor = held(request.pk)
-    must_be(request, Request.State.APPROVED, Request.State.PARTIAL)
+    # Nothing else has a package, and under one that can be fetched nothing is tried again.
+    states = [Request.State.PARTIAL, *([Request.State.APPROVED] if anew else [])]
+    must_be(request, *(states if request.kind in Request.COPIES else []))
     if visitor is None:
         raise RequestRefused("gone", _("Nothing is held about them any more."))
     if anew:
@@ -126,8 +128,6 @@ def build(pk: UUID) -> None:
             return
         try:
             sealed = _sealed(package)
-        except paper.PaperUnavailable:
-            _failed(package, "PaperUnavailable")
         except Exception as error:
             # Its text could quote what it was about.
             _failed(package, type(error).__name__)

@@ -5,10 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
+from apps.audit.clock import now
 from apps.consent.models import PROOF, Consent
 from apps.retention.models import Package, Request
 from apps.retention.services.erase import lock
@@ -35,14 +36,20 @@ def visitor_of(request: Request) -> Visitor | None:
 
 def held(pk: UUID) -> tuple[Request, Visitor | None]:
     """A request and its person, both locked, the person first. In the caller's transaction."""
-    visitor = visitor_of(Request.objects.get(pk=pk))
-    if visitor is not None:
-        try:
-            visitor = lock(visitor.pk)
-        except Visitor.DoesNotExist:
-            visitor = None
+    visitor = locked(visitor_of(Request.objects.get(pk=pk)))
     request = Request.objects.select_for_update(of=("self",)).select_related("store").get(pk=pk)
+    if visitor is not None and visitor.subject != request.subject:
+        # Tied to somebody else while we waited: this one is not theirs.
+        visitor = None
     return request, visitor
+
+
+def locked(visitor: Visitor | None) -> Visitor | None:
+    """Lock a person; None when there is none, or they were erased meanwhile."""
+    try:
+        return lock(visitor.pk) if visitor else None
+    except Visitor.DoesNotExist:
+        return None
 
 
 def record(request: Request, action: str, *, actor: str, **detail: Any) -> None:
@@ -54,14 +61,6 @@ def record(request: Request, action: str, *, actor: str, **detail: Any) -> None:
         request=str(request.pk),
         **detail,
     )
-
-
-def now() -> datetime:
-    """The database's time: its triggers compare with it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (moment,) = cursor.fetchone()
-    return moment
 
 
 def must_be(request: Request, *states: str) -> None:

@@ -32,8 +32,10 @@ from apps.audit import deletions, signing
 from apps.audit import services as audit
 from apps.audit.models import Deletion
 from apps.consent.models import Purpose
+from apps.retention.holds import Hold
 from apps.retention.models import Erasure
 from apps.retention.services.erase import complete, erase, erase_template, lock
+from apps.retention.services.hold import lift
 from apps.retention.services.sweep import sweep
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.visitors.models import FaceTemplate, Visitor
@@ -157,8 +159,10 @@ def replay() -> Restored:
         restored = Restored()
         known = set(Deletion.objects.values_list("pk", flat=True))
         for entry in deletions.read(settings.CONSENTRY.deletions_path):
-            if UUID(entry["id"]) not in known:
-                restored.left += _delete_again(entry)
+            # A line is there twice where its writer was killed before it could say so.
+            if (pk := UUID(entry["id"])) not in known:
+                known.add(pk)
+                restored.left += _delete_again(entry) and entry["kind"] == "person"
                 restored.deleted_again += 1
         deletions.enlist_pending()
         for erasure in Erasure.objects.filter(state=Erasure.State.PENDING):
@@ -176,6 +180,8 @@ def replay() -> Restored:
             "tablets that were revoked since the backup are known again",
             "employees and roles that were removed since are there again",
             "notices, cameras and assessments are as they were then",
+            "legal holds that were placed since are gone, and what only they kept was swept",
+            "requests and breaches that were written down since are missing; their clocks run on",
             "whoever enrolled since has to enrol anew",
         ]
         return restored
@@ -206,6 +212,7 @@ def _done_again(entry: dict[str, Any]) -> bool:
         case _ if visitor is None:
             return False
         case "person":
+            _unhold(visitor)
             erase(
                 visitor=visitor,
                 cause=Erasure.Cause(entry["cause"]),
@@ -230,8 +237,15 @@ def _template_again(entry: dict[str, Any]) -> bool:
         erase_template(template=found, actor=ACTOR, cause=cause)
     else:
         # The one that they were known by afterwards was made after the backup.
+        _unhold(found.visitor)
         erase(visitor=found.visitor, cause=cause, actor=ACTOR)
     return True
+
+
+def _unhold(visitor: Visitor) -> None:
+    """They were erased since: what held them in the backup was lifted before that."""
+    for hold in Hold.objects.filter(subject=visitor.subject, ground=Hold.Ground.CLAIM):
+        lift(hold=hold, actor=ACTOR)
 
 
 def _checked(folder: Path) -> Backup:
@@ -275,7 +289,7 @@ def _load(dump: Path, gone: set[bytes]) -> None:
     """All of it in one transaction, or nothing."""
     read = [str(_program("pg_restore")), "--no-owner", "--no-privileges", "--file=-", str(dump)]
     write = [
-        *(str(_program("psql")), "--no-psqlrc", "--quiet", "--single-transaction"),
+        *(str(_program("psql")), "--no-psqlrc", "--quiet"),
         *("--set=ON_ERROR_STOP=1", "--output=/dev/null"),
     ]
     with (
@@ -288,11 +302,12 @@ def _load(dump: Path, gone: set[bytes]) -> None:
         assert target.stdin is not None
         # Whoever ends early breaks the pipe; their code says so below.
         with suppress(BrokenPipeError), target.stdin as sink:
+            # The end is said: what breaks off before it leaves nothing, whoever was killed.
+            sink.write(b"BEGIN;\n")
             for line in _without(source.stdout, gone):
                 sink.write(line)
-            if source.wait():
-                # Not a whole dump: psql must not commit the half of it.
-                target.kill()
+            if source.wait() == 0:
+                sink.write(b"COMMIT;\n")
     if source.returncode or target.returncode:
         # What they say may quote rows.
         raise BackupFailed(

@@ -91,11 +91,20 @@ def counted(breach: Breach) -> Affected:
     )
 
 
+# What an officer writes; decisions and times are set by their own verbs.
+WRITTEN = (
+    *("organization", "what", "discovered_at", "happened_at", "kinds", "stores"),
+    *("span", "span_from", "span_until", "consequences", "measures", "words"),
+)
+
+
 @transaction.atomic
 def write(*, breach: Breach, actor: str) -> Breach:
-    """Save what an officer wrote in the register."""
+    """Save what an officer wrote in the register. Raises BreachRefused."""
     new = breach._state.adding
-    breach.save()
+    if not new:
+        _open(breach)
+    breach.save(update_fields=None if new else WRITTEN)
     _record(breach, "registered" if new else "written", actor)
     return breach
 
@@ -229,7 +238,7 @@ def _told(breach: Breach) -> QuerySet[Entry]:
 @transaction.atomic
 def _claim(breach: Breach, person: UUID) -> EmailMessage | None:
     """Claim a person and return what to send; None when that was done, or they are gone."""
-    people = Visitor.objects.select_for_update(skip_locked=True, of=("self",))
+    people = Visitor.objects.select_for_update(of=("self",))
     visitor = people.filter(pk=person, contact__contains="@").first()
     if visitor is None:
         return None

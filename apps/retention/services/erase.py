@@ -27,7 +27,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
-from apps.audit import deletions, signing
+from apps.audit import clock, deletions, signing
 from apps.audit import services as audit
 from apps.audit.models import Deletion
 from apps.consent import services as consents
@@ -96,7 +96,7 @@ def erase_template(
     visitor = template.visitor
     key = DataKey.objects.filter(visitor=visitor).only("generation").first()
     pack = f"{template.pack} {template.pack_version}"
-    now, pk = _now(), template.pk
+    now, pk = clock.now(), template.pk
     template.delete()
     retired = cause == Erasure.Cause.RETIRED
     audit.record(
@@ -159,7 +159,7 @@ def erased_with(
     recognizers are to acknowledge.
     """
     key = DataKey.objects.filter(visitor=visitor).only("generation").first()
-    now = _now()
+    now = clock.now()
     erasure = Erasure.objects.create(
         consent=consent.pk,
         store=consent.store,
@@ -210,7 +210,7 @@ def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str) -> Era
         raise Held(until)
     planned = plan(visitor)
     consent = Consent.objects.filter(subject=visitor.subject).order_by("signed_at").last()
-    now = _now()
+    now = clock.now()
     reference = audit.reference(visitor.subject)
     store = visitor.store
     audit.record(actor=actor, action="visitor.erased", subject=visitor.subject, cause=cause.value)
@@ -370,13 +370,6 @@ def _backup_horizon(erasure: Erasure) -> str:
         "key is kept, for the template by which they are recognised now: with it and with key "
         f"generation {erasure.generation} such a backup opens until one of them is destroyed."
     )
-
-
-def _now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (now,) = cursor.fetchone()
-    return now
 
 
 def _iso(at: datetime) -> str:

@@ -23,7 +23,7 @@ from apps.retention.models import Erasure
 from apps.visitors.models import KeyGeneration
 
 SUPPLEMENT_TYPE = "consentry-supplement+jws"
-# In one run; a proof costs reading the ledger's hashes.
+# In one run: each is a transaction that holds the ledger's lock.
 BATCH = 100
 
 

@@ -2,8 +2,8 @@
 
 Design. It asks for rows, not for whether a task ran: a sweep that runs and fails is as late as one
 that does not run. Each kind of holding has at most one alarm, which lives from the first late row
-that was seen to the first look without one. It is told when the oldest is late by more than
-`PATIENCE`, which a sweep each minute never lets it be, and told again when it is over; the alarm is
+that was seen to the first look without any. It is told when the oldest is late by more than
+`PATIENCE`, which a sweep each minute never lets it be, and told again when none is; the alarm is
 locked while the message is handed over, so two that look at once tell it once, and what the mail
 server did not take is told in the next minute. Counts and times only, of no person.
 """
@@ -15,13 +15,14 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, Min, Q
 from django.db.models.functions import Now
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from apps.audit import clock
 from apps.retention.alarms import Alarm
 from apps.retention.holdings import HOLDINGS
 from apps.retention.models import Erasure
@@ -53,7 +54,7 @@ class Seen:
 
 def look() -> list[Seen]:
     """One line for each kind of holding, and one for certificates that are waited for."""
-    alarms = dict(Alarm.objects.values_list("kind", "since"))
+    now, alarms = clock.now(), dict(Alarm.objects.values_list("kind", "since"))
     seen = []
     for holding in HOLDINGS:
         past = holding.annotated()
@@ -63,7 +64,10 @@ def look() -> list[Seen]:
             count=Count("pk", filter=free), held=Count("pk", filter=~free), **oldest
         )
         kind = holding.model._meta.model_name or ""
-        since = found.get("oldest") or (alarms.get(kind) if found["count"] else None)
+        since = found.get("oldest")
+        if found["count"] and (since is None or since > now):
+            # It has no deadline of its own, or ended before that: late from when it was seen.
+            since = alarms.get(kind)
         seen.append(Seen(kind, holding.what, found["count"], since, found["held"]))
     waiting = Erasure.objects.filter(
         state=Erasure.State.PENDING, requested_at__lte=Now() - LATE
@@ -75,7 +79,7 @@ def look() -> list[Seen]:
 def watch() -> list[Seen]:
     """Look, begin and end alarms, and tell whom it concerns. Safe beside itself."""
     seen = look()
-    now = _now()
+    now = clock.now()
     for each in seen:
         if each.count:
             Alarm.objects.get_or_create(kind=each.kind, defaults={"since": each.since or now})
@@ -90,7 +94,7 @@ def watch() -> list[Seen]:
 
 def late(seen: Iterable[Seen]) -> list[Seen]:
     """Those that are late by more than a sweep explains."""
-    now = _now()
+    now = clock.now()
     return [each for each in seen if each.count and each.since and each.since <= now - PATIENCE]
 
 
@@ -99,12 +103,13 @@ def _tell(seen: Seen, now: datetime) -> None:
     alarm = Alarm.objects.select_for_update(skip_locked=True).filter(kind=seen.kind).first()
     if alarm is None:
         return
-    if not seen.count:
+    late = bool(seen.count) and (seen.since or alarm.since) <= now - PATIENCE
+    if not late and (alarm.told_at or not seen.count):
         if alarm.told_at:
             log.warning("nothing of the kind %s is overdue any more", seen.kind)
             _mail(_("Over: nothing is overdue any more (%(kind)s)"), "mail/alarm_over.txt", seen)
         alarm.delete()
-    elif alarm.told_at is None and min(alarm.since, seen.since or now) <= now - PATIENCE:
+    elif late and alarm.told_at is None:
         log.error("%s of the kind %s overdue since %s", seen.count, seen.kind, seen.since)
         _mail(_("Alarm: overdue and not erased (%(kind)s)"), "mail/alarm.txt", seen)
         alarm.told_at = now
@@ -135,10 +140,3 @@ def recipients() -> list[str]:
     officers = User.objects.filter(is_active=True, roles__kind=Role.Kind.DPO).exclude(email="")
     named = settings.CONSENTRY.alarm_addresses
     return list(dict.fromkeys([*named, *officers.values_list("email", flat=True).distinct()]))
-
-
-def _now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (now,) = cursor.fetchone()
-    return now

@@ -61,9 +61,9 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
                 noted = Note.objects.filter(visitor=visitor).count()
                 notes.delete(visitor=visitor, actor=actor)
             consents.withdraw_purpose(consent=consent, purpose=purpose, actor=actor)
-            deletions.intend("purpose", visitor=str(visitor.pk), purpose=purpose.value)
             left = [each for each in consent.purposes if each != purpose]
             if kept:
+                deletions.intend("purpose", visitor=str(visitor.pk), purpose=purpose.value)
                 return _leave_to_the_sweep(visitor, consent.store_id, left)
             if purpose == Purpose.GROUP:
                 return [erase_elsewhere(visitor=visitor, consent=consent, actor=actor)]
@@ -74,6 +74,7 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
                         visitor=visitor, consent=consent, purpose=purpose, scope=scope, actor=actor
                     )
                 ]
+            deletions.intend("purpose", visitor=str(visitor.pk), purpose=purpose.value)
             return _erase_templates(purpose, visitor, actor)
     return [erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor=actor)]
 

@@ -1,9 +1,9 @@
 """The Transit engine of Vault or OpenBao: an aes256-gcm96 key for each generation, not exportable.
 
 A deleted key is gone at once from the server; backups of the server's storage may still hold it.
-The token may create, use, configure and delete keys below the mount, and needs no more:
+The token may create, read, use, configure and delete keys below the mount, and needs no more:
 
-    path "transit/keys/consentry-*" { capabilities = ["create", "update", "delete"] }
+    path "transit/keys/consentry-*" { capabilities = ["create", "read", "update", "delete"] }
     path "transit/keys/consentry-*/config" { capabilities = ["update"] }
     path "transit/encrypt/consentry-*" { capabilities = ["update"] }
     path "transit/decrypt/consentry-*" { capabilities = ["update"] }

@@ -10,6 +10,7 @@ before there is a next one. What a pass says is never kept, counted or logged: o
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -19,7 +20,8 @@ import numpy as np
 
 from apps.recognition.engine.quality import assess
 from apps.recognition.engine.types import Crops, Detector, Face, Image
-from apps.recognition.passes import WINDOW_SECONDS, Pass, read
+from apps.recognition.passes import WINDOW_SECONDS, Pass
+from apps.recognition.photographed import passes_seen
 
 from .lane import DOWN_SECONDS, GOOD_FRAMES, MATCHED, UNCALIBRATED, Answer, Counters, rank
 from .zone import View, Zone
@@ -27,9 +29,6 @@ from .zone import View, Zone
 GONE_SECONDS = 2.0
 """How long no code must be seen before the pass has been taken away: a code that is held in a hand
 is unreadable for some frames, and still the same presentation."""
-LONGEST_SIDE = 1280
-"""Pixels. A code that is 200 wide at 1080 lines is read after shrinking to this, in 18 ms instead
-of 28 (OpenCV 5.0, one core)."""
 
 
 class Desk(Protocol):
@@ -84,7 +83,6 @@ class Presenting:
         self._detector = detector
         self._desk = desk
         self._counters = counters
-        self._codes = cv2.QRCodeDetector()
         self._presentation: _Presentation | None = None
 
     @property
@@ -103,7 +101,7 @@ class Presenting:
 
     def look(self, view: View, at: float) -> None:
         """Takes one frame, seen at Unix second `at`."""
-        seen, found = self._read(view.image)
+        seen, found = passes_seen(cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY))
         self._follow(seen, found, at)
         shown = self._presentation
         if shown is None or shown.window is None:
@@ -119,45 +117,38 @@ class Presenting:
             self._expire(self._presentation, self._presentation.window)
         self._presentation = None
 
-    def _read(self, image: Image) -> tuple[Pass | None, bool]:
-        """The pass in the picture, and whether there is any code, be it unreadable."""
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        longest = max(grey.shape)
-        if longest > LONGEST_SIDE:
-            scale = LONGEST_SIDE / longest
-            grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        try:
-            text, corners, _ = self._codes.detectAndDecode(grey)
-        except cv2.error:
-            # OpenCV gives up on some shapes that only look like a code.
-            return None, False
-        return read(text) if text else None, corners is not None
-
-    def _follow(self, seen: Pass | None, found: bool, at: float) -> None:
+    def _follow(self, seen: Sequence[Pass], found: bool, at: float) -> None:
         """Keeps the presentation of the pass that is in the picture, and begins one for a new."""
         shown = self._presentation
-        if shown is not None and seen is None:
-            if found:
-                shown.missing_since = None
-            elif shown.missing_since is None:
-                shown.missing_since = at
-            elif at - shown.missing_since >= GONE_SECONDS and shown.window is None:
-                self._presentation = None
+        if not seen:
+            if shown is not None:
+                self._miss(shown, found, at)
             return
-        if seen is None:
-            return
+        others = [one for one in seen if shown is None or one.template != shown.template]
         if shown is not None:
             shown.missing_since = None
-            if seen.template == shown.template or shown.two_passes:
-                if shown.again_at is not None and at >= shown.again_at:
-                    self._present(shown, seen, at)
-                return
-            if shown.window is not None:
+            if others and not shown.two_passes and (shown.window is not None or len(seen) > 1):
                 shown.two_passes = True
                 self._close(shown, "two_passes")
                 return
-        self._presentation = _Presentation(seen.template)
-        self._present(self._presentation, seen, at)
+            if not others or shown.two_passes:
+                if shown.again_at is not None and at >= shown.again_at:
+                    self._present(shown, seen[0], at)
+                return
+        self._presentation = _Presentation(others[0].template, two_passes=len(others) > 1)
+        if self._presentation.two_passes:
+            self._abort(self._presentation, "two_passes")
+        else:
+            self._present(self._presentation, others[0], at)
+
+    def _miss(self, shown: _Presentation, found: bool, at: float) -> None:
+        """A frame in which no pass was read; a code that was found keeps the presentation."""
+        if found:
+            shown.missing_since = None
+        elif shown.missing_since is None:
+            shown.missing_since = at
+        elif at - shown.missing_since >= GONE_SECONDS and shown.window is None:
+            self._presentation = None
 
     def _present(self, shown: _Presentation, seen: Pass, at: float) -> None:
         shown.again_at = None
