@@ -20,8 +20,8 @@ from apps.privacy.requests.rows import RequestRefused
 from apps.retention.models import Request
 from apps.stores.access import actor, stores_of
 from apps.stores.models import Role, Store
+from apps.visits import looks
 from apps.visits import selectors as visits
-from apps.visits.floor import record_look
 from apps.visits.models import Visit
 
 NOBODY = ""
@@ -64,8 +64,7 @@ def take(request: HttpRequest, slug: str) -> HttpResponse:
     store = get_object_or_404(stores_of(request.user, Role.Kind.STAFF), slug=slug)
     with transaction.atomic():
         form = CounterForm(store, request.POST if request.method == "POST" else None)
-        for each in form.visits.values():
-            record_look(request.user, each)  # type: ignore[arg-type]
+        looks.record((actor(request.user), each) for each in form.visits.values())
     context = {"store": store, "form": form}
     if request.method != "POST":
         return render(request, "floor/asked.html", context)

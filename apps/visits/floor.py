@@ -1,40 +1,34 @@
 """The floor board and its live events. Staff see their own store, and nobody who did not sign."""
 
-import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import HASH_SESSION_KEY
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect, render
-from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from apps.audit import services as audit
-from apps.audit.models import Entry
 from apps.stores import witnesses
 from apps.stores.access import actor, stores_of
 from apps.stores.devices import NonceStoreDown
 from apps.stores.limits import allowed
-from apps.stores.live import listening, something_new
-from apps.stores.models import Role, Store, User
+from apps.stores.models import Role, Store
 from apps.visitors.models import Visitor
 from apps.visitors.names import BadNote
-from apps.visits import look_alikes, notes, selectors
+from apps.visits import feed, look_alikes, looks, notes, selectors
 from apps.visits.mistakes import mark_wrong, take_back
 from apps.visits.models import Visit
 from apps.visits.services import greet as mark_greeted
-
-log = logging.getLogger(__name__)
 
 # In ten minutes, for one member of staff.
 WITNESS_CODES = 20
@@ -66,8 +60,7 @@ def _board(
 ) -> HttpResponse:
     with transaction.atomic():
         visits = list(selectors.current(store))
-        for visit in visits:
-            record_look(request.user, visit)  # type: ignore[arg-type]
+        looks.record((actor(request.user), visit) for visit in visits)
     return render(
         request,
         "floor/board.html",
@@ -116,122 +109,40 @@ def witness(request: HttpRequest, slug: str) -> HttpResponse:
     return _board(request, store, None, **shown)
 
 
-def record_look(user: User, visit: Visit) -> None:
-    """Write down that this user saw this visit: once, however often the page refreshes."""
-    seen = Entry.objects.filter(
-        subject=audit.reference(visit.visitor.subject, whereabouts=True),
-        action="visit.shown",
-        actor=actor(user),
-        detail__visit=str(visit.pk),
-    ).exists()
-    if not seen:
-        audit.record(
-            actor=actor(user),
-            action="visit.shown",
-            subject=visit.visitor.subject,
-            whereabouts=True,
-            visit=str(visit.pk),
-        )
-
-
 async def events(request: HttpRequest, slug: str) -> HttpResponseBase:
     """Server-Sent Events of one store, each with its sequence number as id.
 
     A board that reconnects names the last id it saw and is given everything after it, once.
     """
-    user = await request.auser()
-    store = await sync_to_async(
-        lambda: stores_of(user, Role.Kind.STAFF).filter(slug=slug).first()
-    )()
-    if store is None:
-        raise Http404
-    since = request.headers.get("Last-Event-ID") or request.GET.get("since", "0")
-    seen = int(since) if since.isdecimal() and len(since) < 20 else 0
-    response = StreamingHttpResponse(
-        _stream(request, store, seen), content_type="text/event-stream"
-    )
+    store, board = await sync_to_async(_opened)(request, slug)
+    response = StreamingHttpResponse(_stream(store, board), content_type="text/event-stream")
     response["X-Accel-Buffering"] = "no"
     return response
 
 
-async def _stream(request: HttpRequest, store: Store, seen: int) -> AsyncIterator[str]:
-    yield "retry: 2000\n\n"
-    here: set[UUID] | None = None
-    look_alike_at: datetime | None = None
-    async with listening() as pubsub:
-        while True:
-            # First the database, then wait: whatever came between is already in the channel.
-            news = await sync_to_async(_news)(request, store, seen)
-            if news is None:
-                return
-            for sequence, html in news.cards:
-                yield _event("visit", html, sequence)
-                seen = sequence
-            if news.here != here:
-                # Whoever is not named may no longer be shown: withdrawn, erased, or long gone.
-                here = news.here
-                yield _event("here", " ".join(str(visit) for visit in here))
-            if news.look_alike_at and news.look_alike_at != look_alike_at:
-                look_alike_at = news.look_alike_at
-                yield _event("look-alike", look_alike_at.isoformat())
-            if not await something_new(pubsub, f"floor:{store.pk}"):
-                yield ": quiet\n\n"
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """Cards that a board has not seen, in order, and all visits that it may show; when a kiosk
-    last offered a pass to somebody who could be mixed up, if that was a moment ago."""
-
-    cards: list[tuple[int, str]]
-    here: set[UUID]
-    look_alike_at: datetime | None
-
-
-def _news(request: HttpRequest, store: Store, seen: int) -> News | None:
-    """What a board does not know yet; None when its user may no longer see this store."""
-    try:
-        if not _may_still(request, store):
-            return None
-        with transaction.atomic():
-            visits = list(selectors.current(store))
-            fresh = sorted(
-                (visit for visit in visits if visit.sequence > seen),
-                key=lambda visit: visit.sequence,
-            )
-            for visit in fresh:
-                record_look(request.user, visit)  # type: ignore[arg-type]
-        cards = [
-            (
-                visit.sequence,
-                str(
-                    render_to_string("floor/_card.html", {"visit": selectors.card(visit)}, request)
-                ),
-            )
-            for visit in fresh
-        ]
-        return News(cards, {visit.pk for visit in visits}, look_alikes.lately(store))
-    finally:
-        # A stream lives for hours; it must not hold a database connection while it waits.
-        connection.close()
-
-
-def _may_still(request: HttpRequest, store: Store) -> bool:
-    """A stream lives for hours: in that time a user may log out, lose the role or leave."""
-    user = User.objects.filter(username=request.user.get_username(), is_active=True).first()
-    # Read again: empty once it has ended or run out, another hash once the password was changed.
-    session = type(request.session)(request.session.session_key).load()
-    return bool(
-        user
-        and session.get(HASH_SESSION_KEY) == user.get_session_auth_hash()
-        and stores_of(user, Role.Kind.STAFF).contains(store)
+def _opened(request: HttpRequest, slug: str) -> tuple[Store, feed.Board]:
+    """The store and the reader of a stream that begins. Raises Http404."""
+    store = stores_of(request.user, Role.Kind.STAFF).filter(slug=slug).first()
+    if store is None:
+        raise Http404
+    since = request.headers.get("Last-Event-ID") or request.GET.get("since", "0")
+    board = feed.Board(
+        user=request.user,  # type: ignore[arg-type]
+        session=request.session.session_key or "",
+        language=get_language() or settings.LANGUAGE_CODE,
+        token=get_token(request),
+        seen=int(since) if since.isdecimal() and len(since) < 20 else 0,
     )
+    # A stream lives for hours; it must not hold a database connection meanwhile.
+    connection.close()
+    return store, board
 
 
-def _event(name: str, data: str, sequence: int | None = None) -> str:
-    lines = "".join(f"data: {line}\n" for line in data.splitlines() or [""])
-    head = f"id: {sequence}\n" if sequence is not None else ""
-    return f"{head}event: {name}\n{lines}\n"
+async def _stream(store: Store, board: feed.Board) -> AsyncIterator[str]:
+    yield "retry: 2000\n\n"
+    with feed.following(store, board):
+        while (text := await board.next()) is not None:
+            yield text
 
 
 @require_POST

@@ -42,6 +42,8 @@ from ops.benches.outcome import Outcome, memory_mib, percentile
 
 LONGEST = 10.0
 """Seconds after which a card that is not there is missed."""
+AGAIN = 2.0
+"""Seconds after which a browser comes back, when the server ended the stream."""
 APART = 0.5
 """Seconds between a round that is over and the next."""
 
@@ -54,6 +56,7 @@ class Board:
     session: str
     came: dict[int, float] = field(default_factory=dict)
     twice: int = 0
+    ended: int = 0
     lost: set[int] = field(default_factory=set)
     last: int = 0
     task: asyncio.Task[None] | None = None
@@ -77,6 +80,13 @@ class Board:
                 await self.task
 
     async def _listen(self, port: int) -> None:
+        while True:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                await self._stream(port)
+            self.ended += 1
+            await asyncio.sleep(AGAIN)
+
+    async def _stream(self, port: int) -> None:
         head = f"Host: 127.0.0.1:{port}\r\nCookie: sessionid={self.session}"
         if self.last:
             head += f"\r\nLast-Event-ID: {self.last}"
@@ -95,9 +105,7 @@ class Board:
 
 
 @asynccontextmanager
-async def _opened(
-    port: int, path: str, head: str
-) -> AsyncIterator[AsyncIterator[dict[str, str]]]:
+async def _opened(port: int, path: str, head: str) -> AsyncIterator[AsyncIterator[dict[str, str]]]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\n{head}\r\n\r\n".encode())
@@ -164,6 +172,7 @@ def measure(given: argparse.Namespace) -> Outcome:
             "missed": due - sum(len(board.came) for board in boards),
             "twice": sum(board.twice for board in boards),
             "came_back": came_back,
+            "ended": sum(board.ended for board in boards),
             "looks": Entry.objects.filter(action="visit.shown").count(),
             "web_cpu_s": round(spent.user + spent.system, 1),
             "mib": round(memory, 1),
