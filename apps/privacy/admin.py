@@ -69,6 +69,8 @@ class VisitorAdmin(StoreScopedAdmin):
         "id",
         "store",
         "greeting_name",
+        "say_as",
+        "asks_for",
         "contact",
         "noted",
         "created_at",

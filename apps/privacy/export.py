@@ -21,7 +21,7 @@ from apps.retention.holdings import HOLDINGS, periods
 from apps.retention.models import Erasure, Request
 from apps.visitors.models import Visitor
 
-SCHEMA = "consentry-export/2"
+SCHEMA = "consentry-export/3"
 # One drawn line: points [x, y] in 0..1 of the pad's width and height.
 Stroke = list[list[float]]
 
@@ -53,6 +53,8 @@ class Person(_Part):
     """What staff can see of you."""
 
     greeting_name: str
+    say_as: str = Field(description="how you said that your name is said; empty: you did not")
+    asks_for: str = Field(description="whom of the staff you ask for; empty: nobody")
     contact: str
     since: datetime
     paused_at: datetime | None = Field(description="since when nobody recognises you; null: not")
@@ -255,6 +257,8 @@ def everything(visitor: Visitor) -> Export:
         ],
         person=Person(
             greeting_name=visitor.greeting_name,
+            say_as=visitor.say_as,
+            asks_for=visitor.asks_for,
             contact=visitor.contact,
             since=visitor.created_at,
             paused_at=visitor.restricted_at,

@@ -229,9 +229,15 @@ def stop(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) 
 
 @while_it_holds
 def rename(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) -> HttpResponse:
-    """Change the name to be greeted by."""
+    """Change the name to be greeted by, how it is said, and whom they ask for."""
     try:
-        services.rename(visitor=visitor, greeting_name=request.POST.get("name", ""), actor=SELF)
+        services.rename(
+            visitor=visitor,
+            greeting_name=request.POST.get("name", ""),
+            say_as=request.POST.get("say_as"),
+            asks_for=request.POST.get("asks_for"),
+            actor=SELF,
+        )
     except BadName:
         error = _("Please give a name of 1 to 60 signs. The one before still holds.")
         return _letter(request, receipt, secret, error=error, status=422)

@@ -280,6 +280,10 @@ def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
     held = []
     if visitor:
         held.append(Hold(_("The name to greet you by"), visitor.greeting_name, consent.expires_at))
+        if visitor.say_as:
+            held.append(Hold(_("How your name is said"), visitor.say_as, consent.expires_at))
+        if visitor.asks_for:
+            held.append(Hold(_("Whom you ask for"), visitor.asks_for, consent.expires_at))
         if visitor.contact:
             held.append(Hold(_("Your contact"), visitor.contact, consent.expires_at))
         if hasattr(visitor, "note"):
@@ -358,6 +362,7 @@ def _what(entry: Entry) -> str:
         "visit.disclosed": _("recognised you and told the floor board"),
         "visit.shown": _("saw your name on the floor board"),
         "visit.greeted": _("greeted you"),
+        "visit.handed_on": _("asked a colleague to greet you"),
         "visit.wrong": _("said that it was someone else"),
         "visit.wrong_undone": _("said that it was you after all"),
         "visitor.looked": _("opened your record"),

@@ -5,6 +5,7 @@ Raises Visitor.DoesNotExist when the person was erased meanwhile.
 """
 
 import uuid
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -16,14 +17,30 @@ from apps.retention.services.erase import lock
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate
-from apps.visits.services import announce_all, boards_of
+from apps.visits.services import announce_all, boards_of, redraw
 
 
 @transaction.atomic
-def rename(*, visitor: Visitor, greeting_name: str, actor: str) -> None:
-    """Greet a person by another name (GDPR 16). Raises BadName."""
+def rename(
+    *,
+    visitor: Visitor,
+    greeting_name: str,
+    say_as: str | None = None,
+    asks_for: str | None = None,
+    actor: str,
+) -> None:
+    """Greet a person by another name (GDPR 16), say it so, and have whom they ask for come; what is
+    None stays. Open boards show it. Raises BadName."""
     visitor = lock(visitor.pk)
-    visitors.rename(visitor=visitor, greeting_name=greeting_name, actor=actor)
+    visitors.rename(
+        visitor=visitor,
+        greeting_name=greeting_name,
+        say_as=say_as,
+        asks_for=asks_for,
+        actor=actor,
+    )
+    # Afterwards: it takes the boards' turn, which comes before the visitor's lock.
+    transaction.on_commit(partial(redraw, visitor=visitor))
 
 
 @transaction.atomic

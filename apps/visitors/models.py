@@ -18,12 +18,17 @@ from apps.stores.models import Organization, Store
 
 
 class Visitor(models.Model):
-    """A person who signed. The name is what they asked to be greeted by, nothing more."""
+    """A person who signed. The name is what they asked to be greeted by, nothing more.
+
+    Who likes says by their receipt how that name is said, and whom of the staff they ask for.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     subject = models.UUIDField(unique=True, editable=False)
     store = models.ForeignKey(Store, models.PROTECT, related_name="visitors")
     greeting_name = models.CharField(max_length=60)
+    say_as = models.CharField(max_length=60, blank=True, default="", db_default="")
+    asks_for = models.CharField(max_length=60, blank=True, default="", db_default="")
     contact = models.CharField(max_length=120, blank=True)
     restricted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

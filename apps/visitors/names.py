@@ -1,6 +1,7 @@
 """What people and staff write about a person in words: the name to greet them by, and a note.
 
-The name is given at the kiosk, and changed later by receipt; the note is written on the floor.
+The name is given at the kiosk, and changed later by receipt, with how it is said and whom they ask
+for; the note is written on the floor.
 """
 
 from typing import Annotated
@@ -38,6 +39,11 @@ def greeting_name(text: str) -> str:
     except ValidationError:
         # `from None`: pydantic's own report would carry the name.
         raise BadName from None
+
+
+def beside_the_name(text: str) -> str:
+    """How the name is said, or whom they ask for: as a name is, or nothing. Raises BadName."""
+    return greeting_name(text) if text.strip() else ""
 
 
 def note(text: str) -> str:

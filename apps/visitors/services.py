@@ -168,10 +168,22 @@ def _keep(template: SealedTemplate, visitor: Visitor, consent: Consent) -> None:
 
 
 @transaction.atomic
-def rename(*, visitor: Visitor, greeting_name: str, actor: str) -> None:
-    """Greet a person by another name from now on (GDPR 16). Raises BadName."""
+def rename(
+    *,
+    visitor: Visitor,
+    greeting_name: str,
+    say_as: str | None = None,
+    asks_for: str | None = None,
+    actor: str,
+) -> None:
+    """Greet a person by another name from now on (GDPR 16); `say_as` and `asks_for` stay as they
+    are where they are None. Raises BadName."""
     visitor.greeting_name = names.greeting_name(greeting_name)
-    visitor.save(update_fields=["greeting_name"])
+    if say_as is not None:
+        visitor.say_as = names.beside_the_name(say_as)
+    if asks_for is not None:
+        visitor.asks_for = names.beside_the_name(asks_for)
+    visitor.save(update_fields=["greeting_name", "say_as", "asks_for"])
     audit.record(
         actor=actor,
         action="visitor.renamed",

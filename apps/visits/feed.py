@@ -154,11 +154,12 @@ def _read(store: Store, boards: Iterable[Board]) -> list[tuple[Board, str | None
                 for visit in visits
                 if visit.sequence > board.seen
             )
+            staff = selectors.staff(store)
             look_alike_at = look_alikes.lately(store)
     finally:
         # A feed lives for hours; it must not hold a database connection while it waits.
         connection.close()
-    cards = _Cards(visits)
+    cards = _Cards(visits, staff)
     here = {visit.pk for visit in visits}
     told: list[tuple[Board, str | None]] = [(board, None) for board in boards]
     for number, (board, _none) in enumerate(told):
@@ -206,8 +207,8 @@ def _allowed(store: Store, boards: Iterable[Board]) -> set[Board]:
 class _Cards:
     """The visits of one reading as events, each made once for a language."""
 
-    def __init__(self, visits: list[Visit]) -> None:
-        self._visits = visits
+    def __init__(self, visits: list[Visit], staff: tuple[selectors.Colleague, ...]) -> None:
+        self._visits, self._staff = visits, staff
         self._made: dict[tuple[UUID, str], str] = {}
 
     def after(self, seen: int, language: str) -> Iterator[str]:
@@ -220,7 +221,7 @@ class _Cards:
         key = visit.pk, language
         if key not in self._made:
             with translation.override(language):
-                shown = {"visit": selectors.card(visit), "csrf_token": TOKEN}
+                shown = {"visit": selectors.card(visit, self._staff), "csrf_token": TOKEN}
                 html = render_to_string("floor/_card.html", shown)
             self._made[key] = event("visit", str(html), visit.sequence)
         return self._made[key]

@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -22,10 +23,12 @@ from apps.stores import witnesses
 from apps.stores.access import actor, stores_of
 from apps.stores.devices import NonceStoreDown
 from apps.stores.limits import allowed
-from apps.stores.models import Role, Store
+from apps.stores.models import Role, Store, User
 from apps.visitors.models import Visitor
 from apps.visitors.names import BadNote
-from apps.visits import feed, look_alikes, looks, notes, selectors
+from apps.visits import feed, look_alikes, looks, notes, selectors, sensitive
+from apps.visits.handing import colleagues
+from apps.visits.handing import hand_on as hand
 from apps.visits.mistakes import mark_wrong, take_back
 from apps.visits.models import Visit
 from apps.visits.services import greet as mark_greeted
@@ -55,20 +58,33 @@ def board(request: HttpRequest, slug: str) -> HttpResponse:
     return _board(request, _store(request, slug))
 
 
+@require_GET
+@login_required
+def wall(request: HttpRequest, slug: str) -> HttpResponse:
+    """The same for a display that is read across a room, where nobody taps."""
+    return _board(request, _store(request, slug), template="floor/wall.html")
+
+
 def _board(
-    request: HttpRequest, store: Store, redrawn: selectors.Card | None = None, /, **more: object
+    request: HttpRequest,
+    store: Store,
+    redrawn: selectors.Card | None = None,
+    /,
+    template: str = "floor/board.html",
+    **more: object,
 ) -> HttpResponse:
     with transaction.atomic():
         visits = list(selectors.current(store))
         looks.record((actor(request.user), visit) for visit in visits)
+    staff = selectors.staff(store)
     return render(
         request,
-        "floor/board.html",
+        template,
         {
             "store": store,
             "stores": stores_of(request.user, Role.Kind.STAFF),
             "visits": [
-                redrawn if redrawn and redrawn.id == visit.pk else selectors.card(visit)
+                redrawn if redrawn and redrawn.id == visit.pk else selectors.card(visit, staff)
                 for visit in visits
             ],
             "mistakes": [
@@ -83,7 +99,8 @@ def _board(
             "look_alike_at": look_alikes.lately(store),
             "look_alike_seconds": int(look_alikes.SHOWN.total_seconds()),
             "fade_minutes": int(selectors.FADES.total_seconds() // 60),
-            "events_url": f"events/?since={max((visit.sequence for visit in visits), default=0)}",
+            "events_url": reverse("floor:events", args=[store.slug])
+            + f"?since={max((visit.sequence for visit in visits), default=0)}",
             "now": timezone.now(),
             **more,
         },
@@ -156,10 +173,34 @@ def greet(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
     except Visit.DoesNotExist as gone:
         # Withdrawn between the tap and here.
         raise Http404 from gone
-    if request.headers.get("Consentry-Partial"):
-        fresh = get_object_or_404(selectors.current(store), pk=visit)
-        return render(request, "floor/_card.html", {"visit": selectors.card(fresh)})
-    return redirect("floor:board", slug)
+    return _redrawn(request, store, visit)
+
+
+@require_POST
+@login_required
+def hand_on(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
+    """Say which colleague is to greet; nobody named is whoever is free."""
+    store = _store(request, slug)
+    found = get_object_or_404(selectors.current(store), pk=visit)
+    named = request.POST.get("to", "")
+    if named and not (named.isdecimal() and len(named) < 10):
+        raise Http404
+    try:
+        to = colleagues(store).get(pk=int(named)) if named else None
+        hand(visit=found, to=to, user=request.user)  # type: ignore[arg-type]
+    except (User.DoesNotExist, Visit.DoesNotExist) as gone:
+        # They work here no more, or the visitor withdrew between the tap and here.
+        raise Http404 from gone
+    return _redrawn(request, store, visit)
+
+
+def _redrawn(request: HttpRequest, store: Store, visit: UUID) -> HttpResponse:
+    """The card as it is now, in the place of the one that was tapped; or the board."""
+    if not request.headers.get("Consentry-Partial"):
+        return redirect("floor:board", store.slug)
+    fresh = get_object_or_404(selectors.current(store), pk=visit)
+    card = selectors.card(fresh, selectors.staff(store))
+    return render(request, "floor/_card.html", {"visit": card})
 
 
 @require_POST
@@ -171,22 +212,27 @@ def note(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
     if not selectors.may_note(found):
         raise Http404
     text, problem = request.POST.get("note", ""), ""
+    warning = [] if "sure" in request.POST else sensitive.found(text)
     try:
-        notes.write(visit=found, text=text, actor=actor(request.user))
+        if not warning:
+            notes.write(visit=found, text=text, actor=actor(request.user))
     except BadNote:
         problem = _("At most 200 signs, please. Nothing was changed.")
     except (Visitor.DoesNotExist, IntegrityError) as gone:
         # Withdrawn between the tap and here.
         raise Http404 from gone
+    if not problem and not warning:
+        return _redrawn(request, store, visit)
     fresh = get_object_or_404(selectors.current(store), pk=visit)
-    card = selectors.card(fresh)
-    if problem:
-        card = replace(card, note_problem=problem, note_draft=text)
+    card = replace(
+        selectors.card(fresh, selectors.staff(store)),
+        note_problem=problem,
+        note_warning=_(", ").join(warning),
+        note_draft=text,
+    )
     if request.headers.get("Consentry-Partial"):
-        return render(request, "floor/_card.html", {"visit": card}, status=422 if problem else 200)
-    if problem:
-        return _board(request, store, card)
-    return redirect("floor:board", slug)
+        return render(request, "floor/_card.html", {"visit": card}, status=422)
+    return _board(request, store, card)
 
 
 @require_POST
@@ -212,7 +258,4 @@ def undo(request: HttpRequest, slug: str, visit: UUID) -> HttpResponse:
     found = selectors.mistakes(store, request.user).filter(pk=visit).first()  # type: ignore[arg-type]
     if found is not None:
         take_back(visit=found, user=request.user)  # type: ignore[arg-type]
-    if not request.headers.get("Consentry-Partial"):
-        return redirect("floor:board", slug)
-    fresh = get_object_or_404(selectors.current(store), pk=visit)
-    return render(request, "floor/_card.html", {"visit": selectors.card(fresh)})
+    return _redrawn(request, store, visit)

@@ -112,6 +112,7 @@ class Visit(models.Model):
     last_seen_at = models.DateTimeField()
     greeted_at = models.DateTimeField(null=True, blank=True)
     greeted_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    handed_to = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     wrong_at = models.DateTimeField(null=True, blank=True)
     wrong_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     false_greeting = models.OneToOneField(

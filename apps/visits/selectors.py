@@ -13,6 +13,7 @@ from django.utils import timezone
 from apps.consent.coverage import covers
 from apps.consent.models import Purpose, changed_since
 from apps.stores.models import Store, User
+from apps.visits.handing import colleagues
 from apps.visits.mistakes import UNDO
 from apps.visits.models import Disclosure, FalseGreeting, Visit, VisitQuerySet
 from apps.visits.services import SHOWN
@@ -23,6 +24,23 @@ WEEK = timedelta(days=7)
 OFFERED = timedelta(seconds=30)
 # A lead over the threshold from which the match is called sure; below it staff ask for the name.
 SURE = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """Who works on the floor of a store, as a card names them."""
+
+    id: int
+    name: str
+
+
+def _named(user: User) -> Colleague:
+    return Colleague(user.pk, user.first_name or user.username)
+
+
+def staff(store: Store) -> tuple[Colleague, ...]:
+    """To whom the cards of a store may be handed."""
+    return tuple(_named(user) for user in colleagues(store))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +61,15 @@ class Card:
     old: bool
     sign_anew_by: datetime | None
     note_url: str
+    hand_url: str
+    handed_to: Colleague | None
+    colleagues: tuple[Colleague, ...]
     say_as: str = ""
     preferred_staff: str = ""
     remember: str = ""
     note_draft: str = ""
     note_problem: str = ""
+    note_warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +100,7 @@ def lawful(store: Store) -> VisitQuerySet:
         .order_by("-arrived_at")
     )
     return (
-        Visit.objects.select_related("visitor__note", "store", "greeted_by", "consent")
+        Visit.objects.select_related("visitor__note", "store", "greeted_by", "handed_to", "consent")
         .filter(
             covers("consent__", F("store_id")),
             store=store,
@@ -107,8 +129,8 @@ def mistake(visit: Visit) -> Mistake:
     return Mistake(visit.pk, visit.visitor.greeting_name, address)
 
 
-def card(visit: Visit) -> Card:
-    """Return a visit of `current` as a card."""
+def card(visit: Visit, staff: tuple[Colleague, ...]) -> Card:
+    """Return a visit of `current` as a card; `staff` of its store is read once for many."""
     noted = may_note(visit)
     note = getattr(visit.visitor, "note", None)
     return Card(
@@ -120,14 +142,17 @@ def card(visit: Visit) -> Card:
         arrived_at=visit.arrived_at,
         confidence="sure" if visit.score >= visit.threshold + SURE else "fairly sure",
         greeted_at=visit.greeted_at,
-        greeted_by=(visit.greeted_by.first_name or visit.greeted_by.username)
-        if visit.greeted_by
-        else "",
+        greeted_by=_named(visit.greeted_by).name if visit.greeted_by else "",
         greet_url=reverse("floor:greet", args=[visit.store.slug, visit.pk]),
         wrong_url=reverse("floor:wrong", args=[visit.store.slug, visit.pk]),
         old=visit.arrived_at < timezone.now() - FADES,
         sign_anew_by=visit.consent.expires_at if visit.asked_again else None,  # type: ignore[attr-defined]
         note_url=reverse("floor:note", args=[visit.store.slug, visit.pk]) if noted else "",
+        hand_url=reverse("floor:hand_on", args=[visit.store.slug, visit.pk]),
+        handed_to=_named(visit.handed_to) if visit.handed_to else None,
+        colleagues=staff,
+        say_as=visit.visitor.say_as,
+        preferred_staff=visit.visitor.asks_for,
         remember=note.text if noted and note else "",
     )
 

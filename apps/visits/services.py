@@ -209,6 +209,16 @@ def show_anew(visitor: Visitor, stores: Iterable[uuid.UUID]) -> None:
         announce_all({store for (store,) in cursor.fetchall()})
 
 
+@transaction.atomic
+def redraw(*, visitor: Visitor) -> None:
+    """Have every open board that shows this visitor read their cards again."""
+    stores = sorted(boards_of(visitor))
+    with connection.cursor() as cursor:
+        for store in stores:
+            one_at_a_time(cursor, store)
+    show_anew(visitor, stores)
+
+
 def boards_of(visitor: Visitor) -> list[uuid.UUID]:
     """The stores whose boards may show this person: where they enrolled, and where they were."""
     return list({visitor.store_id, *visitor.visits.values_list("store", flat=True)})

@@ -57,6 +57,7 @@ function place(card, focus = false) {
     const after = [...list.children].find((other) => Date.parse(other.dataset.arrived) < mine);
     list.insertBefore(card, after ?? null);
     card.classList.add("is-new");
+    board.dispatchEvent(new Event("arrived"));
     announce.textContent = board.dataset.arrivedText.replace("%s", card.dataset.name);
   }
   if (focused) {
@@ -161,7 +162,7 @@ list.addEventListener("submit", async (event) => {
   try {
     const reply = await fetch(form.action, {
       method: "POST",
-      body: new FormData(form),
+      body: new FormData(form, event.submitter),
       headers: { Accept: "text/html", "Consentry-Partial": "1" },
     });
     const fresh = readItem(await reply.text(), item.id.replace(/^(visit|wrong)-/, ""));
