@@ -156,13 +156,15 @@ list.addEventListener("submit", async (event) => {
   if (!form) return;
   event.preventDefault();
   const item = form.closest("li");
+  /* Before they are disabled: the button that was tapped may say something too. */
+  const body = new FormData(form, event.submitter);
   for (const button of item.querySelectorAll("button")) button.disabled = true;
   /* The stream may say that the card is gone before the reply brings its undo. */
   item.dataset.leaving = "";
   try {
     const reply = await fetch(form.action, {
       method: "POST",
-      body: new FormData(form, event.submitter),
+      body,
       headers: { Accept: "text/html", "Consentry-Partial": "1" },
     });
     const fresh = readItem(await reply.text(), item.id.replace(/^(visit|wrong)-/, ""));

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from apps.audit import merkle
 from apps.audit import services as audit
 from apps.audit.models import Checkpoint, Entry, Node, Salt
-from apps.audit.services import LedgerOutsideTransaction
+from apps.audit.services import Act, LedgerOutsideTransaction
 from tests.audit.forging import rebuild_nodes
 from tests.database import run, without_triggers
 
@@ -80,7 +80,31 @@ def test_every_guard_holds_for_replicas_too(db: None) -> None:
 def test_an_entry_without_a_transaction_is_refused(transactional_db: None) -> None:
     with pytest.raises(LedgerOutsideTransaction):
         audit.record(actor="test", action="loose")
+    with pytest.raises(LedgerOutsideTransaction):
+        audit.record_all([Act("test", "loose")])
     assert not Entry.objects.exists()
+
+
+def test_many_that_are_written_together_are_those_of_one_by_one(ledger: list[Entry]) -> None:
+    people = [uuid.uuid4(), uuid.uuid4()]
+    for count in (1, 2, 3, 8, 30):
+        acts = [
+            Act("test", "wrote", people[number % 2], number % 3 == 0, {"number": number})
+            for number in range(count)
+        ]
+        entries = audit.record_all(acts)
+        assert [entry.detail["number"] for entry in entries] == list(range(count))
+        assert [entry.subject for entry in entries] == [
+            audit.reference(people[number % 2], whereabouts=number % 3 == 0)
+            for number in range(count)
+        ]
+        audit.record(actor="test", action="between")
+        audit.checkpoint()
+    leaves = [bytes(leaf) for leaf in Entry.objects.order_by("seq").values_list("leaf", flat=True)]
+    assert len(leaves) == 7 + 1 + 2 + 3 + 8 + 30 + 5
+    assert audit.checkpoint().root == merkle.root(leaves).hex()
+    assert audit.verify().ok
+    assert audit.record_all([]) == []
 
 
 def test_an_act_that_fails_leaves_no_entry_and_no_gap(transactional_db: None) -> None:
@@ -214,8 +238,8 @@ def test_a_change_with_its_leaf_made_anew_is_found_by_the_signed_head(ledger: li
 def test_a_kept_hash_that_was_taken_away_is_found_and_stops_no_act(ledger: list[Entry]) -> None:
     with without_triggers("audit_node"):
         run("DELETE FROM audit_node WHERE level = 2")
-    audit.record(actor="test", action="goes.on")
-    assert Entry.objects.count() == 8
+    audit.record_all([Act("test", "goes.on") for _ in range(2)])
+    assert Entry.objects.count() == 9
     found = audit.verify()
     assert (found.ok, found.problem) == (
         False,

@@ -12,26 +12,55 @@ from tests.journeys.conftest import Town, log_in, watched
 from tests.visits.test_board import colleague
 from tests.visits.test_disclose import match_of
 
+COUNT_NOTES = """
+window.notes = 0;
+const start = OscillatorNode.prototype.start;
+OscillatorNode.prototype.start = function (...when) { window.notes += 1; start.apply(this, when); };
+"""
+NOTES = "() => window.notes"
 PHONE: Any = {"viewport": {"width": 390, "height": 800}, "reduced_motion": "reduce"}
 
 
 def test_a_card_comes_by_itself_and_stays_one_card(
     town: Town, open_browser: Callable[..., Browser]
 ) -> None:
-    visitor = town.house.visitor("Ms Chen")
-    page = watched(
-        open_browser().new_context(**PHONE),
-        town,
-    )
+    first, visitor = town.house.visitor("Mr Okafor"), town.house.visitor("Ms Chen")
+    context = open_browser().new_context(**PHONE)
+    context.add_init_script(COUNT_NOTES)
+    page = watched(context, town)
     log_in(page, town, "linda", f"/floor/{town.house.store.slug}/")
     expect(page.get_by_test_id("floor-state")).to_have_attribute("data-state", "live")
     problems = faults(page)
+
+    # Silent until somebody asks for a sound, which this device then remembers.
+    disclose(match_of(first, town.house))
+    expect(page.get_by_test_id("visit-name")).to_have_text("Mr Okafor")
+    assert page.evaluate(NOTES) == 0
+    page.get_by_test_id("wrong").click()
+    sound = page.get_by_test_id("floor-sound")
+    sound.click()
+    expect(sound).to_have_text("Sound: on")
+    before = page.evaluate(NOTES)
+    assert before > 0, "a taste of it"
+
     disclose(match_of(visitor, town.house))
     expect(page.get_by_test_id("visit-name")).to_have_text("Ms Chen")
+    assert page.evaluate(NOTES) > before
     problems += faults(page)
     page.get_by_test_id("greet").click()
     expect(page.get_by_test_id("visit-greeted")).to_be_visible()
     expect(page.get_by_test_id("visit-card")).to_have_count(1)
+    problems += faults(page)
+
+    page.get_by_test_id("floor-wall").click()
+    expect(page.get_by_test_id("visit-name")).to_have_text("Ms Chen")
+    expect(page.get_by_test_id("wrong")).to_be_hidden()
+    expect(page.get_by_test_id("floor-sound")).to_have_attribute("aria-pressed", "true")
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    size = page.get_by_test_id("visit-name").evaluate(
+        "h => parseFloat(getComputedStyle(h).fontSize)"
+    )
+    assert size >= 100, "read from some metres"
     problems += faults(page)
     assert not problems
 
@@ -70,12 +99,29 @@ def test_somebody_else_is_taken_off_both_boards_and_a_slip_brings_them_back(
     card.get_by_test_id("greet").click()
     expect(mia.get_by_test_id("visit-greeted")).to_contain_text("Linda")
 
+    # Handed to a colleague, on both boards.
+    card.get_by_test_id("hand-open").click()
+    for name in ("hand-open", "hand-to", "hand-go"):
+        assert_a_thumb_hits(card.get_by_test_id(name))
+    card.get_by_test_id("hand-to").select_option(label="Mia")
+    card.get_by_test_id("hand-go").click()
+    for page in (linda, mia):
+        expect(page.get_by_test_id("visit-for")).to_have_text("For Mia")
+
     # She lets them keep a note. Both begin one: what is being written is not lost.
     mia.get_by_test_id("note-open").click()
     mia.get_by_test_id("note").fill("Prefers tea")
     card.get_by_test_id("note-open").click()
-    card.get_by_test_id("note").fill("Likes the window seat")
+    card.get_by_test_id("note").fill("Came by wheelchair")
+    card.get_by_test_id("note-keep").click()
+    expect(card.get_by_test_id("note-warning")).to_contain_text("health")
+    expect(card.get_by_test_id("note")).to_have_value("Came by wheelchair")
     problems = faults(linda)
+    assert_a_thumb_hits(card.get_by_test_id("note-sure"))
+    card.get_by_test_id("note-sure").click()
+    expect(mia.get_by_test_id("visit-note")).to_have_text("Came by wheelchair")
+    card.get_by_test_id("note-open").click()
+    card.get_by_test_id("note").fill("Likes the window seat")
     for name in ("note-open", "note", "note-keep"):
         assert_a_thumb_hits(card.get_by_test_id(name))
     card.get_by_test_id("note-keep").click()

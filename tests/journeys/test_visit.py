@@ -18,7 +18,7 @@ from tests.conftest import ROOT, Process
 from tests.journeys.conftest import PERSON, Town, agree, log_in, watched
 
 
-def test_a_guest_opts_in_is_greeted_ends_it_and_is_a_stranger_again(
+def test_a_guest_opts_in_is_greeted_pauses_ends_it_and_is_a_stranger_again(
     town: Town, tablet: Page, open_browser: Callable[..., Browser], tmp_path: Path
 ) -> None:
     clip = tmp_path / "lane.mp4"
@@ -48,6 +48,14 @@ def test_a_guest_opts_in_is_greeted_ends_it_and_is_a_stranger_again(
     expect(customer.get_by_test_id("receipt-letter")).to_be_visible()
     expect(customer.get_by_test_id("receipt-holds")).to_contain_text("Ms Rivera")
     assert code not in customer.url
+
+    # A pause takes her card down, and the next passes are a stranger's.
+    customer.get_by_test_id("receipt-pause").click()
+    expect(customer.get_by_test_id("receipt-paused")).to_be_visible()
+    expect(floor.get_by_test_id("visit-card")).to_have_count(0)
+    walk_by_twice_more(floor)
+    expect(floor.get_by_test_id("visit-card")).to_have_count(0)
+
     customer.get_by_test_id("receipt-end-open").click()
     customer.get_by_test_id("receipt-end-confirm").click()
     expect(customer.get_by_test_id("receipt-erased")).to_be_visible()
@@ -60,13 +68,18 @@ def test_a_guest_opts_in_is_greeted_ends_it_and_is_a_stranger_again(
     expect(floor.get_by_test_id("visit-card")).to_have_count(0)
     assert not Visitor.objects.exists()
     assert not FaceTemplate.objects.exists()
-    passes = Camera.objects.get().triggers
-    camera = Camera.objects.filter(triggers__gte=passes + 2, embeddings_outside_trigger=0)
-    expect_soon(floor, camera.exists)
+    walk_by_twice_more(floor)
     expect(floor.get_by_test_id("visit-card")).to_have_count(0)
     assert not Visit.objects.exists()
     assert audit.verify().ok
     watcher.stop()
+
+
+def walk_by_twice_more(page: Page) -> None:
+    """Until the person in the clip has come by twice."""
+    passes = Camera.objects.get().triggers
+    camera = Camera.objects.filter(triggers__gte=passes + 2, embeddings_outside_trigger=0)
+    expect_soon(page, camera.exists)
 
 
 def verified(certificate: Path, folder: Path) -> bool:

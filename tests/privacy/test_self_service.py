@@ -18,6 +18,7 @@ from apps.consent import services as consents
 from apps.consent.document import RECEIPT_TYPE
 from apps.consent.models import Consent, Purpose, Withdrawal
 from apps.privacy.receipts import LABOURS
+from apps.privacy.services import rename
 from apps.recognition.client import PassRefused, Recognizer
 from apps.recognition.engine import starter
 from apps.recognition.passes import Pass, read
@@ -181,6 +182,29 @@ def test_the_name_is_changed_and_trimmed(customer: Customer) -> None:
     assert Visitor.objects.get().greeting_name == "Mei 美"
     entry = Entry.objects.get(action="visitor.renamed")
     assert "Mei" not in str(audit.leaf_data(entry))
+
+
+def test_how_it_is_said_and_whom_they_ask_for_is_theirs_to_say(
+    customer: Customer, house: House
+) -> None:
+    disclose(match_of(customer.visitor, house))
+    said = {"say_as": " say-oh-LEE ", "asks_for": "Mr <Li>"}
+    letter = customer.text("name/", name="Saoirse", **said)
+    assert letter.count("say-oh-LEE") == 2, "to be changed, and what is held"
+    floor = browser(house.staff).get(f"/floor/{house.store.slug}/").content.decode()
+    for told in ("Saoirse", "say-oh-LEE", "Mr &lt;Li&gt;"):
+        assert told in floor
+    person = customer.post("everything/").json()["person"]
+    assert (person["say_as"], person["asks_for"]) == ("say-oh-LEE", "Mr <Li>")
+    # The portal corrects a name alone; then the rest stays.
+    rename(visitor=customer.visitor, greeting_name="Saoirse B", actor="user:1")
+    kept = Visitor.objects.get()
+    assert (kept.greeting_name, kept.say_as) == ("Saoirse B", "say-oh-LEE")
+    assert customer.post("name/", name="Saoirse", asks_for="x" * 61).status_code == 422
+    customer.text("name/", name="Saoirse", say_as="", asks_for=" ")
+    kept = Visitor.objects.get()
+    assert (kept.say_as, kept.asks_for) == ("", "")
+    assert "LEE" not in str(list(Entry.objects.values_list("detail", flat=True)))
 
 
 @pytest.mark.parametrize("name", ["", "   ", "\u200b", "a\nb", "a\x00b", "x" * 61])

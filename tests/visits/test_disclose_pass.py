@@ -1,10 +1,12 @@
 """A template serves cameras of its own purpose only, and a pass camera what its mode needs."""
 
+import re
 import uuid
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from apps.consent import services as consents
 from apps.consent.models import Consent, Purpose
@@ -14,7 +16,9 @@ from apps.visitors.models import FaceTemplate, Visitor
 from apps.visitors.services import SealedTemplate, enroll
 from apps.visits.models import Visit
 from apps.visits.services import disclose
+from tests.clients import browser
 from tests.conftest import House
+from tests.visits.test_board import BOARD
 
 SEALED = {"lane": b"CFT1 sealed", "pass": b"CPT1 sealed twice"}
 
@@ -51,6 +55,18 @@ def outcome(visitor: Visitor, purpose: str, camera: Camera) -> str:
     return disclose(
         Match(template.pk, camera.pk, camera.store_id, 0.8, 0.4, timezone.now().timestamp())
     ).outcome
+
+
+def test_who_comes_by_a_pass_has_the_very_same_card(house: House, reader: Camera) -> None:
+    assert outcome(both(house), "lane", house.camera) == "visit"
+    assert outcome(both(house), "pass", reader) == "visit"
+    page = browser(house.staff).get(BOARD).content.decode()
+    cards = re.findall(r'<li id="visit-.*?</article>', page, re.DOTALL)
+    by_lane, by_pass = (
+        (re.sub(r"\d\d:\d\d", "", strip_tags(card)), re.findall(r'data-testid="[^"]*"', card))
+        for card in cards
+    )
+    assert by_lane == by_pass
 
 
 def test_each_template_serves_its_own_kind_of_camera(house: House, reader: Camera) -> None:

@@ -1,5 +1,6 @@
 """A note by staff: written on the floor, read and deleted by the guest, gone with the purpose."""
 
+import html
 from collections.abc import Callable
 
 import pytest
@@ -94,6 +95,38 @@ def test_what_is_too_long_is_told_and_loses_nothing(linda: Client, visit: Visit)
     assert Note.objects.get().text == TEXT
     writes(linda, visit, "  ")
     assert not Note.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "about"),
+    [
+        ("Wheelchair: the side door", "health"),
+        ("Végétarien, très DÉPRESSIF", "health"),
+        ("她对花生过敏", "health"),
+        ("يحضر بالكرسي، مريض", "health"),
+        ("Is Jewish, voted left-wing", "religion or belief, politics or a trade union"),
+    ],
+)
+def test_what_the_law_protects_most_is_asked_again_before_it_is_kept(
+    linda: Client, visit: Visit, text: str, about: str
+) -> None:
+    for headers, status in (({}, 200), ({"Consentry-Partial": "1"}, 422)):
+        answered, page = writes(linda, visit, text, **headers)
+        assert answered == status
+        assert f"something about {about}," in page
+        assert text in html.unescape(page), "it is not lost"
+    assert not Note.objects.exists()
+    linda.post(f"{BOARD}visits/{visit.pk}/note/", {"note": text, "sure": "yes"})
+    assert Note.objects.get().text == text
+    assert not [
+        entry for entry in Entry.objects.filter(action="note.written") if "about" in entry.detail
+    ]
+
+
+def test_an_everyday_note_is_kept_at_once(linda: Client, visit: Visit) -> None:
+    for text in ("Test-drove the G9, prefers tea", "喜欢靠窗的座位", "يفضل الشاي في المدينة"):
+        assert writes(linda, visit, text)[0] == 302
+        assert Note.objects.get().text == text
 
 
 def test_nobody_writes_about_whom_it_was_not_agreed_or_who_is_not_theirs(
