@@ -54,6 +54,8 @@ class Board:
     seen: int
     here: set[UUID] | None = None
     look_alike_at: datetime | None = None
+    # Of its user and session, as they were when they were last found to belong together.
+    proof: tuple[str, str] | None = None
     _mail: asyncio.Queue[str | None] = field(default_factory=lambda: asyncio.Queue(WAITING))
 
     async def next(self) -> str | None:
@@ -181,27 +183,36 @@ def _read(store: Store, boards: Iterable[Board]) -> list[tuple[Board, str | None
 def _allowed(store: Store, boards: Iterable[Board]) -> set[Board]:
     """A stream lives for hours: in that time a user may log out, lose the role or leave."""
     boards = list(boards)
-    users = User.objects.filter(
-        pk__in={board.user.pk for board in boards},
-        is_active=True,
-        roles__store=store,
-        roles__kind=Role.Kind.STAFF,
+    passwords = dict(
+        User.objects.filter(
+            pk__in={board.user.pk for board in boards},
+            is_active=True,
+            roles__store=store,
+            roles__kind=Role.Kind.STAFF,
+        ).values_list("pk", "password")
     )
-    # Another hash once the password was changed.
-    hashes = {user.pk: user.get_session_auth_hash() for user in users}
     # Gone once it has ended, or run out.
-    sessions = Session.objects.filter(
-        session_key__in={board.session for board in boards}, expire_date__gt=Now()
+    sessions = dict(
+        Session.objects.filter(
+            session_key__in={board.session for board in boards}, expire_date__gt=Now()
+        ).values_list("session_key", "session_data")
     )
-    logged_in = {session.session_key: session.get_decoded() for session in sessions}
-    return {
-        board
-        for board in boards
-        if (known := logged_in.get(board.session))
-        and board.user.pk in hashes
-        and known.get(SESSION_KEY) == str(board.user.pk)
-        and known.get(HASH_SESSION_KEY) == hashes[board.user.pk]
-    }
+    allowed = set()
+    for board in boards:
+        password, session = passwords.get(board.user.pk), sessions.get(board.session)
+        if password is None or session is None:
+            continue
+        if board.proof == (password, session) or _belong(board.user.pk, password, session):
+            board.proof = password, session
+            allowed.add(board)
+    return allowed
+
+
+def _belong(user: int, password: str, session: str) -> bool:
+    """Whether a session is this user's, begun under the password that they have now."""
+    known = Session(session_data=session).get_decoded()
+    now = User(pk=user, password=password).get_session_auth_hash()
+    return known.get(SESSION_KEY) == str(user) and known.get(HASH_SESSION_KEY) == now
 
 
 class _Cards:
