@@ -166,7 +166,7 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(
         Visitor,
-        gettext_noop("name to be greeted by, with what was said of it, and contact"),
+        gettext_noop("name to be greeted by, and contact"),
         gettext_noop("goes with the template"),
         How.ERASED,
         lambda visitor: Visitor.objects.filter(pk=visitor.pk),

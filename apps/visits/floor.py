@@ -62,15 +62,15 @@ def board(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 def wall(request: HttpRequest, slug: str) -> HttpResponse:
     """The same for a display that is read across a room, where nobody taps."""
-    return _board(request, _store(request, slug), template="floor/wall.html")
+    return _board(request, _store(request, slug), None, "floor/wall.html")
 
 
 def _board(
     request: HttpRequest,
     store: Store,
     redrawn: selectors.Card | None = None,
-    /,
     template: str = "floor/board.html",
+    /,
     **more: object,
 ) -> HttpResponse:
     with transaction.atomic():
@@ -123,7 +123,7 @@ def witness(request: HttpRequest, slug: str) -> HttpResponse:
         shown["witness_problem"] = _("Something here is not working right now. Please try again.")
     if request.headers.get("Consentry-Partial"):
         return render(request, "floor/_witness.html", {"store": store, **shown})
-    return _board(request, store, None, **shown)
+    return _board(request, store, None, "floor/board.html", **shown)
 
 
 async def events(request: HttpRequest, slug: str) -> HttpResponseBase:

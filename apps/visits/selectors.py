@@ -129,7 +129,7 @@ def mistake(visit: Visit) -> Mistake:
     return Mistake(visit.pk, visit.visitor.greeting_name, address)
 
 
-def card(visit: Visit, staff: tuple[Colleague, ...]) -> Card:
+def card(visit: Visit, staff: tuple[Colleague, ...] = ()) -> Card:
     """Return a visit of `current` as a card; `staff` of its store is read once for many."""
     noted = may_note(visit)
     note = getattr(visit.visitor, "note", None)

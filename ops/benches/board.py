@@ -243,10 +243,10 @@ async def play(
         before = [len(board.came) for board in boards]
         cut = boards[number % CUT :: CUT]
         await asyncio.gather(*(board.close() for board in cut))
-        arrivals = [asyncio.to_thread(_arrive, match) for match in matches]
-        back = [board.open(port) for board in cut]
-        *written, _backs = await asyncio.gather(*arrivals, asyncio.gather(*back))
-        came_back += len(back)
+        arriving = asyncio.gather(*(asyncio.to_thread(_arrive, match) for match in matches))
+        await asyncio.gather(*(board.open(port) for board in cut))
+        came_back += len(cut)
+        written = await arriving
         for board in cut:
             board.lost.update(written)
         until = time.monotonic() + LONGEST
@@ -264,6 +264,8 @@ def _arrive(match: Match) -> int:
     """Somebody comes in; the number of their visit."""
     try:
         visit = disclose(match).visit
+        if visit is None:
+            raise RuntimeError("somebody was not let in")
         return Visit.objects.values_list("sequence", flat=True).get(pk=visit)
     finally:
         connection.close()

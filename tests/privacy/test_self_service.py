@@ -1,5 +1,6 @@
 """By receipt: one purpose less, another name, a pause, a new pass; and what each leaves behind."""
 
+import json
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -194,7 +195,7 @@ def test_how_it_is_said_and_whom_they_ask_for_is_theirs_to_say(
     floor = browser(house.staff).get(f"/floor/{house.store.slug}/").content.decode()
     for told in ("Saoirse", "say-oh-LEE", "Mr &lt;Li&gt;"):
         assert told in floor
-    person = customer.post("everything/").json()["person"]
+    person = json.loads(customer.post("everything/").content)["person"]
     assert (person["say_as"], person["asks_for"]) == ("say-oh-LEE", "Mr <Li>")
     # The portal corrects a name alone; then the rest stays.
     rename(visitor=customer.visitor, greeting_name="Saoirse B", actor="user:1")
