@@ -147,7 +147,9 @@ def test_a_hold_ends_within_a_year(house: House) -> None:
         )  # fmt: skip
 
 
-def test_an_officer_holds_and_lifts_and_the_person_is_told(house: House, client: Client) -> None:
+def test_an_officer_holds_and_lifts_and_the_person_is_told(
+    house: House, elsewhere: House, client: Client
+) -> None:
     visitor = house.visitor()
     consent = Consent.objects.get()
     client.force_login(house.dpo)
@@ -168,6 +170,10 @@ def test_an_officer_holds_and_lifts_and_the_person_is_told(house: House, client:
     page = reverse("admin:retention_request_change", args=[request.pk])
     assert request.state == Request.State.PARTIAL
     assert "A legal hold keeps the rest until it ends" in client.get(page).content.decode()
-    client.post(reverse("admin:hold_lift", args=[one.pk]))
+    lift = reverse("admin:hold_lift", args=[one.pk])
+    client.force_login(elsewhere.dpo)
+    assert client.get(where).status_code == client.post(lift).status_code == 404
+    client.force_login(house.dpo)
+    client.post(lift)
     assert not Hold.objects.exists()
     assert sweep().people == 1
