@@ -293,6 +293,23 @@ def test_a_refused_restriction_is_no_restriction(house: House) -> None:
     assert FaceTemplate.objects.live().exists()
 
 
+def test_a_pause_that_two_requests_ask_for_ends_with_the_second(house: House) -> None:
+    visitor = house.visitor()
+    first, _nothing = asked(visitor, Kind.OBJECTION, "I do not want this any more.")
+    second, _nothing = asked(visitor, Kind.RESTRICTION)
+    decide.refuse(
+        request=first,
+        reason=Request.Refusal.GROUNDS,
+        told=Told.RECEIPT,
+        text="You may complain to the authority.",
+        actor=OFFICER,
+    )
+    assert not FaceTemplate.objects.live().exists()
+    second, _nothing = decide.approve(request=second, actor=OFFICER)
+    decide.lift(request=second, actor=OFFICER)
+    assert FaceTemplate.objects.live().exists()
+
+
 def test_an_erasure_is_carried_out_and_closed_when_the_person_was_told(house: House) -> None:
     visitor = house.visitor()
     asked(visitor, Kind.RECTIFICATION, "My name is Chen Li.")
