@@ -202,6 +202,29 @@ def house(db: None) -> House:
     return build_house()
 
 
+@pytest.fixture
+def elsewhere(house: House) -> House:
+    """Another store of the chain with its own officer, camera, tablet and visitor."""
+    store = Store.objects.create(
+        organization=house.organization,
+        name="Old Town",
+        slug="old-town",
+        jurisdiction="eu",
+        non_face_check_in="Show your card.",
+    )
+    dpo = User.objects.create(username="otto", password=hashed())
+    Role.objects.create(user=dpo, store=store, kind=Role.Kind.DPO)
+    return House(
+        organization=house.organization,
+        store=store,
+        text=house.text,
+        kiosk=Device.objects.create(store=store, name="Old tablet"),
+        camera=Camera.objects.create(store=store, name="Old camera", source="x"),
+        staff=house.staff,
+        dpo=dpo,
+    )
+
+
 def build_house() -> House:
     """Make the house in the current database."""
     organization = Organization.objects.create(

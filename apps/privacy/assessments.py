@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -47,18 +48,13 @@ class AssessmentForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         for name in TEXTS:
             self.fields[name].required = False
-            self.fields[name].validators.append(_not_too_long)
+            self.fields[name].validators.append(MaxLengthValidator(LONGEST))
         self.fields["until"].initial = self.instance.expires_at.date()
 
     def written(self) -> dict[str, Any]:
         given = {name: self.cleaned_data[name] for name in self.Meta.fields}
         end = datetime.combine(self.cleaned_data["until"], time(23, 59, 59), UTC)
         return {**given, "expires_at": end}
-
-
-def _not_too_long(text: str) -> None:
-    if len(text) > LONGEST:
-        raise ValidationError(_("At most %(most)s characters.") % {"most": LONGEST})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.paginator import Paginator
+from django.core.validators import MaxLengthValidator
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -30,7 +31,7 @@ from apps.privacy import documents
 from apps.retention.services import breaches
 from apps.retention.services.breaches import BreachRefused
 from apps.stores import mail
-from apps.stores.access import actor, stores_of
+from apps.stores.access import actor, organizations_of, stores_of
 from apps.stores.models import Breach, Organization, Role, Store
 from apps.stores.words import WordsField
 
@@ -101,7 +102,7 @@ class BreachForm(forms.ModelForm):
         self.fields["organization"].queryset = own  # type: ignore[attr-defined]
         self.fields["stores"].queryset = Store.objects.filter(organization__in=own)  # type: ignore[attr-defined]
         for name in ("what", "consequences", "measures"):
-            self.fields[name].validators.append(_not_too_long)
+            self.fields[name].validators.append(MaxLengthValidator(LONGEST))
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
@@ -120,11 +121,6 @@ class BreachForm(forms.ModelForm):
         if first and last and last < first:
             self.add_error("span_until", _("This is before the first day."))
         return given
-
-
-def _not_too_long(text: str) -> None:
-    if len(text) > LONGEST:
-        raise forms.ValidationError(_("At most %(most)s characters.") % {"most": LONGEST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,8 +351,7 @@ def _moment(written: str) -> datetime:
 
 
 def _own(request: HttpRequest) -> QuerySet[Organization]:
-    stores = stores_of(request.user, Role.Kind.DPO)
-    return Organization.objects.filter(stores__in=stores).distinct()
+    return organizations_of(request.user, Role.Kind.DPO)
 
 
 def _breach(request: HttpRequest, pk: UUID) -> Breach:

@@ -20,7 +20,7 @@ from apps.consent.wording import Registers
 from apps.privacy import breaches, documents, records
 from apps.privacy.faces import Faces, faces_of, filing, limit_of
 from apps.stores import signs
-from apps.stores.access import stores_of
+from apps.stores.access import organizations_of, stores_of
 from apps.stores.models import Camera, Organization, Role, Store, ThirdParty, User
 from apps.stores.signs import Hanging
 
@@ -308,4 +308,4 @@ def _stores(request: HttpRequest) -> QuerySet[Store]:
 
 def _organizations(request: HttpRequest) -> QuerySet[Organization]:
     """Those of this officer's stores."""
-    return Organization.objects.filter(stores__in=_stores(request)).distinct()
+    return organizations_of(request.user, Role.Kind.DPO)

@@ -29,9 +29,9 @@ from apps.consent.models import Consent, Notice, NoticeText, Section
 from apps.consent.notices import Missing, NoticeRefused
 from apps.consent.wording import DRAWN, Registers
 from apps.privacy.selectors import names_of
-from apps.stores.access import actor, stores_of
+from apps.stores.access import actor, organizations_of
 from apps.stores.admin import StoreScopedAdmin
-from apps.stores.models import Organization, Role
+from apps.stores.models import Role
 
 # A Chinese sign is a word of its own.
 WORDS = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|\s+|.", re.DOTALL)
@@ -186,8 +186,7 @@ class NoticeAdmin(StoreScopedAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """Start the next version of one of this officer's organizations."""
-        stores = stores_of(request.user, Role.Kind.DPO)
-        own = Organization.objects.filter(stores__in=stores).distinct()
+        own = organizations_of(request.user, Role.Kind.DPO)
         if request.method == "POST":
             organization = get_object_or_404(own, pk=_uuid(request.POST.get("organization", "")))
             notice = notices.begin(organization=organization, actor=actor(request.user))

@@ -18,8 +18,8 @@ from apps.privacy.board import board
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.services import watchdog
 from apps.stores import mail
-from apps.stores.access import is_dpo, stores_of
-from apps.stores.models import Camera, Organization, Role
+from apps.stores.access import is_dpo, organizations_of, stores_of
+from apps.stores.models import Camera, Role
 from apps.visits import look_alikes
 from apps.visits import selectors as visits
 from apps.visits.health import look_at
@@ -64,7 +64,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
     """Return the first page: this officer's requests and cameras, and how the whole house is."""
     stores = stores_of(request.user, Role.Kind.DPO)
     waiting = board(stores)
-    organizations = Organization.objects.filter(stores__in=stores).distinct()
+    organizations = organizations_of(request.user, Role.Kind.DPO)
     silent = set(Recognizer.objects.running().uncalibrated().values_list("pk", flat=True))
     return {
         "numbers": waiting.numbers,

@@ -429,6 +429,8 @@ def schema(request: HttpRequest) -> HttpResponse:
 @while_it_holds
 def ask(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) -> HttpResponse:
     """Ask for what this page does not do by itself; the clock of the law runs from now."""
+    if not _may_labour(receipt):
+        return _too_often(request, receipt, secret)
     try:
         kind = Request.Kind(request.POST.get("kind", ""))
         asked, passphrase = intake.ask(

@@ -15,7 +15,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from apps.audit.models import Checkpoint, Deletion, Entry, LedgerCheck, Node, Pruning, Salt
-from apps.consent.models import Consent, Notice, NoticeText, Receipt, Refusal, Withdrawal
+from apps.consent.models import (
+    Consent,
+    Notice,
+    NoticeText,
+    Purpose,
+    Receipt,
+    Refusal,
+    Withdrawal,
+)
 from apps.consent.services import PROOF
 from apps.recognition.models import Acknowledgement, Calibration, Recognizer
 from apps.retention.alarms import Alarm
@@ -179,7 +187,7 @@ HOLDINGS: tuple[Holding, ...] = (
         gettext_noop("goes with the consent to it, at the latest with the template"),
         How.ERASED,
         lambda visitor: Note.objects.filter(visitor=visitor),
-        lambda: Note.objects.filter(not_agreed()),
+        lambda: Note.objects.filter(not_agreed("visitor__subject", Purpose.NOTES)),
         "visitor__subject",
     ),
     Holding(

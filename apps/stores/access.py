@@ -3,7 +3,7 @@
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 
-from apps.stores.models import Role, Store, User
+from apps.stores.models import Organization, Role, Store, User
 
 
 def actor(user: User | AnonymousUser) -> str:
@@ -16,6 +16,11 @@ def stores_of(user: User | AnonymousUser, kind: Role.Kind) -> QuerySet[Store]:
     if not user.is_authenticated:
         return Store.objects.none()
     return Store.objects.filter(roles__user=user, roles__kind=kind).distinct()
+
+
+def organizations_of(user: User | AnonymousUser, kind: Role.Kind) -> QuerySet[Organization]:
+    """Return the organizations of the stores in which this user has this role."""
+    return Organization.objects.filter(stores__in=stores_of(user, kind)).distinct()
 
 
 def is_dpo(user: User | AnonymousUser) -> bool:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from apps.audit import services as audit
 from apps.audit.admin import PortalAdmin
 from apps.stores import devices, tablets
-from apps.stores.access import actor, stores_of
+from apps.stores.access import actor, organizations_of, stores_of
 from apps.stores.models import (
     Device,
     Organization,
@@ -42,8 +42,7 @@ class StoreScopedAdmin(PortalAdmin):
         if db_field.name == "store":
             kwargs["queryset"] = _stores(request)
         if db_field.name == "organization":
-            own = Organization.objects.filter(stores__in=_stores(request))
-            kwargs["queryset"] = own.distinct()
+            kwargs["queryset"] = organizations_of(request.user, Role.Kind.DPO)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:

@@ -89,10 +89,10 @@ class KeyGeneration(models.Model):
         return f"generation {self.number}"
 
 
-def not_agreed() -> models.Q:
-    """Notes on people who have no live consent to them any more."""
+def not_agreed(subject: str, purpose: Purpose) -> models.Q:
+    """Rows of people who have no live consent to this purpose any more. subject: the way to it."""
     agreed = Consent.objects.live().filter(
-        subject=models.OuterRef("visitor__subject"), purposes__contains=[Purpose.NOTES]
+        subject=models.OuterRef(subject), purposes__contains=[purpose]
     )
     return ~models.Q(models.Exists(agreed))
 

@@ -26,7 +26,6 @@ from apps.stores.models import (
     Camera,
     Device,
     Role,
-    Store,
     User,
     all_languages,
 )
@@ -36,7 +35,7 @@ from apps.visitors.models import FormerPack, Visitor
 from apps.visits.mistakes import mark_wrong
 from apps.visits.services import disclose
 from tests.clients import KioskTablet, browser, enrolled
-from tests.conftest import House, hashed
+from tests.conftest import House
 from tests.consent.notices import new_version, third_party
 from tests.groups import grouped
 from tests.privacy.requests import letter, verified
@@ -46,29 +45,6 @@ from tests.visits.test_disclose import match_of, visit_of
 @pytest.fixture
 def officer(house: House) -> Client:
     return browser(house.dpo)
-
-
-@pytest.fixture
-def elsewhere(house: House) -> House:
-    """Another store of the chain with its own officer, camera, tablet and visitor."""
-    store = Store.objects.create(
-        organization=house.organization,
-        name="Old Town",
-        slug="old-town",
-        jurisdiction="eu",
-        non_face_check_in="Show your card.",
-    )
-    dpo = User.objects.create(username="otto", password=hashed())
-    Role.objects.create(user=dpo, store=store, kind=Role.Kind.DPO)
-    return House(
-        organization=house.organization,
-        store=store,
-        text=house.text,
-        kiosk=Device.objects.create(store=store, name="Old tablet"),
-        camera=Camera.objects.create(store=store, name="Old camera", source="x"),
-        staff=house.staff,
-        dpo=dpo,
-    )
 
 
 def text_of(client: Client, path: str) -> str:

@@ -46,7 +46,6 @@ from tests.privacy.requests import (
     tied,
     verified,
 )
-from tests.privacy.test_portal import elsewhere as elsewhere
 from tests.privacy.test_portal import number, text_of
 from tests.visits.test_disclose import match_of
 from tests.waiting import until

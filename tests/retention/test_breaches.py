@@ -143,6 +143,8 @@ def test_an_officer_registers_a_breach_and_brings_it_to_its_end(
     too_early = (now - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M")
     assert "Choose a time" in act(officer, breach, act="told", at=too_early)
     assert "Choose a time" in act(officer, breach, act="told", at="yesterday")
+    to_come = (timezone.localtime() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M")
+    assert "Choose a time" in act(officer, breach, act="told", at=to_come)
     act(officer, breach, act="told", at=now.strftime("%Y-%m-%dT%H:%M"))
     act(officer, breach, act="people", tell="no", why="It is sealed.")
     act(officer, breach, act="close")

@@ -111,6 +111,26 @@ def test_a_purpose_that_is_withdrawn_under_a_hold_ends_and_goes_with_it(house: H
     assert Visitor.objects.exists()
 
 
+def test_contact_and_number_that_were_withdrawn_under_a_hold_go_with_it(house: House) -> None:
+    purposes = [Purpose.LANE, Purpose.HISTORY, Purpose.STATISTICS, Purpose.CONTACT]
+    visitor = house.visitor(purposes=purposes, asked=purposes)
+    Visitor.objects.update(contact="chen@harbour.example")
+    disclose(match_of(visitor, house))
+    disclosed = Visit.objects.filter(number=1)
+    one = hold(visitor)
+    for purpose in (Purpose.HISTORY, Purpose.CONTACT):
+        withdraw_purpose(visitor=visitor, purpose=purpose, actor="self")
+    assert sweep().blanked == 0
+    assert disclosed.exists()
+    lift(hold=one, actor="user:1")
+    assert sweep().blanked == 2
+    visitor.refresh_from_db()
+    assert visitor.contact == ""
+    assert not disclosed.exists()
+    assert Visit.objects.exists()
+    assert sweep().blanked == 0
+
+
 def test_the_proof_is_held_while_the_person_goes_on_time(house: House) -> None:
     visitor = house.visitor()
     one = hold(visitor, Hold.Ground.PROOF)
@@ -147,7 +167,9 @@ def test_a_hold_ends_within_a_year(house: House) -> None:
         )  # fmt: skip
 
 
-def test_an_officer_holds_and_lifts_and_the_person_is_told(house: House, client: Client) -> None:
+def test_an_officer_holds_and_lifts_and_the_person_is_told(
+    house: House, elsewhere: House, client: Client
+) -> None:
     visitor = house.visitor()
     consent = Consent.objects.get()
     client.force_login(house.dpo)
@@ -168,6 +190,10 @@ def test_an_officer_holds_and_lifts_and_the_person_is_told(house: House, client:
     page = reverse("admin:retention_request_change", args=[request.pk])
     assert request.state == Request.State.PARTIAL
     assert "A legal hold keeps the rest until it ends" in client.get(page).content.decode()
-    client.post(reverse("admin:hold_lift", args=[one.pk]))
+    lift = reverse("admin:hold_lift", args=[one.pk])
+    client.force_login(elsewhere.dpo)
+    assert client.get(where).status_code == client.post(lift).status_code == 404
+    client.force_login(house.dpo)
+    client.post(lift)
     assert not Hold.objects.exists()
     assert sweep().people == 1

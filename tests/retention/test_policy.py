@@ -139,7 +139,7 @@ def test_a_change_that_was_killed_half_way_is_finished_by_the_sweep(house: House
 
 
 def test_the_officer_sees_whom_a_change_affects_before_it_is_made(
-    house: House, client: Client
+    house: House, elsewhere: House, client: Client
 ) -> None:
     for days in (100, 20):
         came(house.visitor(), days)
@@ -166,3 +166,7 @@ def test_the_officer_sees_whom_a_change_affects_before_it_is_made(
     # Staff have no such page, and an officer of another house none of this store.
     client.force_login(house.staff)
     assert client.get(reverse("admin:stores_policy_changelist")).status_code == 302
+    client.force_login(elsewhere.dpo)
+    assert client.get(where).status_code == 404
+    assert client.post(where, {**asked, "lane": 1, "confirm": "1"}).status_code == 404
+    assert policies.days(house.store)[Kind.LANE] == 60

@@ -8,7 +8,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
 from apps.audit.models import Entry
-from apps.privacy.requests import clock, decide, identity, intake
+from apps.privacy.requests import clock, decide, identity, intake, packages
 from apps.privacy.requests.rows import RequestRefused
 from apps.retention.models import Erasure, Package, Request
 from apps.retention.services.erase import erase
@@ -147,6 +147,23 @@ def test_nobody_unverified_is_approved_executed_or_answered(house: House) -> Non
             decide.approve(request=request, actor=SECOND)
 
 
+def test_nothing_that_nobody_approved_is_carried_out_or_tried_again(house: House) -> None:
+    visitor = house.visitor()
+    for request in (
+        letter(house, Kind.ERASURE),
+        decide.propose(request=verified(house, visitor, Kind.ERASURE), actor=OFFICER),
+    ):
+        with pytest.raises(RequestRefused):
+            decide.carry_out(request.pk)
+    for kind in (Kind.ACCESS, Kind.RECTIFICATION):
+        request = verified(house, visitor, kind)
+        for anew in (False, True):
+            with pytest.raises(RequestRefused):
+                packages.again(request=request, actor=OFFICER, anew=anew)
+    assert Visitor.objects.exists()
+    assert not Package.objects.exists()
+
+
 def test_deadlines_and_identities_stay_as_they_were_settled(house: House) -> None:
     visitor, other = house.visitor(), house.visitor()
     request = verified(house, visitor, Kind.ACCESS)
@@ -273,6 +290,23 @@ def test_a_refused_restriction_is_no_restriction(house: House) -> None:
         text="You may complain to the authority.",
         actor=OFFICER,
     )
+    assert FaceTemplate.objects.live().exists()
+
+
+def test_a_pause_that_two_requests_ask_for_ends_with_the_second(house: House) -> None:
+    visitor = house.visitor()
+    first, _nothing = asked(visitor, Kind.OBJECTION, "I do not want this any more.")
+    second, _nothing = asked(visitor, Kind.RESTRICTION)
+    decide.refuse(
+        request=first,
+        reason=Request.Refusal.GROUNDS,
+        told=Told.RECEIPT,
+        text="You may complain to the authority.",
+        actor=OFFICER,
+    )
+    assert not FaceTemplate.objects.live().exists()
+    second, _nothing = decide.approve(request=second, actor=OFFICER)
+    decide.lift(request=second, actor=OFFICER)
     assert FaceTemplate.objects.live().exists()
 
 

@@ -40,6 +40,7 @@ NOBODY = {
     "templates": 0,
     "visits": 0,
     "notes": 0,
+    "blanked": 0,
     "consents": 0,
     "packages": 0,
     "requests": 0,

@@ -207,7 +207,7 @@ def refuse(
         raise RequestRefused("reason", _("Say why, and where they can complain."))
     _tell(request, told, text)
     if request.restricts and visitor:
-        privacy.pause(visitor=visitor, paused=False, actor=actor)
+        _resume(request, visitor, actor)
     close(
         request,
         state=Request.State.REFUSED,
@@ -229,11 +229,27 @@ def lift(*, request: Request, actor: str) -> Request:
     # Once lifted, a later pause is the person's own.
     if visitor is None or not paused or not request.restricts or request.lifted_at:
         raise RequestRefused("lift", _("Nothing is paused for this request."))
-    privacy.pause(visitor=visitor, paused=False, actor=actor)
+    _resume(request, visitor, actor)
     request.lifted_at = rows.now()
     request.save()
     record(request, "lifted", actor=actor)
     return request
+
+
+def _resume(request: Request, visitor: Visitor, actor: str) -> None:
+    """End the pause of a request; where another one asks for it too, it is that one's from now."""
+    others = Request.objects.select_for_update().filter(
+        subject=request.subject,
+        kind__in=Request.PAUSES,
+        verified_at__isnull=False,
+        lifted_at=None,
+    )
+    other = others.exclude(pk=request.pk).exclude(state=Request.State.REFUSED).first()
+    if other is None:
+        privacy.pause(visitor=visitor, paused=False, actor=actor)
+        return
+    other.restricts = True
+    other.save(update_fields=["restricts"])
 
 
 def _tell(request: Request, told: Request.Told, text: str) -> None:

@@ -75,8 +75,8 @@ def lift(*, hold: Hold, actor: str) -> None:
 
 
 @transaction.atomic
-def end(*, actor: str) -> int:
-    """Delete the holds that are over; how many there were."""
+def end(*, actor: str) -> None:
+    """Delete the holds that are over."""
     over = list(
         Hold.objects.select_for_update(skip_locked=True)
         .filter(ends_at__lte=Now())
@@ -85,4 +85,3 @@ def end(*, actor: str) -> int:
     Hold.objects.filter(pk__in=over).delete()
     for pk in over:
         audit.record(actor=actor, action="hold.ended", hold=str(pk))
-    return len(over)

@@ -74,12 +74,11 @@ class OverTheCap(ValueError):
 @dataclass(frozen=True, slots=True)
 class Effect:
     """What a change of one figure does now. people: whose deadline comes earlier. at_once: of them,
-    whose has passed with it. rows: how many templates or visits are moved."""
+    whose has passed with it."""
 
     kind: Kind
     before: int
     after: int
-    rows: int = 0
     people: int = 0
     at_once: int = 0
 
@@ -104,13 +103,11 @@ def change(*, store: Store, figures: dict[Kind, int], reason: str, actor: str) -
     enforce(store=store)
 
 
-def enforce(*, store: Store | None = None) -> int:
-    """Move whatever a shorter policy has not moved yet; how many rows. Safe beside itself."""
+def enforce(*, store: Store | None = None) -> None:
+    """Move whatever a shorter policy has not moved yet. Safe beside itself."""
     waiting = Policy.objects.filter(former__isnull=False).select_related("store")
-    moved = 0
     for policy in waiting.filter(store=store) if store else waiting:
-        moved += _move(policy)
-    return moved
+        _move(policy)
 
 
 @transaction.atomic
@@ -134,11 +131,11 @@ def _set(store: Store, figures: dict[Kind, int], reason: str, actor: str) -> Non
         )
 
 
-def _move(policy: Policy) -> int:
+def _move(policy: Policy) -> None:
     with _all_at_once(policy.store) as cursor:
         policy = Policy.objects.select_for_update(of=("self",)).get(pk=policy.pk)
         if policy.former is None:
-            return 0
+            return
         kind, now = Kind(policy.kind), policies.days(policy.store)
         table, query, values = _query(policy.store, kind, {kind: policy.former}, now)
         # Ended at once all the same: a template takes no deadline in the past, see visits.mistakes.
@@ -148,10 +145,8 @@ def _move(policy: Policy) -> int:
                   FROM ({query}) AS m WHERE x.id = m.id AND m.due < m.was""",  # noqa: S608
             values,
         )
-        moved = int(cursor.rowcount)
         policy.former = None
         policy.save(update_fields=["former"])
-    return moved
 
 
 @contextmanager
@@ -174,19 +169,20 @@ def _checked(store: Store, figures: dict[Kind, int]) -> dict[Kind, int]:
 
 def _counted(
     store: Store, kind: Kind, before: dict[Kind, int], after: dict[Kind, int]
-) -> tuple[int, int, int]:
+) -> tuple[int, int]:
+    """How many people are moved, and how many of them at once."""
     if kind == Kind.CONSENT or after[kind] >= before[kind]:
-        return 0, 0, 0
+        return 0, 0
     _table, query, values = _query(store, kind, before, after)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""SELECT count(*), count(DISTINCT person),
+            f"""SELECT count(DISTINCT person),
                        count(DISTINCT person) FILTER (WHERE due <= clock_timestamp())
                   FROM ({query}) AS m WHERE due < was""",  # noqa: S608
             values,
         )
-        rows, people, at_once = cursor.fetchone()
-    return rows, people, at_once
+        people, at_once = cursor.fetchone()
+    return people, at_once
 
 
 def _query(

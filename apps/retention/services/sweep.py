@@ -24,7 +24,7 @@ from django.db.models.functions import Now
 
 from apps.audit import deletions
 from apps.audit import services as audit
-from apps.consent.models import Consent
+from apps.consent.models import Consent, Purpose
 from apps.retention.holdings import orphaned_salts
 from apps.retention.holds import Hold, held
 from apps.retention.models import Erasure, Package, Request
@@ -58,6 +58,7 @@ class Swept:
     templates: int = 0
     visits: int = 0
     notes: int = 0
+    blanked: int = 0
     consents: int = 0
     packages: int = 0
     requests: int = 0
@@ -80,6 +81,7 @@ def sweep() -> Swept:
         _delete_templates,
         _delete_visits,
         _delete_notes,
+        _blank_what_was_held,
         _delete_proofs,
         _delete_packages,
         _delete_requests,
@@ -230,13 +232,29 @@ def _delete_visits(swept: Swept) -> None:
 def _delete_notes(swept: Swept) -> None:
     """Notes on people whose consent to them is over while something else of theirs goes on."""
     due = Note.objects.select_for_update(skip_locked=True).filter(
-        not_agreed(), ~held("visitor__subject", Hold.Ground.CLAIM)
+        not_agreed("visitor__subject", Purpose.NOTES), ~held("visitor__subject", Hold.Ground.CLAIM)
     )
     people = dict(due.values_list("pk", "visitor__subject")[:BATCH])
     Note.objects.filter(pk__in=people).delete()
     for subject in people.values():
         audit.record(actor=ACTOR, action="note.deleted", subject=subject)
     swept.notes += len(people)
+
+
+@transaction.atomic
+def _blank_what_was_held(swept: Swept) -> None:
+    """What stood in a row that stays, and whose purpose was withdrawn under a hold that is over."""
+    people = Visitor.objects.filter(
+        not_agreed("subject", Purpose.CONTACT), ~held("subject", Hold.Ground.CLAIM)
+    ).exclude(contact="")
+    swept.blanked += people.update(contact="")
+    visits = Visit.objects.filter(
+        not_agreed("visitor__subject", Purpose.HISTORY),
+        ~held("visitor__subject", Hold.Ground.CLAIM),
+    ).exclude(number=None)
+    swept.blanked += visits.update(number=None)
+    if swept.blanked:
+        audit.record(actor=ACTOR, action="held.blanked", count=swept.blanked)
 
 
 @transaction.atomic
