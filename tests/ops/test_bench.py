@@ -64,3 +64,11 @@ def test_half_a_year_of_arrivals_leaves_nothing_of_a_stranger(tmp_path: Path) ->
     assert said["outcomes"]["signed"] > 0
     assert (said["bystander_rows"], said["unlawful_matches"]) == (0, 0)
     assert (said["overdue_max_s"], said["overdue_kinds"], said["left_in_the_end"]) == (0, 0, 0)
+
+
+def test_every_open_board_has_every_card_once_and_each_look_is_written(tmp_path: Path) -> None:
+    said = bench(tmp_path / "state", "board", "--boards", "6", "--stores", "2", "--rounds", "2")
+    assert (said["boards"], said["visits"], said["came_back"]) == (6, 4, 2)
+    assert (said["missed"], said["twice"], said["ended"]) == (0, 0, 0)
+    assert said["looks"] == 12
+    assert said["p95_ms"] > 0

@@ -1,5 +1,6 @@
 """The floor board: one store's visits, to its own staff, at once and for as long as allowed."""
 
+import asyncio
 import contextlib
 import http.client
 import re
@@ -29,6 +30,7 @@ from apps.retention.services.erase import erase
 from apps.stores.models import Role, Store, User
 from apps.visitors.models import Visitor
 from apps.visitors.services import restrict
+from apps.visits.feed import WAITING, Board
 from apps.visits.models import Visit
 from apps.visits.services import announce, disclose
 from tests.clients import browser, served
@@ -386,6 +388,37 @@ def test_an_arrival_is_on_an_open_board_at_once(house: House, open_stream: Open)
     assert event.id == visit.sequence
     assert names(event.data) == ["&lt;b&gt;Ms Chen&lt;/b&gt;"]
     assert stream.here() == {str(visit.pk)}
+
+
+def test_what_comes_by_itself_is_a_look_of_each_reader_once(
+    house: House, open_stream: Open
+) -> None:
+    people = [house.staff, colleague(house, "Mia"), colleague(house, "Otto")]
+    streams = [open_stream(person) for person in people for _display in range(2)]
+    for stream in streams:
+        assert stream.here() == set()
+    visit = arrives(house)
+    # In each reader's own form: whoever taps another's is refused.
+    tokens = {
+        re.findall(r'middlewaretoken" value="(\w+)"', stream.next("visit").data)[0]
+        for stream in streams
+    }
+    assert len(tokens) == len(streams)
+    looks = Entry.objects.filter(action="visit.shown", detail__visit=str(visit.pk))
+    assert sorted(look.actor for look in looks) == sorted(f"user:{each.pk}" for each in people)
+
+
+def test_a_board_that_does_not_listen_is_ended_to_come_back(house: House) -> None:
+    async def told() -> list[str | None]:
+        board = Board(house.staff, "session", "en", "token", 0)
+        for number in range(WAITING):
+            board.tell(str(number))
+        first = await board.next()
+        for _more in range(2):
+            board.tell("one too many")
+        return [first, await board.next()]
+
+    assert asyncio.run(told()) == ["0", None]
 
 
 def test_a_greeting_is_on_every_open_board(house: House, open_stream: Open) -> None:
