@@ -5,7 +5,6 @@ from dataclasses import replace
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, connection, transaction
@@ -15,7 +14,6 @@ from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -146,7 +144,7 @@ def _opened(request: HttpRequest, slug: str) -> tuple[Store, feed.Board]:
     board = feed.Board(
         user=request.user,  # type: ignore[arg-type]
         session=request.session.session_key or "",
-        language=get_language() or settings.LANGUAGE_CODE,
+        language=request.LANGUAGE_CODE,
         token=get_token(request),
         seen=int(since) if since.isdecimal() and len(since) < 20 else 0,
     )

@@ -296,9 +296,16 @@ WITHIN = 5.0
 class Stream:
     """One open event stream, read as a browser reads it."""
 
-    def __init__(self, address: tuple[str, int], user: User, query: str = "", last: int = 0):
+    def __init__(
+        self,
+        address: tuple[str, int],
+        user: User,
+        query: str = "",
+        last: int = 0,
+        language: str = "en",
+    ):
         session = browser(user).cookies["sessionid"].value
-        headers = {"Cookie": f"sessionid={session}"}
+        headers = {"Cookie": f"sessionid={session}", "Accept-Language": language}
         if last:
             headers["Last-Event-ID"] = str(last)
         self._connection = http.client.HTTPConnection(*address, timeout=20)
@@ -363,8 +370,10 @@ def address() -> Iterator[tuple[str, int]]:
 def open_stream(address: tuple[str, int], house: House, transactional_db: None) -> Iterator[Open]:
     streams: list[Stream] = []
 
-    def start(user: User | None = None, query: str = "", last: int = 0) -> Stream:
-        streams.append(Stream(address, user or house.staff, query, last))
+    def start(
+        user: User | None = None, query: str = "", last: int = 0, language: str = "en"
+    ) -> Stream:
+        streams.append(Stream(address, user or house.staff, query, last, language))
         return streams[-1]
 
     yield start
@@ -406,6 +415,16 @@ def test_what_comes_by_itself_is_a_look_of_each_reader_once(
     assert len(tokens) == len(streams)
     looks = Entry.objects.filter(action="visit.shown", detail__visit=str(visit.pk))
     assert sorted(look.actor for look in looks) == sorted(f"user:{each.pk}" for each in people)
+
+
+def test_each_board_is_told_in_its_own_language(house: House, open_stream: Open) -> None:
+    words = {"en": "A sure match", "fr": "Reconnaissance sûre", "zh-hans": "识别把握大"}
+    streams = {language: open_stream(language=language) for language in words}
+    for stream in streams.values():
+        assert stream.here() == set()
+    arrives(house)
+    for language, stream in streams.items():
+        assert words[language] in stream.next("visit").data
 
 
 def test_a_board_that_does_not_listen_is_ended_to_come_back(house: House) -> None:
