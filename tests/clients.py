@@ -23,7 +23,7 @@ from apps.audit.models import Entry, Node
 from apps.recognition.engine.imagefile import decode_jpeg
 from apps.recognition.models import Acknowledgement, Recognizer
 from apps.stores.models import Device, User
-from apps.visitors.models import Rotation
+from apps.visitors.models import KeyGeneration, Rotation
 from ops.clips import jpeg
 from ops.heads import performance
 from ops.tablet import Answer, Tablet
@@ -136,13 +136,13 @@ def rows() -> dict[str, int]:
     Without the organization's rotation and the ledger's word of it: they say nothing of anybody,
     and the first face that a recognizer seals makes them, whatever becomes of it. Without what
     a recognizer that runs writes by itself, when a test before emptied the tables or a template
-    went: its own row, and what it has forgotten.
+    went or it had run for a minute: its own row, what it has forgotten, the generations of keys.
     """
     counted = {
         model._meta.label: manager.count()
         for model in apps.get_models()
         if isinstance(manager := getattr(model, "objects", None), models.Manager)
-        and model not in (Rotation, Recognizer, Acknowledgement, Node)
+        and model not in (Rotation, KeyGeneration, Recognizer, Acknowledgement, Node)
     }
     counted[Entry._meta.label] -= Entry.objects.filter(action__startswith="rotation.").count()
     return counted
