@@ -37,6 +37,7 @@ from apps.retention.holdings import ELSEWHERE, HOLDINGS, TEMPLATE, VISIT, How, p
 from apps.retention.holds import Held, held_until
 from apps.retention.models import Erasure, Package, Request
 from apps.stores import policies
+from apps.systems import outbox
 from apps.visitors import services as visitors
 from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
 from apps.visits.services import announce_all, boards_of
@@ -199,6 +200,8 @@ def _end(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Visitor:
     # a consent that ended when it was renewed.
     if cause not in UNPROMPTED:
         for consent in Consent.objects.filter(subject=visitor.subject, renewed_by=None):
+            if consent.withdrawn_at is None:
+                outbox.withdrawn(subject=visitor.subject)
             consents.withdraw(consent=consent, actor=actor)
     return visitor
 
@@ -219,6 +222,8 @@ def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str) -> Era
     # What they were sent goes in the same moment, and of what they asked the words.
     Package.objects.filter(request__subject=subject).delete()
     Request.objects.filter(subject=subject).closed().update(words="", reach="", answer="")
+    # Other systems hear it, and from here on nobody can say what they were told of whom.
+    outbox.erased(subject=subject)
     audit.forget(subject)
     # Open boards take the person's card down.
     announce_all(boards)

@@ -1,0 +1,97 @@
+"""Another system as tests need it: let in by the house, and running as a real process."""
+
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.test import Client as Browser
+
+from apps.stores.models import Store
+from apps.systems import services
+from apps.systems.models import Client, Scope
+from tests.conftest import ROOT, House
+
+EVERYTHING = tuple(Scope)
+
+
+def let_in(
+    house: House, scopes: Sequence[Scope] = EVERYTHING, *, stores: Sequence[Store] = ()
+) -> Client:
+    """A system of the house, for its store when no others are named."""
+    return services.add_client(
+        name="CRM", stores=stores or [house.store], scopes=scopes, party=None, actor="test"
+    )
+
+
+class Caller:
+    """Calls the API with a token of a client."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.token = services.new_token(client=client, actor="test")
+        self.browser = Browser(raise_request_exception=False)
+
+    def get(self, path: str, **query: object) -> Any:
+        return self.browser.get(f"/api/v1/{path}", query, headers=self.headers)
+
+    def post(self, path: str, body: object = None) -> Any:
+        return self.browser.post(
+            f"/api/v1/{path}",
+            json.dumps(body),
+            content_type="application/json",
+            headers=self.headers,
+        )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+class Crm:
+    """The example of ops/docs as a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "crm.sqlite3"
+        with socket.socket() as door:
+            door.bind(("127.0.0.1", 0))
+            self.port = door.getsockname()[1]
+        self.secret = ""
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    def subscribe(self, client: Client, *, arrivals: bool = True) -> None:
+        self.secret = services.set_webhook(
+            client=client, url=self.url, arrivals=arrivals, actor="test"
+        )
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "ops/docs/crm.py", str(self.port), str(self.file)],
+            cwd=ROOT,
+            env={**os.environ, "CRM_SECRET": self.secret},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().startswith("ready")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
+
+    def rows(self, table: str) -> list[tuple[Any, ...]]:
+        if not self.file.exists():
+            return []
+        with sqlite3.connect(self.file, timeout=10) as known:
+            return known.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
