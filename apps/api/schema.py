@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, URLResolver, path
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
@@ -24,11 +24,12 @@ class DocumentedAPI(NinjaAPI):
                         answer["content"] = {KIND: answer["content"].pop("application/json")}
         return document
 
-    def addresses(self) -> list[URLPattern]:
+    def addresses(self) -> list[URLPattern | URLResolver]:
         """Every address below this API's own, also those at which there is nothing."""
         patterns = self.urls[0]
         for pattern in patterns:
-            pattern.callback = _in_one_shape(pattern.callback)
+            if isinstance(pattern, URLPattern) and pattern.callback is not None:
+                pattern.callback = _in_one_shape(pattern.callback)
         return [*patterns, path("<path:anything>", nothing)]
 
 

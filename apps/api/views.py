@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.http import Http404
-from ninja import Body, Query
+from ninja import Body, Query, Status
 
 from apps.api import shapes
 from apps.api.calls import Bearer, Call, called
@@ -152,7 +152,7 @@ def visits(
 @called("consent", Scope.CONSENTS)
 def consent(call: Call, body: Annotated[shapes.PassIn, Body()]) -> Any:
     """Whether the holder of a pass agrees, and to what."""
-    nobody = {"agreed": False, "person": None, "purposes": [], "until": None}
+    nobody: dict[str, Any] = {"agreed": False, "person": None, "purposes": [], "until": None}
     shown = passes.read(body.pass_)
     if shown is None:
         return nobody
@@ -210,7 +210,7 @@ def file_request(call: Call, body: Annotated[shapes.RequestIn, Body()]) -> Any:
     except RequestRefused:
         raise Refused(409, "One of this kind is open for this person.") from None
     call.noted["request"] = str(request.pk)
-    return 201, _request(request)
+    return Status(201, _request(request))
 
 
 @api.get("/endings", response=_answers(shapes.Endings), operation_id="endings")

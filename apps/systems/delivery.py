@@ -122,6 +122,8 @@ def payload(delivery: Delivery) -> dict[str, Any]:
 
 def _name(subject: UUID | None) -> str:
     """How somebody is greeted, while they agree to that and nothing is paused."""
+    if subject is None:
+        return ""
     agreed = Consent.objects.live().filter(subject=subject)
     person = Visitor.objects.filter(subject=subject, restricted_at=None).first()
     return person.greeting_name if person and agreed.exists() else ""

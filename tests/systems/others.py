@@ -29,6 +29,13 @@ def let_in(
     )
 
 
+def listening(house: House, url: str = "https://crm.example/hook") -> Client:
+    """A system that waits for arrivals at an address."""
+    client = let_in(house)
+    services.set_webhook(client=client, url=url, arrivals=True, actor="test")
+    return client
+
+
 class Caller:
     """Calls the API with a token of a client."""
 
@@ -37,7 +44,7 @@ class Caller:
         self.token = services.new_token(client=client, actor="test")
         self.browser = Browser(raise_request_exception=False)
 
-    def get(self, path: str, **query: object) -> Any:
+    def get(self, path: str, **query: str | int) -> Any:
         return self.browser.get(f"/api/v1/{path}", query, headers=self.headers)
 
     def post(self, path: str, body: object = None) -> Any:

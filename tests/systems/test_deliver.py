@@ -15,7 +15,7 @@ from apps.systems.delivery import deliver
 from apps.systems.models import Delivery, Event, Scope, Told
 from apps.visits.services import disclose
 from tests.conftest import House
-from tests.systems.others import Crm, let_in
+from tests.systems.others import Crm, let_in, listening
 from tests.visits.test_disclose import match_of
 
 
@@ -82,8 +82,7 @@ def test_two_systems_know_one_person_by_different_ids_and_names_need_their_scope
 def test_a_purpose_that_is_taken_back_is_told_and_one_that_no_system_knew_is_not(
     house: House,
 ) -> None:
-    client = let_in(house)
-    Crm(Path("/nowhere")).subscribe(client)
+    listening(house)
     agreed = [Purpose.LANE, Purpose.HISTORY, Purpose.CONTACT]
     visitor = house.visitor(purposes=agreed)
     disclose(match_of(visitor, house))
@@ -96,8 +95,7 @@ def test_a_purpose_that_is_taken_back_is_told_and_one_that_no_system_knew_is_not
 
 
 def test_what_was_not_sent_before_a_withdrawal_is_not_sent_after_it(house: House) -> None:
-    client = let_in(house)
-    Crm(Path("/nowhere")).subscribe(client)
+    listening(house)
     visitor = house.visitor()
     disclose(match_of(visitor, house))
     assert Delivery.objects.get().event == Event.ARRIVED
