@@ -4,13 +4,14 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_type_hints
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.utils import timezone
+from ninja.params import models as params
 from ninja.security import HttpBearer
 
 from apps.api.problems import Refused
@@ -85,6 +86,8 @@ def called(action: str, scope: Scope | None = None) -> Callable[[Callable[..., A
             try:
                 if scope is not None and scope not in call.client.scopes:
                     raise Refused(403, f"This client may not do that; it lacks {scope.value!r}.")
+                if not request.GET.keys() <= _asked_by_query(view):
+                    raise Refused(422, "This call has no query parameter of that name.")
                 with transaction.atomic():
                     answer = view(call, **arguments)
                     audit.record(actor=call.actor, action=f"api.{action}", **call.noted)
@@ -103,3 +106,14 @@ def called(action: str, scope: Scope | None = None) -> Callable[[Callable[..., A
         return wrapped
 
     return decorate
+
+
+@functools.cache
+def _asked_by_query(view: Callable[..., Any]) -> frozenset[str]:
+    """The names of a view's query parameters. A misspelt one is refused, not left out: `afer=7`
+    would answer from the beginning."""
+    return frozenset(
+        name
+        for name, hint in get_type_hints(view, include_extras=True).items()
+        if any(isinstance(each, params.Query) for each in getattr(hint, "__metadata__", ()))
+    )

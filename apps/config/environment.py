@@ -149,7 +149,7 @@ class Environment(BaseSettings):
         """Who is told beside the officers that something is overdue; separated by commas."""
         return [address.strip() for address in self.alarm_to.split(",") if address.strip()]
 
-    @cached_property
+    @property
     def networks(self) -> list[IPv4Network | IPv6Network]:
         """Networks that are not public and to which other systems may be told all the same."""
         return _networks(self.webhook_networks)

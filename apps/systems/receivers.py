@@ -100,12 +100,17 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     except NotAllowed:
         raise Unreachable("address") from None
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    ended = threading.Timer(TOGETHER, _hang_up, [connection])
+    late = threading.Event()
+    ended = threading.Timer(TOGETHER, _hang_up, [connection, late])
     ended.daemon = True
     ended.start()
     try:
         connection.request("POST", path, body, dict(headers))
-        return connection.getresponse().status
+        status = connection.getresponse().status
+        if late.is_set():
+            # It looks as if the other side had said everything.
+            raise TimeoutError
+        return status
     except TimeoutError:
         raise Unreachable("timeout") from None
     except ssl.SSLError:
@@ -113,14 +118,15 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     except ConnectionRefusedError:
         raise Unreachable("refused") from None
     except (OSError, http.client.HTTPException, ValueError):
-        raise Unreachable("connection") from None
+        raise Unreachable("timeout" if late.is_set() else "connection") from None
     finally:
         ended.cancel()
         connection.close()
 
 
-def _hang_up(connection: _Plain) -> None:
+def _hang_up(connection: _Plain, late: threading.Event) -> None:
     """End a try that drips on and on."""
+    late.set()
     held = connection.sock
     if held is not None:
         try:

@@ -211,7 +211,7 @@ def test_a_pass_says_what_its_holder_agrees_to_until_that_is_over(
     elsewhere = Caller(let_in(house, stores=[old_town(house).store]))
     unknown = Pass(uuid.uuid4(), bytes(32)).text()
     erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor="self")
-    nobody = {"agreed": False, "person": None, "purposes": [], "until": None}
+    nobody: dict[str, Any] = {"agreed": False, "person": None, "purposes": [], "until": None}
     for who, shown in ((elsewhere, code), (caller, unknown), (caller, code), (caller, "x")):
         assert who.post("consents", {"pass": shown}).json() == nobody
 
@@ -295,6 +295,7 @@ def test_no_answer_to_one_organization_holds_anything_of_another(
         ("post", "consents", b'{"pass": "x", "name": "Ms Chen"}', 422),
         ("post", "requests", b'{"store": "x", "kind": "spy"}', 422),
         ("get", "requests?offset=-1", b"", 422),
+        ("get", "requests?ofset=1", b"", 422),
         ("get", f"requests?offset={10**30}", b"", 422),
     ],
 )

@@ -6,7 +6,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,50 @@ class Crm:
             return []
         with sqlite3.connect(self.file, timeout=10) as known:
             return known.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
+
+
+class Listener:
+    """A receiver that answers as it is told, and remembers what it was sent."""
+
+    def __init__(self, *statuses: int) -> None:
+        self.answers = list(statuses)
+        self.heard: list[tuple[dict[str, str], bytes]] = []
+        self.came, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+        self.drips = False
+        listener = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                listener.heard.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                listener.came.set()
+                listener.go_on.wait(60)
+                status = listener.answers.pop(0) if listener.answers else 204
+                try:
+                    if listener.drips:
+                        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+                        while not listener.over.wait(0.05):
+                            self.wfile.write(b"x: y\r\n")
+                        return
+                    self.send_response(status)
+                    if status == 302:
+                        self.send_header("Location", listener.url + "elsewhere")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                except OSError:
+                    self.close_connection = True
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        self.over = threading.Event()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.over.set()
+        self.go_on.set()
+        self.server.shutdown()
+        self.server.server_close()
