@@ -332,7 +332,7 @@ def _system(client: Client) -> Recipient:
     return Recipient(
         name=client.name,
         role="system",
-        purpose="; ".join(str(Scope(scope).label) for scope in client.scopes),
+        purpose="; ".join(str(scope.label) for scope in Scope if scope in client.scopes),
         country=run_by.country if run_by else "",
         contact=f"{run_by.name}, {run_by.contact}" if run_by else house.contact_email,
     )
