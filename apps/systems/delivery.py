@@ -6,7 +6,7 @@ tried again. To take a message is to count the try and to set when the next one 
 before anything is sent: a worker that is killed half-way has only spent one try, and the message
 goes out again with the same id. Back-off doubles from 5 seconds to 6 hours, each wait spread by a
 half, and after `TRIES` tries, about three days, the message has failed: the officer sees it and can
-send it again.
+send it again. At a door that does not open, nothing else of that client is tried meanwhile.
 
 What is sent follows Standard Webhooks: `webhook-id` stays, `webhook-timestamp` is that of the try,
 `webhook-signature` covers both and the body. Any 2xx acknowledges.
@@ -17,9 +17,11 @@ import json
 import logging
 import random
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
@@ -43,8 +45,16 @@ LOCK = 0x57454248
 NONCE = 12
 TRIES = 24
 FIRST, LONGEST = timedelta(seconds=5), timedelta(hours=6)
-# In one go for one client; the next beat goes on.
-AT_ONCE = 100
+# Seconds in one go for one client; the next beat goes on. The sweep waits for the same worker.
+AT_ONCE = 20.0
+
+
+class Outcome(Enum):
+    """How one try ended."""
+
+    TAKEN = auto()
+    REFUSED = auto()
+    UNREACHABLE = auto()
 
 
 def wait_after(attempts: int) -> timedelta:
@@ -61,13 +71,16 @@ def waiting() -> list[UUID]:
 
 def deliver(client: UUID) -> int:
     """Send a client what is due; how many messages it acknowledged."""
-    acknowledged = 0
+    acknowledged, end = 0, time.monotonic() + AT_ONCE
     with _alone(client) as mine:
-        for _turn in range(AT_ONCE if mine else 0):
-            taken = _take(client)
-            if taken is None:
+        while mine and time.monotonic() < end and (taken := _take(client)):
+            outcome = _try(*taken)
+            acknowledged += outcome is Outcome.TAKEN
+            if outcome is Outcome.UNREACHABLE:
+                # What else waits is not tried at a door that is shut; it counts no try.
+                rest = Delivery.objects.due().filter(told__client=client)
+                rest.update(due_at=taken[0].due_at)
                 break
-            acknowledged += _try(*taken)
     return acknowledged
 
 
@@ -129,8 +142,8 @@ def _name(subject: UUID | None) -> str:
     return person.greeting_name if person and agreed.exists() else ""
 
 
-def _try(delivery: Delivery, webhook: Webhook, body: bytes) -> bool:
-    """Send one message once; whether it was acknowledged."""
+def _try(delivery: Delivery, webhook: Webhook, body: bytes) -> Outcome:
+    """Send one message once."""
     at = datetime.now(UTC)
     sent, signed = str(delivery.pk), Signer(unseal(webhook))
     headers = {
@@ -147,11 +160,11 @@ def _try(delivery: Delivery, webhook: Webhook, body: bytes) -> bool:
         status, outcome = 0, error.code
     if 200 <= status < 300:
         acknowledge(delivery.pk, by=f"client:{webhook.client_id}")
-        return True
+        return Outcome.TAKEN
     log.warning("delivery %s was not taken (%s)", delivery.pk, outcome)
     over = {"failed_at": clock.now()} if delivery.attempts >= TRIES else {}
     Delivery.objects.filter(pk=delivery.pk).update(outcome=outcome, **over)
-    return False
+    return Outcome.REFUSED if status else Outcome.UNREACHABLE
 
 
 @transaction.atomic

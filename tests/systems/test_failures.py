@@ -56,6 +56,12 @@ def test_the_example_takes_each_message_once_and_believes_nothing_else(
     waiting = Delivery.objects.get()
     assert (waiting.attempts, waiting.outcome) == (1, "refused")
     assert deliver(client.pk) == 0
+    disclose(match_of(house.visitor("Mr Okafor"), house))
+    due_now()
+    assert deliver(client.pk) == 0
+    # Nor is anything else tried meanwhile.
+    assert sorted(Delivery.objects.values_list("attempts", flat=True)) == [0, 2]
+    Delivery.objects.exclude(pk=first.pk).delete()
     crm.start()
     try:
         due_now()
