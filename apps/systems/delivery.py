@@ -36,7 +36,7 @@ from apps.audit import clock
 from apps.audit import services as audit
 from apps.consent.models import Consent
 from apps.systems import receivers
-from apps.systems.models import Delivery, Event, Scope, Webhook
+from apps.systems.models import Delivery, Event, Scope, Told, Webhook
 from apps.visitors.models import Visitor
 
 log = logging.getLogger(__name__)
@@ -91,21 +91,23 @@ def _take(client: UUID) -> tuple[Delivery, Webhook, bytes] | None:
             Delivery.objects.due()
             .filter(told__client=client)
             .select_related("told__client__webhook")
-            .select_for_update(of=("self", "told"), skip_locked=True)
+            .select_for_update(of=("told",), skip_locked=True)
             .order_by("at", "due_at", "id")
             .first()
         )
         if found is None:
             return None
         at = clock.now()
+        row = Delivery.objects.filter(pk=found.pk)
         if found.attempts >= TRIES:
             # The last try was under way when its worker died.
-            found.failed_at = at
-            found.save(update_fields=["failed_at"])
+            row.update(failed_at=at)
             return _take(client)
         found.attempts += 1
-        found.tried_at, found.due_at = at, at + wait_after(found.attempts)
-        found.save(update_fields=["attempts", "tried_at", "due_at"])
+        found.due_at = at + wait_after(found.attempts)
+        if not row.update(attempts=found.attempts, tried_at=at, due_at=found.due_at):
+            # It went, with a withdrawal, while its person was waited for.
+            return _take(client)
         body = json.dumps(payload(found), ensure_ascii=False).encode()
         if found.attempts == 1 and found.event == Event.ARRIVED:
             audit.record(
@@ -171,15 +173,10 @@ def _try(delivery: Delivery, webhook: Webhook, body: bytes) -> Outcome:
 def acknowledge(delivery: UUID, *, by: str) -> bool:
     """A client knows. The message goes, and with the last one of somebody erased the id by which
     the client was told of them. False when it was acknowledged before."""
-    row = (
-        Delivery.objects.select_related("told")
-        .select_for_update(of=("self", "told"))
-        .filter(pk=delivery)
-        .first()
-    )
-    if row is None:
+    told = Told.objects.select_for_update().filter(deliveries=delivery).first()
+    row = Delivery.objects.filter(pk=delivery).first()
+    if told is None or row is None:
         return False
-    told = row.told
     row.delete()
     if row.event != Event.ARRIVED:
         audit.record(

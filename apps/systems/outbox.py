@@ -3,7 +3,8 @@
 Whoever tells a client of somebody, or is about to, writes `Told` in the same transaction, under a
 lock on the visitor. An erasure locks the visitor too: it either comes first, and then there is
 nobody to tell of, or it finds the row and tells the client of the end. No client can know of
-somebody without being told that it is over.
+somebody without being told that it is over. `Told` is locked after visitor and visits, before its
+deliveries, and before the ledger, which is last.
 
 An arrival that was not sent yet is not sent to anybody after a withdrawal.
 """
@@ -34,10 +35,10 @@ WITH hears AS (
       JOIN systems_client c ON c.id = s.client_id AND c.ended_at IS NULL
       JOIN systems_webhook w ON w.client_id = c.id AND w.arrivals
      WHERE s.store_id = %(store)s
-     ORDER BY c.id
 ), told AS (
     INSERT INTO systems_told (id, client_id, subject, person, since)
-    SELECT gen_random_uuid(), h.id, %(subject)s, gen_random_uuid(), clock_timestamp() FROM hears h
+    SELECT gen_random_uuid(), h.id, %(subject)s, gen_random_uuid(), clock_timestamp()
+      FROM hears h ORDER BY h.id
         ON CONFLICT (client_id, subject) DO UPDATE SET since = systems_told.since
     RETURNING id
 )
@@ -73,15 +74,21 @@ def tell(*, client: UUID, subjects: Iterable[UUID]) -> dict[UUID, UUID]:
     return {row.subject: row.person for row in told if row.subject}
 
 
+def lock(subject: UUID) -> None:
+    """Let nobody be told of a person, nor acknowledge it, until this transaction has ended."""
+    list(Told.objects.select_for_update().filter(subject=subject).order_by("client_id"))
+
+
 def retracted(*, visit: UUID, subject: UUID) -> None:
     """A visit was someone else's: who was told hears it, and nobody is told any more."""
+    lock(subject)
     Delivery.objects.filter(event=Event.ARRIVED, visit=visit, attempts=0).delete()
     _put(Told.objects.filter(subject=subject), Event.RETRACTED, visit=visit)
 
 
 def withdrawn(*, subject: UUID, purpose: Purpose | None = None) -> None:
     """A person took back one purpose, or everything: every system that was told of them hears it.
-    The caller holds a lock on the visitor."""
+    The caller holds a lock on the visitor, and `lock`."""
     if purpose in NEVER_TOLD:
         return
     if purpose is None:

@@ -185,11 +185,12 @@ def erased_with(
 def lock(visitor: UUID) -> Visitor:
     """Lock a visitor for an erasure later in this transaction. Raises Visitor.DoesNotExist.
 
-    Everybody locks in this order, the ledger last: visitor, visits, consent. In another one, an
-    erasure and a camera or a greeting of the same moment could wait for each other.
+    Everybody locks in this order, the ledger last: visitor, visits, told, consent. In another one,
+    an erasure and a camera or a greeting of the same moment could wait for each other.
     """
     locked = Visitor.objects.select_for_update().get(pk=visitor)
     list(locked.visits.select_for_update())
+    outbox.lock(locked.subject)
     return locked
 
 
