@@ -115,10 +115,17 @@ class RequestIn(Asked):
 
 
 class Ending(Schema):
-    """Something that this client was told of is over: delete it there too, then acknowledge."""
+    """Something that this client was told of is over, or paused: do the same there (delete it, use
+    it for nothing), then acknowledge."""
 
     id: UUID
-    type: Literal["visit.retracted", "consent.withdrawn", "person.erased"]
+    type: Literal[
+        "visit.retracted",
+        "person.restricted",
+        "person.resumed",
+        "consent.withdrawn",
+        "person.erased",
+    ]
     person: UUID
     visit: UUID | None
     purpose: str | None = Field(description="what was withdrawn; null: everything")
@@ -134,6 +141,4 @@ class Acknowledged(Schema):
     acknowledged: bool
 
 
-assert {"visit.retracted", "consent.withdrawn", "person.erased", "visitor.arrived"} == set(
-    Event.values
-)
+assert {*Ending.model_fields["type"].annotation.__args__, Event.ARRIVED} == set(Event.values)  # type: ignore[union-attr]

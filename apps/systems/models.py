@@ -35,10 +35,12 @@ class Scope(models.TextChoices):
 
 
 class Event(models.TextChoices):
-    """What a client is told by itself. The last three cannot be switched off (GDPR 19)."""
+    """What a client is told by itself. All but the first cannot be switched off (GDPR 19)."""
 
     ARRIVED = "visitor.arrived", _("visitor arrived")
     RETRACTED = "visit.retracted", _("the arrival was someone else's")
+    RESTRICTED = "person.restricted", _("recognition paused")
+    RESUMED = "person.resumed", _("recognition resumed")
     WITHDRAWN = "consent.withdrawn", _("consent withdrawn")
     ERASED = "person.erased", _("erased")
 

@@ -86,6 +86,14 @@ def retracted(*, visit: UUID, subject: UUID) -> None:
     _put(Told.objects.filter(subject=subject), Event.RETRACTED, visit=visit)
 
 
+def restricted(*, subject: UUID, restricted: bool) -> None:
+    """A person's data may be used for nothing, or may be again (GDPR 18, 19). As `withdrawn`."""
+    if restricted:
+        _stop_news(subject)
+    event = Event.RESTRICTED if restricted else Event.RESUMED
+    _put(Told.objects.filter(subject=subject), event)
+
+
 def withdrawn(*, subject: UUID, purpose: Purpose | None = None) -> None:
     """A person took back one purpose, or everything: every system that was told of them hears it.
     The caller holds a lock on the visitor, and `lock`."""

@@ -11,6 +11,7 @@ Python's standard library and nothing else. What a receiver must do, and where i
 - answer 2xx only when that is on disk: to Consentry it means that the person is deleted here too;
 - delete what it knows of a person when told `person.erased`, or `consent.withdrawn` with no
   purpose; and take nothing of them that comes late (`gone`);
+- use nothing of whoever is `paused`;
 - ignore types that it does not know, with a 2xx.
 
 A person is known by an id that Consentry drew for this CRM alone.
@@ -33,6 +34,7 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS visit (id TEXT PRIMARY KEY, person TEXT NOT NULL, store TEXT, at TEXT,
                                   name TEXT);
+CREATE TABLE IF NOT EXISTS paused (person TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS gone (person TEXT PRIMARY KEY);
 """
 
@@ -67,6 +69,10 @@ def take(file: str, sent: str, message: dict) -> bool:
                 )
             case "visit.retracted":
                 known.execute("DELETE FROM visit WHERE id = ?", (data["visit"],))
+            case "person.restricted":
+                known.execute("INSERT OR IGNORE INTO paused VALUES (?)", (data["person"],))
+            case "person.resumed":
+                known.execute("DELETE FROM paused WHERE person = ?", (data["person"],))
             case "person.erased":
                 _forget(known, data["person"])
             case "consent.withdrawn" if data["purpose"] is None:
@@ -75,7 +81,8 @@ def take(file: str, sent: str, message: dict) -> bool:
 
 
 def _forget(known: sqlite3.Connection, person: str) -> None:
-    known.execute("DELETE FROM visit WHERE person = ?", (person,))
+    for table in ("visit", "paused"):
+        known.execute(f"DELETE FROM {table} WHERE person = ?", (person,))  # noqa: S608
     known.execute("INSERT OR IGNORE INTO gone VALUES (?)", (person,))
 
 

@@ -8,6 +8,7 @@ import pytest
 from apps.audit import services as audit
 from apps.audit.models import Entry
 from apps.consent.models import Purpose
+from apps.privacy.services import pause
 from apps.retention.models import Erasure
 from apps.retention.services.erase import erase
 from apps.retention.services.withdraw import withdraw_purpose
@@ -92,6 +93,21 @@ def test_a_purpose_that_is_taken_back_is_told_and_one_that_no_system_knew_is_not
     withdraw_purpose(visitor=visitor, purpose=Purpose.HISTORY, actor="self")
     assert Delivery.objects.get().purpose == "history"
     assert Told.objects.get().subject == visitor.subject
+
+
+def test_a_pause_is_told_and_so_is_its_end(house: House, crm: Crm) -> None:
+    client = let_in(house)
+    crm.subscribe(client)
+    crm.start()
+    visitor = house.visitor()
+    disclose(match_of(visitor, house))
+    deliver(client.pk)
+    pause(visitor=visitor, paused=True, actor="self")
+    assert deliver(client.pk) == 1
+    assert crm.rows("paused") == [(str(Told.objects.get().person),)]
+    pause(visitor=visitor, paused=False, actor="self")
+    assert deliver(client.pk) == 1
+    assert crm.rows("paused") == []
 
 
 def test_what_was_not_sent_before_a_withdrawal_is_not_sent_after_it(house: House) -> None:

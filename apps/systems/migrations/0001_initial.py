@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
             name='Delivery',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('event', models.CharField(choices=[('visitor.arrived', 'visitor arrived'), ('visit.retracted', "the arrival was someone else's"), ('consent.withdrawn', 'consent withdrawn'), ('person.erased', 'erased')], max_length=20)),
+                ('event', models.CharField(choices=[('visitor.arrived', 'visitor arrived'), ('visit.retracted', "the arrival was someone else's"), ('person.restricted', 'recognition paused'), ('person.resumed', 'recognition resumed'), ('consent.withdrawn', 'consent withdrawn'), ('person.erased', 'erased')], max_length=20)),
                 ('visit', models.UUIDField(db_index=True, null=True)),
                 ('purpose', models.CharField(blank=True, max_length=20)),
                 ('at', models.DateTimeField()),
