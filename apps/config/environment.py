@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -60,6 +61,7 @@ class Environment(BaseSettings):
     mail_from: str = ""
     alarm_to: str = ""
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    webhook_networks: str = ""
 
     @field_validator("database_url")
     @classmethod
@@ -91,6 +93,17 @@ class Environment(BaseSettings):
                 "CONSENTRY_MAIL_URL must be smtp://user:password@host:port (STARTTLS), smtps://… "
                 "(TLS from the start), or console: to print what would be sent"
             )
+        return value
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks_are_networks(cls, value: str) -> str:
+        try:
+            _networks(value)
+        except ValueError:
+            raise ValueError(
+                "CONSENTRY_WEBHOOK_NETWORKS must be networks such as 10.20.0.0/16, with commas"
+            ) from None
         return value
 
     @model_validator(mode="after")
@@ -135,6 +148,11 @@ class Environment(BaseSettings):
     def alarm_addresses(self) -> list[str]:
         """Who is told beside the officers that something is overdue; separated by commas."""
         return [address.strip() for address in self.alarm_to.split(",") if address.strip()]
+
+    @property
+    def networks(self) -> list[IPv4Network | IPv6Network]:
+        """Networks that are not public and to which other systems may be told all the same."""
+        return _networks(self.webhook_networks)
 
     @property
     def packs(self) -> Path:
@@ -218,3 +236,7 @@ class Environment(BaseSettings):
             "CONN_HEALTH_CHECKS": True,
             "OPTIONS": {"connect_timeout": 3, **query},
         }
+
+
+def _networks(named: str) -> list[IPv4Network | IPv6Network]:
+    return [ip_network(each.strip()) for each in named.split(",") if each.strip()]

@@ -23,6 +23,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
+    "deliver": {
+        "task": "apps.systems.tasks.deliver",
+        "schedule": 10.0,
+        "options": {"expires": 9},
+    },
     "checkpoint": {
         "task": "apps.visits.tasks.checkpoint",
         "schedule": 3600.0,

@@ -54,10 +54,12 @@ INSTALLED_APPS = [
     "apps.consent",
     "apps.visitors",
     "apps.recognition",
+    "apps.systems",
     "apps.visits",
     "apps.retention",
     "apps.privacy",
     "apps.kiosk",
+    "apps.api",
 ]
 
 MIDDLEWARE = [

@@ -5,6 +5,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.i18n import set_language
 
+from apps.api.views import api
 from apps.config import inspection, views
 from apps.config.metrics import metrics
 from apps.privacy import links
@@ -28,4 +29,5 @@ urlpatterns = [
     path("package/", links.package, name="package"),
     path("asked/", include("apps.privacy.asked_urls")),
     path("admin/", admin.site.urls),
+    path("api/v1/", include((api.addresses(), "api"))),
 ]

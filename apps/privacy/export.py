@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone, translation
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +20,7 @@ from apps.consent.models import Consent
 from apps.privacy import selectors
 from apps.retention.holdings import HOLDINGS, periods
 from apps.retention.models import Erasure, Request
+from apps.systems.models import Client, Scope, Told
 from apps.visitors.models import Visitor
 
 SCHEMA = "consentry-export/3"
@@ -317,7 +319,26 @@ def everything(visitor: Visitor) -> Export:
                 contact=party.contact,
             )
             for party in organization.third_parties.filter(ended_at=None)
-        ],
+        ]
+        + [_system(told.client) for told in _told(visitor)],
+    )
+
+
+def _told(visitor: Visitor) -> QuerySet[Told]:
+    """The other systems that were told of a person (GDPR 15(1)(c))."""
+    told = Told.objects.filter(subject=visitor.subject).order_by("since")
+    return told.select_related("client__party", "client__organization")
+
+
+def _system(client: Client) -> Recipient:
+    run_by = client.party
+    house = client.organization
+    return Recipient(
+        name=client.name,
+        role="system",
+        purpose="; ".join(str(scope.label) for scope in Scope if scope in client.scopes),
+        country=run_by.country if run_by else "",
+        contact=f"{run_by.name}, {run_by.contact}" if run_by else house.contact_email,
     )
 
 

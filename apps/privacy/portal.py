@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.privacy import breaches, duties, keyring, ledger, selectors
+from apps.privacy import breaches, duties, keyring, ledger, selectors, systems
 from apps.privacy.board import board
 from apps.recognition.models import SILENCE, Recognizer
 from apps.retention.services import watchdog
@@ -51,7 +51,11 @@ class Portal(AdminSite):
         return redirect_to_login(request.GET.get("next", inside), reverse("login"))
 
     def get_urls(self) -> list[Any]:
-        return [*duties.urls(self.admin_view), *super().get_urls()]
+        return [
+            *duties.urls(self.admin_view),
+            *systems.urls(self.admin_view),
+            *super().get_urls(),
+        ]
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -72,6 +76,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         "notices": selectors.notices_of(stores),
         "breaches": breaches.running(organizations),
         "duties": duties.in_short(request),
+        "systems": systems.outstanding(stores),
         "mail": [(each, mail.missing(each)) for each in organizations],
         "watchdog": _watchdog(),
         "ledger": ledger.panel(),

@@ -346,6 +346,7 @@ def _who(entry: Entry) -> str:
         "camera": _("The camera at the lane"),
         "system": _("The retention clock"),
         "self": _("You"),
+        "client": _("Another system of the store"),
     }.get(kind, kind)
 
 
@@ -360,6 +361,8 @@ def _what(entry: Entry) -> str:
         "template.undone": _("erased the template that was taken at that visit"),
         "template.retired": _("erased the template of the former model"),
         "visit.disclosed": _("recognised you and told the floor board"),
+        "visit.told": _("was told of your arrival"),
+        "consent.asked": _("asked by your pass what you agreed to"),
         "visit.shown": _("saw your name on the floor board"),
         "visit.greeted": _("greeted you"),
         "visit.handed_on": _("asked a colleague to greet you"),

@@ -14,6 +14,7 @@ from apps.consent.models import Consent, Purpose
 from apps.recognition.client import Recognizer
 from apps.recognition.passes import Pass
 from apps.retention.services.erase import lock
+from apps.systems import outbox
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate
@@ -49,6 +50,7 @@ def pause(*, visitor: Visitor, paused: bool, actor: str) -> None:
     visitor = lock(visitor.pk)
     if (visitor.restricted_at is not None) == paused:
         return
+    outbox.restricted(subject=visitor.subject, restricted=paused)
     visitors.restrict(visitor=visitor, restricted=paused, actor=actor)
     # Open boards take the person's card down, or show it again.
     announce_all(boards_of(visitor))

@@ -44,6 +44,7 @@ from apps.stores.models import (
     User,
 )
 from apps.stores.policies import Kind, Policy
+from apps.systems.models import Client, Delivery, Token, Told, Webhook
 from apps.visitors.models import (
     DataKey,
     Eviction,
@@ -173,6 +174,32 @@ HOLDINGS: tuple[Holding, ...] = (
         due=F("delete_after"),
     ),
     Holding(
+        Told,
+        gettext_noop("link between the person and another system that was told of them"),
+        gettext_noop(
+            "goes with the template; what the system calls them goes once it has acknowledged "
+            "their erasure, 90 days after it at the latest"
+        ),
+        How.ERASED,
+        lambda visitor: Told.objects.filter(subject=visitor.subject),
+        lambda: Told.objects.filter(delete_after__lte=Now()),
+        "subject",
+        due=F("delete_after"),
+    ),
+    Holding(
+        Delivery,
+        gettext_noop("message to another system that waits to be acknowledged"),
+        gettext_noop(
+            "3 days, at the latest with the visit; that something ended: until it is "
+            "acknowledged, 90 days at the latest"
+        ),
+        How.ERASED,
+        lambda visitor: Delivery.objects.filter(told__subject=visitor.subject),
+        lambda: Delivery.objects.filter(delete_after__lte=Now()),
+        "told__subject",
+        due=F("delete_after"),
+    ),
+    Holding(
         Visitor,
         gettext_noop("name to be greeted by, and contact"),
         gettext_noop("goes with the template"),
@@ -298,6 +325,10 @@ IMPERSONAL: dict[type[Model], str] = {
     Sign: "what hangs on a wall, and which officer looked",
     Breach: "what happened to how many; whom it affected is found by its filter and not in it",
     Role: "what an employee may do",
+    Client: "another system of the house, and what it may ask",
+    Client.stores.through: "of which stores a system hears",
+    Token: "the hash of a system's key",
+    Webhook: "where a system is told, and a sealed secret of it",
     User: "an employee's account, kept while they work here",
 }
 

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 
 from apps.audit import services as audit
 from apps.stores.models import User
+from apps.systems import outbox
 from apps.visitors.models import FaceTemplate
 from apps.visits.models import FalseGreeting, Visit
 from apps.visits.services import (
@@ -94,6 +95,7 @@ def mark_wrong(*, visit: Visit, user: User) -> Visit:
             false_greeting.delete()
     visit.refresh_from_db()
     if marked:
+        outbox.retracted(visit=visit.pk, subject=visit.visitor.subject)
         _record("visit.wrong", visit, user)
         if undone:
             _record("template.undone", visit, user)
@@ -131,6 +133,8 @@ def take_back(*, visit: Visit, user: User) -> bool:
             },
         )
     visit.refresh_from_db()
+    subject = visit.visitor.subject
+    outbox.arrived(visit=visit.pk, store=visit.store_id, subject=subject)
     _record("visit.wrong_undone", visit, user)
     transaction.on_commit(lambda: announce(visit.store_id, row[0]))
     return True

@@ -27,6 +27,7 @@ from apps.consent.promises import days_sql
 from apps.recognition.client import Decision, Match
 from apps.stores.devices import live_events
 from apps.stores.models import Camera, User
+from apps.systems import outbox
 from apps.visitors.models import Visitor
 from apps.visits.models import Visit
 
@@ -152,6 +153,7 @@ def disclose(match: Match) -> Decision:
         visit, sequence, subject = row
         cursor.execute(STAY_ALIVE, values)
         cursor.execute(COUNT_ARRIVAL, values)
+    outbox.arrived(visit=visit, store=match.store, subject=subject)
     audit.record(
         actor=f"camera:{match.camera}",
         action="visit.disclosed",

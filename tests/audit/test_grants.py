@@ -20,12 +20,14 @@ from apps.audit.models import Entry
 from apps.retention.models import Erasure
 from apps.retention.services.erase import complete, erase
 from apps.retention.services.sweep import sweep
+from apps.systems.models import Delivery
 from apps.visitors.models import DataKey
 from apps.visits import hourly
 from apps.visits.services import disclose
 from tests.clients import browser
 from tests.conftest import House
 from tests.database import run
+from tests.systems.others import listening
 from tests.visits.test_disclose import match_of
 
 Become = Callable[[str], None]
@@ -80,6 +82,25 @@ def test_none_but_the_recognizer_reads_a_wrapped_key(become: Become, house: Hous
         run("RESET ROLE")
     become(RECOGNIZER)
     assert bytes(DataKey.objects.get().wrapped) == b"wrapped"
+
+
+def test_the_recognizer_writes_an_arrival_for_another_system_and_reads_nothing_of_it(
+    become: Become, house: House
+) -> None:
+    listening(house)
+    match = match_of(house.visitor(), house)
+    become(RECOGNIZER)
+    assert disclose(match).visit
+    for statement in (
+        "SELECT sealed FROM systems_webhook",
+        "SELECT digest FROM systems_token",
+        "SELECT id FROM systems_delivery",
+        "DELETE FROM systems_delivery",
+        "DELETE FROM systems_told",
+    ):
+        refused(statement)
+    run("RESET ROLE")
+    assert Delivery.objects.get().told.subject
 
 
 def test_as_web_a_guest_is_greeted_and_forgotten_and_the_portal_answers(

@@ -25,6 +25,7 @@ from apps.visits import notes
 from apps.visits.services import disclose
 from tests.conftest import ROOT, House
 from tests.privacy.requests import asked
+from tests.systems.others import listening
 from tests.visits.test_disclose import match_of, visit_of
 
 # What Django brings along, and why it holds nobody who was enrolled.
@@ -103,6 +104,7 @@ def test_what_is_held_of_somebody_is_found_and_nobody_elses(
     house: House, holding: holdings.Holding
 ) -> None:
     agreed = [Purpose.LANE, Purpose.HISTORY, Purpose.NOTES, Purpose.CONTACT]
+    listening(house)
     first, second = house.visitor(purposes=agreed), house.visitor(purposes=agreed)
     for visitor in (first, second):
         decision = disclose(match_of(visitor, house))

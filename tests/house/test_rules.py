@@ -433,6 +433,7 @@ ROOMY = {
     "stores_sign.words": "what a sign says",
     "stores_store.check_in_words": "a sentence in each language",
     "stores_store.languages": "codes of languages",
+    "systems_client.scopes": "words of a list",
     "visitors_datakey.wrapped": "a sealed key of a visitor",
     "visitors_facetemplate.sealed": "the sealed template of a visitor who signed",
     "visitors_rotation.wrapped": "random bytes of the organization, sealed",

@@ -104,6 +104,19 @@ def test_the_officers_duties_from_the_first_page_on(
     for path in (f"records/{of}/", f"faces/{of}/", "processors/"):
         page.goto(f"{town.origin}/admin/duties/{path}")
         problems += [f"{path} {fault}" for fault in faults_everywhere(page)]
+
+    # Another system is let in, and its token is shown once.
+    page.goto(f"{town.origin}/admin/")
+    page.get_by_test_id("to-systems").click()
+    page.get_by_test_id("system-add").click()
+    page.get_by_role("textbox", name="Name").fill("Customer file")
+    page.get_by_label(house.store.name).check()
+    page.get_by_label("arrivals of people who signed").check()
+    problems += faults_everywhere(page)
+    page.get_by_test_id("system-add-go").click()
+    page.get_by_test_id("token-make").click()
+    expect(page.get_by_test_id("token")).to_contain_text("cst_")
+    problems += faults_everywhere(page)
     assert not problems
 
 

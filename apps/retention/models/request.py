@@ -62,6 +62,7 @@ class Request(models.Model):
         LETTER = "letter", _("letter")
         MAIL = "mail", _("e-mail")
         PHONE = "phone", _("telephone")
+        SYSTEM = "system", _("another system of the house")
 
     class State(models.TextChoices):
         RECEIVED = "received", _("received")

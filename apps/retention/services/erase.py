@@ -37,6 +37,7 @@ from apps.retention.holdings import ELSEWHERE, HOLDINGS, TEMPLATE, VISIT, How, p
 from apps.retention.holds import Held, held_until
 from apps.retention.models import Erasure, Package, Request
 from apps.stores import policies
+from apps.systems import outbox
 from apps.visitors import services as visitors
 from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
 from apps.visits.services import announce_all, boards_of
@@ -184,11 +185,12 @@ def erased_with(
 def lock(visitor: UUID) -> Visitor:
     """Lock a visitor for an erasure later in this transaction. Raises Visitor.DoesNotExist.
 
-    Everybody locks in this order, the ledger last: visitor, visits, consent. In another one, an
-    erasure and a camera or a greeting of the same moment could wait for each other.
+    Everybody locks in this order, the ledger last: visitor, visits, told, consent. In another one,
+    an erasure and a camera or a greeting of the same moment could wait for each other.
     """
     locked = Visitor.objects.select_for_update().get(pk=visitor)
     list(locked.visits.select_for_update())
+    outbox.lock(locked.subject)
     return locked
 
 
@@ -199,6 +201,8 @@ def _end(visitor: Visitor, cause: Erasure.Cause, actor: str) -> Visitor:
     # a consent that ended when it was renewed.
     if cause not in UNPROMPTED:
         for consent in Consent.objects.filter(subject=visitor.subject, renewed_by=None):
+            if consent.withdrawn_at is None:
+                outbox.withdrawn(subject=visitor.subject)
             consents.withdraw(consent=consent, actor=actor)
     return visitor
 
@@ -219,6 +223,8 @@ def _erase(visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str) -> Era
     # What they were sent goes in the same moment, and of what they asked the words.
     Package.objects.filter(request__subject=subject).delete()
     Request.objects.filter(subject=subject).closed().update(words="", reach="", answer="")
+    # Other systems hear it, and from here on nobody can say what they were told of whom.
+    outbox.erased(subject=subject)
     audit.forget(subject)
     # Open boards take the person's card down.
     announce_all(boards)

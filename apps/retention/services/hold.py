@@ -11,6 +11,7 @@ from apps.audit import services as audit
 from apps.consent.models import Consent
 from apps.retention.holds import LONGEST, Hold
 from apps.retention.services.erase import lock
+from apps.systems import outbox
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
 from apps.visits.services import announce_all, boards_of
@@ -62,6 +63,7 @@ def place(
         ends_at=ends_at.isoformat(),
     )
     if person and ground == Hold.Ground.CLAIM and person.restricted_at is None:
+        outbox.restricted(subject=person.subject, restricted=True)
         visitors.restrict(visitor=person, restricted=True, actor=actor)
         announce_all(boards_of(person))
     return hold

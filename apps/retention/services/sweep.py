@@ -31,6 +31,7 @@ from apps.retention.models import Erasure, Package, Request
 from apps.retention.services import hold, policy
 from apps.retention.services.erase import complete, erase, erase_template, lock
 from apps.retention.services.supplement import supplement_all
+from apps.systems.models import Delivery, Told
 from apps.visitors import services as visitors
 from apps.visitors.models import (
     Eviction,
@@ -85,6 +86,7 @@ def sweep() -> Swept:
         _delete_proofs,
         _delete_packages,
         _delete_requests,
+        _delete_told,
         _delete_sessions,
         _delete_orphaned_salts,
         _delete_old_evictions,
@@ -290,6 +292,13 @@ def _delete_requests(swept: Swept) -> None:
         Request.objects.filter(pk__in=due).delete()
         audit.record(actor=ACTOR, action="requests.swept", count=len(due))
     swept.requests += len(due)
+
+
+def _delete_told(swept: Swept) -> None:
+    """What other systems were to be told and nobody needs, or may keep, any more."""
+    claimed = held("told__subject", Hold.Ground.CLAIM)
+    Delivery.objects.filter(~claimed, delete_after__lte=Now()).delete()
+    Told.objects.filter(Q(delete_after__lte=Now()) | Q(subject=None, deliveries=None)).delete()
 
 
 def _delete_sessions(swept: Swept) -> None:

@@ -25,6 +25,7 @@ from apps.retention.services.erase import (
     erased_with,
     lock,
 )
+from apps.systems import outbox
 from apps.visitors.models import Note, Visitor
 from apps.visits import notes
 from apps.visits.services import KEEPS_VISITS, announce_all, boards_of, one_at_a_time, show_anew
@@ -61,6 +62,7 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
                 noted = Note.objects.filter(visitor=visitor).count()
                 notes.delete(visitor=visitor, actor=actor)
             consents.withdraw_purpose(consent=consent, purpose=purpose, actor=actor)
+            outbox.withdrawn(subject=visitor.subject, purpose=purpose)
             left = [each for each in consent.purposes if each != purpose]
             if kept:
                 deletions.intend("purpose", visitor=str(visitor.pk), purpose=purpose.value)

@@ -1,0 +1,237 @@
+"""Take messages from the outbox to the systems that wait for them, at least once.
+
+Design. One worker at a time serves one client, under an advisory lock that PostgreSQL gives back
+when the worker dies, so that messages arrive in the order in which they were written unless one is
+tried again. To take a message is to count the try and to set when the next one is due, committed
+before anything is sent: a worker that is killed half-way has only spent one try, and the message
+goes out again with the same id. Back-off doubles from 5 seconds to 6 hours, each wait spread by a
+half, and after `TRIES` tries, about three days, the message has failed: the officer sees it and can
+send it again. At a door that does not open, nothing else of that client is tried meanwhile.
+
+What is sent follows Standard Webhooks: `webhook-id` stays, `webhook-timestamp` is that of the try,
+`webhook-signature` covers both and the body. Any 2xx acknowledges.
+"""
+
+import base64
+import json
+import logging
+import random
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from typing import Any
+from uuid import UUID
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+from django.db import connection, transaction
+from standardwebhooks import Webhook as Signer
+
+from apps.audit import clock
+from apps.audit import services as audit
+from apps.consent.models import Consent
+from apps.systems import receivers
+from apps.systems.models import Delivery, Event, Scope, Told, Webhook
+from apps.visitors.models import Visitor
+
+log = logging.getLogger(__name__)
+
+LOCK = 0x57454248
+NONCE = 12
+TRIES = 24
+FIRST, LONGEST = timedelta(seconds=5), timedelta(hours=6)
+# Seconds in one go for one client; the next beat goes on. The sweep waits for the same worker.
+AT_ONCE = 20.0
+
+
+class Outcome(Enum):
+    """How one try ended."""
+
+    TAKEN = auto()
+    REFUSED = auto()
+    UNREACHABLE = auto()
+
+
+def wait_after(attempts: int) -> timedelta:
+    """How long until the next try after so many; each wait is spread by a half."""
+    whole = min(FIRST * 2 ** (attempts - 1), LONGEST)
+    return whole * random.uniform(0.75, 1.25)  # noqa: S311  (it spreads load, it hides nothing)
+
+
+def waiting() -> list[UUID]:
+    """Clients for whom something is due."""
+    due = Delivery.objects.due().order_by()
+    return list(due.values_list("told__client", flat=True).distinct())
+
+
+def deliver(client: UUID) -> int:
+    """Send a client what is due; how many messages it acknowledged."""
+    acknowledged, end = 0, time.monotonic() + AT_ONCE
+    with _alone(client) as mine:
+        while mine and time.monotonic() < end and (taken := _take(client)):
+            outcome = _try(*taken)
+            acknowledged += outcome is Outcome.TAKEN
+            if outcome is Outcome.UNREACHABLE:
+                # What else waits is not tried at a door that is shut; it counts no try.
+                rest = Delivery.objects.due().filter(told__client=client)
+                rest.update(due_at=taken[0].due_at)
+                break
+    return acknowledged
+
+
+def _take(client: UUID) -> tuple[Delivery, Webhook, bytes] | None:
+    """The next message and its body; the try is committed before it is sent."""
+    with transaction.atomic():
+        found = (
+            Delivery.objects.due()
+            .filter(told__client=client)
+            .select_related("told__client__webhook")
+            .select_for_update(of=("told",), skip_locked=True)
+            .order_by("at", "due_at", "id")
+            .first()
+        )
+        if found is None:
+            return None
+        at = clock.now()
+        row = Delivery.objects.filter(pk=found.pk)
+        if found.attempts >= TRIES:
+            # The last try was under way when its worker died.
+            row.update(failed_at=at)
+            return _take(client)
+        found.attempts += 1
+        found.due_at = at + wait_after(found.attempts)
+        if not row.update(attempts=found.attempts, tried_at=at, due_at=found.due_at):
+            # It went, with a withdrawal, while its person was waited for.
+            return _take(client)
+        body = json.dumps(payload(found), ensure_ascii=False).encode()
+        if found.attempts == 1 and found.event == Event.ARRIVED:
+            audit.record(
+                actor=f"client:{client}",
+                action="visit.told",
+                subject=found.told.subject,
+                whereabouts=True,
+                visit=str(found.visit),
+            )
+        return found, found.told.client.webhook, body
+
+
+def payload(delivery: Delivery) -> dict[str, Any]:
+    """What a client reads. The name, only where it may know it, is looked up now and not kept."""
+    told, client = delivery.told, delivery.told.client
+    data: dict[str, Any] = {"person": str(told.person)}
+    if delivery.event in (Event.ARRIVED, Event.RETRACTED):
+        data["visit"] = str(delivery.visit)
+    if delivery.event == Event.ARRIVED:
+        data["store"] = str(delivery.store_id)
+        if Scope.NAMES in client.scopes and (name := _name(told.subject)):
+            data["name"] = name
+    if delivery.event == Event.WITHDRAWN:
+        data["purpose"] = delivery.purpose or None
+    return {"type": delivery.event, "timestamp": delivery.at.isoformat(), "data": data}
+
+
+def _name(subject: UUID | None) -> str:
+    """How somebody is greeted, while they agree to that and nothing is paused."""
+    if subject is None:
+        return ""
+    agreed = Consent.objects.live().filter(subject=subject)
+    person = Visitor.objects.filter(subject=subject, restricted_at=None).first()
+    return person.greeting_name if person and agreed.exists() else ""
+
+
+def _try(delivery: Delivery, webhook: Webhook, body: bytes) -> Outcome:
+    """Send one message once."""
+    at = datetime.now(UTC)
+    sent, signed = str(delivery.pk), Signer(unseal(webhook))
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "Consentry-Webhook/1",
+        "webhook-id": sent,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": signed.sign(sent, at, body.decode()),
+    }
+    try:
+        status = receivers.post(webhook.url, body, headers)
+        outcome = str(status)
+    except receivers.Unreachable as error:
+        status, outcome = 0, error.code
+    if 200 <= status < 300:
+        acknowledge(delivery.pk, by=f"client:{webhook.client_id}")
+        return Outcome.TAKEN
+    log.warning("delivery %s was not taken (%s)", delivery.pk, outcome)
+    over = {"failed_at": clock.now()} if delivery.attempts >= TRIES else {}
+    Delivery.objects.filter(pk=delivery.pk).update(outcome=outcome, **over)
+    return Outcome.REFUSED if status else Outcome.UNREACHABLE
+
+
+@transaction.atomic
+def acknowledge(delivery: UUID, *, by: str) -> bool:
+    """A client knows. The message goes, and with the last one of somebody erased the id by which
+    the client was told of them. False when it was acknowledged before."""
+    told = Told.objects.select_for_update().filter(deliveries=delivery).first()
+    row = Delivery.objects.filter(pk=delivery).first()
+    if told is None or row is None:
+        return False
+    row.delete()
+    if row.event != Event.ARRIVED:
+        audit.record(
+            actor=by,
+            action="ending.acknowledged",
+            client=str(told.client_id),
+            delivery=str(delivery),
+            event=row.event,
+        )
+    if told.subject is None and not told.deliveries.exists():
+        told.delete()
+    return True
+
+
+@transaction.atomic
+def send_again(*, delivery: Delivery, actor: str) -> None:
+    """Begin anew with a message that failed, or do not wait for its next try."""
+    at = clock.now()
+    Delivery.objects.filter(pk=delivery.pk).update(attempts=0, failed_at=None, due_at=at)
+    audit.record(actor=actor, action="delivery.sent_again", delivery=str(delivery.pk))
+
+
+def new_secret() -> str:
+    """A secret as Standard Webhooks writes it, to be shown once."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def seal(client: UUID, secret: str) -> str:
+    """The secret as it is kept: bound to its client, and to this house's CONSENTRY_SECRET_KEY."""
+    nonce = secrets.token_bytes(NONCE)
+    plain = base64.b64decode(secret.removeprefix("whsec_"))
+    return base64.b64encode(nonce + _cipher().encrypt(nonce, plain, client.bytes)).decode()
+
+
+def unseal(webhook: Webhook) -> bytes:
+    """The secret's 32 bytes."""
+    sealed = base64.b64decode(webhook.sealed)
+    return _cipher().decrypt(sealed[:NONCE], sealed[NONCE:], webhook.client_id.bytes)
+
+
+def _cipher() -> AESGCM:
+    derive = HKDF(hashes.SHA256(), 32, salt=None, info=b"consentry webhook secret")
+    return AESGCM(derive.derive(settings.SECRET_KEY.encode()))
+
+
+@contextmanager
+def _alone(client: UUID) -> Iterator[bool]:
+    """Whether this worker is the one that serves this client; until the block ends, or it dies."""
+    key = [LOCK, int.from_bytes(client.bytes[:4], "big", signed=True)]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", key)
+        (mine,) = cursor.fetchone()
+    try:
+        yield mine
+    finally:
+        if mine:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)

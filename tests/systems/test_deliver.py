@@ -1,0 +1,119 @@
+"""What other systems are told, that it reaches them whatever fails, and that it ends."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.audit import services as audit
+from apps.audit.models import Entry
+from apps.consent.models import Purpose
+from apps.privacy.services import pause
+from apps.retention.models import Erasure
+from apps.retention.services.erase import erase
+from apps.retention.services.withdraw import withdraw_purpose
+from apps.systems.delivery import deliver
+from apps.systems.models import Delivery, Event, Scope, Told
+from apps.visits.services import disclose
+from tests.conftest import House
+from tests.systems.others import Crm, let_in, listening
+from tests.visits.test_disclose import match_of
+
+
+@pytest.fixture
+def crm(tmp_path: Path) -> Iterator[Crm]:
+    crm = Crm(tmp_path)
+    yield crm
+    crm.kill()
+
+
+def test_a_system_hears_of_an_arrival_and_of_its_end_and_then_nothing_is_left(
+    house: House, crm: Crm
+) -> None:
+    client = let_in(house)
+    crm.subscribe(client)
+    crm.start()
+    visitor = house.visitor()
+    subject = visitor.subject
+    decision = disclose(match_of(visitor, house))
+    assert deliver(client.pk) == 1
+    ((visit, person, store, _at, name),) = crm.rows("visit")
+    assert (visit, store, name) == (str(decision.visit), str(house.store.pk), "Ms Chen")
+    assert Told.objects.get(subject=subject).person.hex == person.replace("-", "")
+    assert not Delivery.objects.exists()
+
+    erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor="self")
+    # From the commit on nothing says who it was, and the end waits to be delivered.
+    assert Told.objects.get().subject is None
+    assert set(Delivery.objects.values_list("event", flat=True)) == {
+        Event.WITHDRAWN,
+        Event.ERASED,
+    }
+    assert deliver(client.pk) == 2
+    assert crm.rows("visit") == []
+    assert crm.rows("gone") == [(person,)]
+    assert not Told.objects.exists()
+    assert Entry.objects.filter(action="ending.acknowledged").count() == 2
+    assert audit.verify().ok
+
+
+def test_two_systems_know_one_person_by_different_ids_and_names_need_their_scope(
+    house: House, tmp_path: Path
+) -> None:
+    seen = []
+    systems = []
+    for number, scopes in enumerate(([Scope.VISITS], [Scope.VISITS, Scope.NAMES])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        crm, client = Crm(folder), let_in(house, scopes)
+        crm.subscribe(client)
+        crm.start()
+        systems.append((crm, client))
+    disclose(match_of(house.visitor(), house))
+    for crm, client in systems:
+        assert deliver(client.pk) == 1
+        seen.append(crm.rows("visit")[0])
+        crm.kill()
+    (visit, person, _store, _at, name), (visit_2, person_2, _store_2, _at_2, name_2) = seen
+    assert visit == visit_2
+    assert person != person_2
+    assert (name, name_2) == (None, "Ms Chen")
+
+
+def test_a_purpose_that_is_taken_back_is_told_and_one_that_no_system_knew_is_not(
+    house: House,
+) -> None:
+    listening(house)
+    agreed = [Purpose.LANE, Purpose.HISTORY, Purpose.CONTACT]
+    visitor = house.visitor(purposes=agreed)
+    disclose(match_of(visitor, house))
+    Delivery.objects.all().delete()
+    withdraw_purpose(visitor=visitor, purpose=Purpose.CONTACT, actor="self")
+    assert not Delivery.objects.exists()
+    withdraw_purpose(visitor=visitor, purpose=Purpose.HISTORY, actor="self")
+    assert Delivery.objects.get().purpose == "history"
+    assert Told.objects.get().subject == visitor.subject
+
+
+def test_a_pause_is_told_and_so_is_its_end(house: House, crm: Crm) -> None:
+    client = let_in(house)
+    crm.subscribe(client)
+    crm.start()
+    visitor = house.visitor()
+    disclose(match_of(visitor, house))
+    deliver(client.pk)
+    pause(visitor=visitor, paused=True, actor="self")
+    assert deliver(client.pk) == 1
+    assert crm.rows("paused") == [(str(Told.objects.get().person),)]
+    pause(visitor=visitor, paused=False, actor="self")
+    assert deliver(client.pk) == 1
+    assert crm.rows("paused") == []
+
+
+def test_what_was_not_sent_before_a_withdrawal_is_not_sent_after_it(house: House) -> None:
+    listening(house)
+    visitor = house.visitor()
+    disclose(match_of(visitor, house))
+    assert Delivery.objects.get().event == Event.ARRIVED
+    erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor="self")
+    assert not Delivery.objects.filter(event=Event.ARRIVED).exists()
