@@ -213,6 +213,7 @@ def asked(tablet: Page, language: str) -> dict[str, list[str]]:
     expect(tablet.get_by_test_id("ask-reach")).to_have_value("")
     tablet.get_by_test_id("ask-reach").fill("1 Quay Lane")
     tablet.get_by_test_id("ask-go").click()
+    expect(tablet.get_by_test_id("ask-number")).not_to_be_empty()
     expect(tablet.get_by_test_id("ask-number")).to_have_text(Request.objects.get().number)
     found["asked"] = faults(tablet)
     tablet.get_by_test_id("finished").click()
