@@ -57,10 +57,12 @@ def test_workers_that_are_killed_leave_nothing_and_do_nothing_twice(tmp_path: Pa
     assert (said["kills"], said["certified_people"], said["ledger_ok"]) == (2, 6, True)
 
 
-def test_half_a_year_of_arrivals_leaves_nothing_of_a_stranger(tmp_path: Path) -> None:
+def test_six_days_of_arrivals_leave_nothing_of_a_stranger(tmp_path: Path) -> None:
     said = bench(tmp_path / "state", "replay", "--arrivals", "800", "--days", "6")
     assert (said["stores"], said["cameras"]) == (7, 22)
     assert said["visits"] > 0
     assert said["outcomes"]["signed"] > 0
     assert (said["bystander_rows"], said["unlawful_matches"]) == (0, 0)
     assert (said["overdue_max_s"], said["overdue_kinds"], said["left_in_the_end"]) == (0, 0, 0)
+    assert said["unanswered_max_s"] == 0
+    assert said["parts"]["desk"]["calls"] == 7
