@@ -41,12 +41,9 @@ def work_off() -> list[uuid.UUID]:
     """Answer all that is open; the visitors who were erased for it."""
     erased = []
     for request in list(Request.objects.open()):
-        if request.kind == Request.Kind.RECTIFICATION:
-            decide.approve(request=request, actor=SECOND, name="Visitor")
-            continue
         person = Visitor.objects.filter(subject=request.subject).first()
         if person is None:
-            # Their time was over before anybody read the letter.
+            # They ended it, or their time was over, before anybody read this.
             decide.refuse(
                 request=request,
                 reason=Request.Refusal.NOTHING,
@@ -54,6 +51,9 @@ def work_off() -> list[uuid.UUID]:
                 text="Nothing is held about you any more.",
                 actor=OFFICER,
             )
+            continue
+        if request.kind == Request.Kind.RECTIFICATION:
+            decide.approve(request=request, actor=SECOND, name="Visitor")
             continue
         request = identity.verify(
             request=request, how=Request.Proof.WITNESS, by=STAFF, actor=OFFICER
