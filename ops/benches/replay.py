@@ -195,7 +195,7 @@ class Replay:
         self.next_due = BEGIN
         self.counted: Counter[uuid.UUID] = Counter()
         self.unmatched: Counter[uuid.UUID] = Counter()
-        self.told: Counter[str] = Counter()
+        self.told: defaultdict[str, int] = defaultdict(int)
         first = house.prepare(Path("nobody.mp4"))
         self.stores = chain(first)
         self.lanes = {

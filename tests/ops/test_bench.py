@@ -12,15 +12,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.cluster import cluster
 from tests.conftest import ROOT
 
 
-def bench(state: Path, *arguments: str) -> dict[str, Any]:
+def bench(state: Path, *arguments: str, **environment: str) -> dict[str, Any]:
     """The bench's last line."""
     done = subprocess.run(
         [sys.executable, "-m", "ops.benches", *arguments],
         cwd=ROOT,
-        env={**os.environ, "CONSENTRY_STATE_DIR": str(state)},
+        env={**os.environ, **environment, "CONSENTRY_STATE_DIR": str(state)},
         capture_output=True,
         text=True,
         check=False,
@@ -55,6 +58,19 @@ def test_workers_that_are_killed_leave_nothing_and_do_nothing_twice(tmp_path: Pa
     assert (said["done"], said["distinct"], said["left"]) == (600, 600, 0)
     assert said["said_in_ledger"] == 600
     assert (said["kills"], said["certified_people"], said["ledger_ok"]) == (2, 6, True)
+
+
+def test_whatever_dies_meanwhile_each_row_goes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Servers of its own: it kills them.
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    with cluster() as town:
+        arguments = ("chaos", "--rows", "200", "--kills", "8", "--seed", "3")
+        said = bench(town.folder.root, *arguments, **town.environment)
+    assert (said["done"], said["distinct"], said["left"]) == (200, 200, 0)
+    assert (said["certified_people"], said["certificates"], said["unlisted"]) == (50, 50, 0)
+    assert (said["said_in_ledger"], said["ledger_ok"]) == (200, True)
+    assert (said["disclosed"], said["kept_disclosed"]) == (0, True)
+    assert len(said["by_kind"]) == said["blows"] == 8
 
 
 def test_six_days_of_arrivals_leave_nothing_of_a_stranger(tmp_path: Path) -> None:
