@@ -33,9 +33,11 @@ VALUES (%(store)s, (clock_timestamp() AT TIME ZONE 'UTC')::date, %(count)s)
 
 def count(*, camera: uuid.UUID, quarter: datetime, entered: int, left: int) -> None:
     """Add to a quarter hour's footfall."""
-    values = {"camera": camera, "quarter": quarter, "entered": entered, "left": left}
     with connection.cursor() as cursor:
-        cursor.execute(COUNT_FOOTFALL, values)
+        cursor.execute(
+            COUNT_FOOTFALL,
+            {"camera": camera, "quarter": quarter, "entered": entered, "left": left},
+        )
 
 
 def report(seen: "Report") -> None:

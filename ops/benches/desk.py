@@ -11,7 +11,7 @@ import uuid
 from datetime import datetime
 
 from apps.consent.models import Receipt
-from apps.privacy.requests import decide, identity, intake
+from apps.privacy.requests import decide, identity, intake, rows
 from apps.retention.models import Request
 from apps.visitors.models import Visitor
 
@@ -41,7 +41,7 @@ def work_off() -> list[uuid.UUID]:
     """Answer all that is open; the visitors who were erased for it."""
     erased = []
     for request in list(Request.objects.open()):
-        person = Visitor.objects.filter(subject=request.subject).first()
+        person = rows.visitor_of(request)
         if person is None:
             # They ended it, or their time was over, before anybody read this.
             decide.refuse(
