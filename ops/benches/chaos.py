@@ -1,6 +1,6 @@
 """`ops/bench chaos`: everything that is due goes once, whatever dies while it goes.
 
-Real rows in PostgreSQL, all past their deadline, many of them people. Two Celery workers, beat and
+Real rows in PostgreSQL, all past their deadline, many of them people. Celery workers, beat and
 `manage.py sweep` go for them under a supervisor, as `ops/up` runs them, beat with a shorter tick.
 At moments that a seed draws something is ended by SIGKILL: a process of these, Redis, PostgreSQL,
 or one of its connections inside a transaction, after which PostgreSQL restarts itself; or the clock
@@ -80,6 +80,7 @@ Answer = TypeVar("Answer")
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
 
 
@@ -94,7 +95,7 @@ def measure(given: argparse.Namespace) -> Outcome:
     begun = perf_counter()
     chaos = Chaos(store, people, kept, random.Random(given.seed))  # noqa: S311  no secret
     print(f"Sweeping, with {given.kills} blows …", flush=True)
-    chaos.strike(given.kills)
+    chaos.strike(given.kills, workers=given.workers)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*), count(DISTINCT (kind, id)) FROM bench_gone")
         done, distinct = cursor.fetchone()
@@ -152,13 +153,13 @@ class Chaos:
         self.hours = 0
         self.end = monotonic() + PATIENCE
 
-    def strike(self, times: int) -> None:
+    def strike(self, times: int, *, workers: int) -> None:
         """Let all go at it, strike so many times, and return when nothing is left to do."""
         begun = monotonic()
         moments = sorted(self.chance.uniform(FIRST, LAST) for _ in range(times))
         # Each kind comes before any comes again.
         rounds = (self.chance.sample(BLOWS, len(BLOWS)) for _ in repeat(None))
-        with self._without_orphans(), running() as supervisor:
+        with self._without_orphans(), running(workers) as supervisor:
             for moment, blow in zip(moments, chain.from_iterable(rounds), strict=False):
                 if self.hours < 0:
                     # Nobody's time is over yet, as the clock has it: no progress to wait for.
@@ -271,7 +272,7 @@ class Chaos:
 
 
 @contextmanager
-def running() -> Iterator[Supervisor]:
+def running(workers: int) -> Iterator[Supervisor]:
     """Workers, beat and the timer, kept running by a supervisor of their own."""
     celery = [sys.executable, "-W", "ignore", "-m", "celery", "--app", "ops.benches.hasty"]
     worker = [*celery, "worker", "--concurrency", "1", "--without-gossip", "--without-mingle"]
@@ -280,8 +281,10 @@ def running() -> Iterator[Supervisor]:
         timer = f"sleep {TIMER_S}; exec {sys.executable} -W ignore manage.py sweep"
         programs = [
             # Each counts as started at once: a supervisor that gives up is not what is measured.
-            Program(name="worker-one", command=[*worker, "-n", "one"], settles_after=0),
-            Program(name="worker-two", command=[*worker, "-n", "two"], settles_after=0),
+            *(
+                Program(name=f"worker-{n}", command=[*worker, "-n", f"w{n}"], settles_after=0)
+                for n in range(workers)
+            ),
             Program(
                 name="beat",
                 command=[*celery, "beat", "--pidfile", "", "--schedule", str(folder / "beat")],
