@@ -74,7 +74,7 @@ def test_whatever_dies_meanwhile_each_row_goes_once(monkeypatch: pytest.MonkeyPa
 
 
 def test_six_days_of_arrivals_leave_nothing_of_a_stranger(tmp_path: Path) -> None:
-    said = bench(tmp_path / "state", "replay", "--arrivals", "800", "--days", "6")
+    said = bench(tmp_path / "state", "replay", "--arrivals", "2000", "--days", "6")
     assert (said["stores"], said["cameras"]) == (7, 22)
     assert said["visits"] > 0
     assert said["outcomes"]["signed"] > 0
