@@ -69,6 +69,10 @@ class Supervisor:
         """Program name → supervisor's word: STARTING, RUNNING, BACKOFF, EXITED, FATAL, …"""
         return {each["name"]: each["statename"] for each in self._ask("getAllProcessInfo")}
 
+    def pids(self) -> dict[str, int]:
+        """Program name → its process; 0 while it has none."""
+        return {each["name"]: each["pid"] for each in self._ask("getAllProcessInfo")}
+
     def require_well(self) -> None:
         """Refuse when a program failed to start, with the end of what it said."""
         for name, state in self.states().items():

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.kiosk import stopping, views
+from apps.kiosk import asking, stopping, views
 from apps.stores.models import Device
 
 app_name = "kiosk"
@@ -20,5 +20,7 @@ urlpatterns = [
     path("opt-in/", views.submit, name="opt-in"),
     path("undo/", views.undo, name="undo"),
     path("refuse/", views.refuse, name="refuse"),
+    path("ask/", asking.submit, name="ask"),
     path("<slug:language>/", views.flow, name="flow"),
+    path("<slug:language>/ask/", asking.page, name="asking"),
 ]

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import secrets
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -48,10 +48,14 @@ class NonceStoreDown(ConnectionError):
 
 
 def live_events() -> redis.Redis:
-    """Return a connection to Redis; ids and nonces only ever travel on it."""
-    return redis.Redis.from_url(
-        settings.CONSENTRY.redis_url.get_secret_value(), socket_timeout=3, socket_connect_timeout=3
-    )
+    """Return this process's connections to Redis; ids and nonces only ever travel on them."""
+    return _connections(settings.CONSENTRY.redis_url.get_secret_value())
+
+
+@cache
+def _connections(url: str) -> redis.Redis:
+    """Kept open: to connect anew for each word would cost several times the word."""
+    return redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3)
 
 
 @transaction.atomic

@@ -8,17 +8,22 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from django.db import connection, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from apps.stores.models import Camera
-from apps.visits.models import Footfall
 
 if TYPE_CHECKING:
     # The pipeline brings decoders and models along; nobody but the watcher needs them.
     from apps.visits.pipeline.lane import Counters
     from apps.visits.pipeline.watcher import Report
 
+COUNT_FOOTFALL = """
+INSERT INTO visits_footfall (camera_id, quarter, entered, "left")
+VALUES (%(camera)s, %(quarter)s, %(entered)s, %(left)s)
+    ON CONFLICT (camera_id, quarter) DO UPDATE
+   SET entered = visits_footfall.entered + excluded.entered,
+       "left" = visits_footfall."left" + excluded."left"
+"""
 COUNT_UNMATCHED = """
 INSERT INTO visits_unmatched (store_id, day, count)
 VALUES (%(store)s, (clock_timestamp() AT TIME ZONE 'UTC')::date, %(count)s)
@@ -26,11 +31,13 @@ VALUES (%(store)s, (clock_timestamp() AT TIME ZONE 'UTC')::date, %(count)s)
 """
 
 
-@transaction.atomic
 def count(*, camera: uuid.UUID, quarter: datetime, entered: int, left: int) -> None:
     """Add to a quarter hour's footfall."""
-    row, _created = Footfall.objects.get_or_create(camera_id=camera, quarter=quarter)
-    Footfall.objects.filter(pk=row.pk).update(entered=F("entered") + entered, left=F("left") + left)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            COUNT_FOOTFALL,
+            {"camera": camera, "quarter": quarter, "entered": entered, "left": left},
+        )
 
 
 def report(seen: "Report") -> None:

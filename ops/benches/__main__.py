@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import os
+import signal
 import sys
 
 import django
@@ -15,6 +16,7 @@ BENCHES = {
     "match": "search, load, add and evict in a gallery of many, against a bare faiss index",
     "pipeline": "frames through decode, detect, track, align, embed and match, against peers",
     "sweep": "everything that is due, with its workers killed in the middle of it",
+    "chaos": "everything that is due, while workers, beat, Redis, PostgreSQL and the clock fail",
     "replay": "half a year of a chain's arrivals through the real services, with time simulated",
     "fleet": "many cameras at once on this machine, from the frame to the board",
     "board": "many open floor boards, from a visit in the database to its card on each",
@@ -44,4 +46,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # Ended from outside it still stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
@@ -42,6 +43,22 @@ def own_database(name: str) -> str:
     connection.settings_dict["NAME"] = named
     os.environ["DATABASE_URL"] = address._replace(path=f"/{named}").geturl()
     return os.environ["DATABASE_URL"]
+
+
+def database_cpu_s() -> float | None:
+    """Processor time so far of the server's process behind this connection; None where the server
+    runs on another machine."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    try:
+        backend = psutil.Process(pid)
+        if "postgres" not in backend.name():
+            return None
+        spent = backend.cpu_times()
+    except psutil.Error:
+        return None
+    return round(spent.user + spent.system, 1)
 
 
 def prepare(clip: Path) -> Store:

@@ -16,6 +16,7 @@ from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
+from uuid import UUID
 
 import numpy as np
 from django.conf import settings
@@ -111,9 +112,12 @@ def measure(given: argparse.Namespace) -> Outcome:
     return outcome
 
 
-def make_due(store: Store, rows: int) -> None:
-    """So many rows that a sweep must delete, and a few people who stay."""
-    people, proofs = rows // A_PERSON_IN, rows // A_PROOF_IN
+def make_due(store: Store, rows: int, *, a_person_in: int = A_PERSON_IN) -> set[UUID]:
+    """So many rows that a sweep must delete, and a few people who stay: which visitors these are.
+
+    One row in `a_person_in` is a visitor.
+    """
+    people, proofs = rows // a_person_in, rows // A_PROOF_IN
     pack = load_pack(settings.CONSENTRY.packs)
     chance = np.random.default_rng(7)
     vectors = chance.standard_normal((KEPT, pack.dim), dtype=np.float32)
@@ -165,6 +169,7 @@ def make_due(store: Store, rows: int) -> None:
                 "FOR EACH ROW EXECUTE FUNCTION bench_gone()"
             )
         cursor.execute("ANALYZE")
+    return kept
 
 
 def sweep_under_fire(rows: int, kills: int) -> int:

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from apps.consent.models import Consent, Refusal
 from apps.recognition.client import Recognizer
+from apps.retention.models import Request
 from apps.stores.devices import new_code, revoke
 from apps.stores.models import Device, Store
 from apps.visitors.models import Visitor
@@ -167,7 +168,7 @@ def test_chinese_is_whole_from_the_first_sentence_to_the_receipt(tablet: Page) -
 
 @pytest.mark.parametrize("language", ["en", "zh-hans"])
 def test_every_screen_is_accessible(tablet: Page, language: str) -> None:
-    found = {"language": faults(tablet)}
+    found = {"language": faults(tablet), **asked(tablet, language)}
     choose(tablet, language)
     found["notice"] = faults(tablet)
     tablet.get_by_test_id("notice-more").click()
@@ -194,6 +195,29 @@ def test_every_screen_is_accessible(tablet: Page, language: str) -> None:
     expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
     found["done"] = faults(tablet)
     assert not {name: problems for name, problems in found.items() if problems}
+
+
+def asked(tablet: Page, language: str) -> dict[str, list[str]]:
+    """Somebody asks about their data and leaves; what is wrong with the screens on the way."""
+    tablet.get_by_test_id(f"asking-{language}").click()
+    expect(tablet.get_by_test_id("ask-objection")).to_be_visible()
+    found = {"kinds": faults(tablet)}
+    tablet.get_by_test_id("ask-objection").click()
+    tablet.get_by_test_id("ask-reach").fill("1 Quay Lane")
+    tablet.get_by_test_id("ask-go").click()
+    expect(screen(tablet, "reach").get_by_test_id("problem")).not_to_be_empty()
+    found["no words"] = faults(tablet)
+    tablet.get_by_test_id("start-over").click()
+    tablet.get_by_test_id(f"asking-{language}").click()
+    tablet.get_by_test_id("ask-erasure").click()
+    expect(tablet.get_by_test_id("ask-reach")).to_have_value("")
+    tablet.get_by_test_id("ask-reach").fill("1 Quay Lane")
+    tablet.get_by_test_id("ask-go").click()
+    expect(tablet.get_by_test_id("ask-number")).not_to_be_empty()
+    expect(tablet.get_by_test_id("ask-number")).to_have_text(Request.objects.get().number)
+    found["asked"] = faults(tablet)
+    tablet.get_by_test_id("finished").click()
+    return found
 
 
 def screen(page: Page, name: str) -> Locator:

@@ -12,15 +12,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.cluster import cluster
 from tests.conftest import ROOT
 
 
-def bench(state: Path, *arguments: str) -> dict[str, Any]:
+def bench(state: Path, *arguments: str, **environment: str) -> dict[str, Any]:
     """The bench's last line."""
     done = subprocess.run(
         [sys.executable, "-m", "ops.benches", *arguments],
         cwd=ROOT,
-        env={**os.environ, "CONSENTRY_STATE_DIR": str(state)},
+        env={**os.environ, **environment, "CONSENTRY_STATE_DIR": str(state)},
         capture_output=True,
         text=True,
         check=False,
@@ -57,13 +60,28 @@ def test_workers_that_are_killed_leave_nothing_and_do_nothing_twice(tmp_path: Pa
     assert (said["kills"], said["certified_people"], said["ledger_ok"]) == (2, 6, True)
 
 
-def test_half_a_year_of_arrivals_leaves_nothing_of_a_stranger(tmp_path: Path) -> None:
-    said = bench(tmp_path / "state", "replay", "--arrivals", "800", "--days", "6")
+def test_whatever_dies_meanwhile_each_row_goes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Servers of its own: it kills them.
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    with cluster() as town:
+        small = ("--rows", "200", "--kills", "8", "--workers", "1", "--seed", "3")
+        said = bench(town.folder.root, "chaos", *small, **town.environment)
+    assert (said["done"], said["distinct"], said["left"]) == (200, 200, 0)
+    assert (said["certified_people"], said["certificates"], said["unlisted"]) == (50, 50, 0)
+    assert (said["said_in_ledger"], said["ledger_ok"]) == (200, True)
+    assert (said["disclosed"], said["kept_disclosed"]) == (0, True)
+    assert len(said["by_kind"]) == said["blows"] == 8
+
+
+def test_six_days_of_arrivals_leave_nothing_of_a_stranger(tmp_path: Path) -> None:
+    said = bench(tmp_path / "state", "replay", "--arrivals", "2000", "--days", "6")
     assert (said["stores"], said["cameras"]) == (7, 22)
     assert said["visits"] > 0
     assert said["outcomes"]["signed"] > 0
     assert (said["bystander_rows"], said["unlawful_matches"]) == (0, 0)
     assert (said["overdue_max_s"], said["overdue_kinds"], said["left_in_the_end"]) == (0, 0, 0)
+    assert said["unanswered_max_s"] == 0
+    assert said["parts"]["desk"]["calls"] == 7
 
 
 def test_every_open_board_has_every_card_once_and_each_look_is_written(tmp_path: Path) -> None:

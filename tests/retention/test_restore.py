@@ -3,16 +3,23 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from hashlib import md5
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.conf import settings
 
+from apps.audit.services import LOCK
 from ops.local import _postgresql_program
 from tests.cluster import Cluster, cluster
+from tests.conftest import ROOT
+from tests.waiting import until
+
+WRITING = 1
 
 # Thirty people of real sealed templates; then a backup; then ten are erased. What identifies them
 # goes to this test alone.
@@ -204,6 +211,59 @@ def test_a_database_restored_by_other_means_is_served_by_nobody(shop: Shop, new:
     restored = last(new.manage("restore", "--replay"))
     assert (restored["deleted_again"], restored["left"]) == (10, 10)
     # Now anybody may; and the list, which is longer by ten, is known to the end.
+    assert last(new.python(COUNT)) == len(shop.stayed)
+
+
+def killed_where_it_waits(new: Cluster, backup: Path, lock: int) -> None:
+    """Start a restore and end it by SIGKILL where it wants this advisory lock."""
+    with administrator(new) as server:
+        server.execute("SELECT pg_advisory_lock(%s)", [lock])
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "restore", str(backup)], cwd=ROOT, env=new.environment
+        )
+        waits = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        until(lambda: server.execute(waits).rowcount or process.poll() is not None, seconds=120)
+        assert process.poll() is None
+        process.kill()
+        process.wait()
+        server.execute("SELECT pg_advisory_unlock(%s)", [lock])
+        others = (
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        until(lambda: not server.execute(others).rowcount, seconds=60)
+
+
+def administrator(new: Cluster) -> psycopg.Connection:
+    host = str(new.folder.run / "servers")
+    return psycopg.connect(host=host, user="postgres", dbname="consentry", autocommit=True)
+
+
+def test_a_restore_that_is_killed_serves_nobody_and_is_completed(shop: Shop, new: Cluster) -> None:
+    # While it is written, with more to come than lies between two processes: nothing of it stays.
+    with administrator(new) as server:
+        server.execute(
+            "CREATE FUNCTION waiting() RETURNS event_trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN PERFORM pg_advisory_xact_lock({WRITING}); END $$"
+        )
+        server.execute(
+            "CREATE EVENT TRIGGER waiting ON ddl_command_end WHEN TAG IN ('CREATE TABLE') "
+            "EXECUTE FUNCTION waiting()"
+        )
+    killed_where_it_waits(new, shop.backup, WRITING)
+    with administrator(new) as server:
+        left = server.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        assert left.fetchall() == []
+        server.execute("DROP FUNCTION waiting() CASCADE")
+    # While it deletes again: all rows are there, and nobody gets at them.
+    killed_where_it_waits(new, shop.backup, LOCK)
+    with administrator(new) as server:
+        (people,) = server.execute("SELECT count(*) FROM visitors_visitor").fetchone() or (0,)
+    assert people == len(shop.people)
+    assert "manage.py restore --replay" in new.manage("recognizer", succeeds=False)
+    assert "not empty" in new.manage("restore", str(shop.backup), succeeds=False)
+    restored = last(new.manage("restore", "--replay"))
+    assert (restored["deleted_again"], restored["left"]) == (10, 10)
     assert last(new.python(COUNT)) == len(shop.stayed)
 
 

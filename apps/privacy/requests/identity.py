@@ -23,8 +23,9 @@ from apps.consent.services import CODE_SIGNS
 from apps.privacy import selectors
 from apps.privacy import services as privacy
 from apps.privacy.requests import post, rows
-from apps.privacy.requests.rows import RequestRefused, held, must_be, record, save_once
+from apps.privacy.requests.rows import RequestRefused, held, must_be, record
 from apps.retention.models import Request
+from apps.retention.services.intake import save_once
 from apps.stores import witnesses
 from apps.visitors.models import Visitor
 

@@ -1,16 +1,12 @@
-"""A request comes in: from the receipt page, from staff, or typed in from a letter or a call."""
-
-from datetime import datetime
-from uuid import UUID
+"""A request comes in with its proof: on the receipt page, or before a member of staff."""
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.consent.models import Receipt
 from apps.privacy.requests import identity, packages
-from apps.privacy.requests.rows import RequestRefused, locked, now, record, save_once
 from apps.retention.models import Request
-from apps.stores import deadlines
+from apps.retention.services.intake import RequestRefused, take
 from apps.stores.models import Store
 from apps.visitors.models import Visitor
 
@@ -22,47 +18,6 @@ AT_RECEIPT = (
     Request.Kind.RESTRICTION,
     Request.Kind.OBJECTION,
 )
-
-
-@transaction.atomic
-def take(
-    *,
-    store: Store,
-    kind: Request.Kind,
-    source: Request.Source,
-    actor: str,
-    words: str = "",
-    reach: str = "",
-    received_at: datetime | None = None,
-    subject: UUID | None = None,
-) -> Request:
-    """Write down a request. Its clock runs from `received_at`, by the store's jurisdiction.
-
-    Raises RequestRefused: "duplicate" when one of the kind is open for this person, "time" when it
-    would have come in later than now.
-    """
-    at = now()
-    received_at = received_at or at
-    if received_at > at:
-        raise RequestRefused("time", _("It cannot have come in later than now."))
-    # The person before the ledger: what is asked with a proof pauses them in this transaction.
-    locked(Visitor.objects.filter(subject=subject).first() if subject else None)
-    due = deadlines.due(received_at, store.pack.clock)
-    request = Request(
-        store=store,
-        kind=kind,
-        source=source,
-        subject=subject,
-        words=words.strip(),
-        reach=reach.strip(),
-        opened_by=actor,
-        received_at=received_at,
-        first_due_at=due,
-        due_at=due,
-    )
-    save_once(request, insert=True)
-    record(request, "received", actor=actor, kind=kind.value, source=source.value)
-    return request
 
 
 @transaction.atomic

@@ -1,37 +1,18 @@
 """What every step on a request begins and ends with: its lock, its word in the ledger, the time."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from apps.audit import services as audit
 from apps.audit.clock import now
 from apps.consent.models import PROOF, Consent
 from apps.retention.models import Package, Request
-from apps.retention.services.erase import lock
+from apps.retention.services.intake import RequestRefused, locked, record, visitor_of
 from apps.visitors.models import Visitor
 
 SYSTEM = "system:requests"
-
-
-class RequestRefused(ValueError):
-    """This step is not possible now. `code` is for machines, the text for whoever tried it."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
-
-
-def visitor_of(request: Request) -> Visitor | None:
-    """Whose request it is, while they are enrolled."""
-    if request.subject is None:
-        return None
-    return Visitor.objects.select_related("store").filter(subject=request.subject).first()
 
 
 def held(pk: UUID) -> tuple[Request, Visitor | None]:
@@ -44,25 +25,6 @@ def held(pk: UUID) -> tuple[Request, Visitor | None]:
     return request, visitor
 
 
-def locked(visitor: Visitor | None) -> Visitor | None:
-    """Lock a person; None when there is none, or they were erased meanwhile."""
-    try:
-        return lock(visitor.pk) if visitor else None
-    except Visitor.DoesNotExist:
-        return None
-
-
-def record(request: Request, action: str, *, actor: str, **detail: Any) -> None:
-    """Write a step into the ledger; of somebody who is erased it does not begin to speak again."""
-    audit.record(
-        actor=actor,
-        action=f"request.{action}",
-        subject=request.subject if visitor_of(request) else None,
-        request=str(request.pk),
-        **detail,
-    )
-
-
 def must_be(request: Request, *states: str) -> None:
     """Raises RequestRefused when the request is in none of these states (any more)."""
     if request.state not in states:
@@ -71,22 +33,6 @@ def must_be(request: Request, *states: str) -> None:
             _("This is not possible any more: the request is now “%(state)s”.")
             % {"state": request.get_state_display()},
         )
-
-
-def save_once(request: Request, *, insert: bool = False) -> None:
-    """Save a request that is tied to a person. Raises RequestRefused for a second of its kind."""
-    try:
-        with transaction.atomic():
-            request.save(force_insert=insert)
-    except IntegrityError as error:
-        if "one_open_request_a_kind" not in str(error):
-            raise
-        first = Request.objects.open().get(subject=request.subject, kind=request.kind)
-        raise RequestRefused(
-            "duplicate",
-            _("Request %(number)s of the same kind is open for this person already.")
-            % {"number": first.number},
-        ) from None
 
 
 def close(

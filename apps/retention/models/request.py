@@ -58,6 +58,7 @@ class Request(models.Model):
 
     class Source(models.TextChoices):
         RECEIPT = "receipt", _("receipt page")
+        KIOSK = "kiosk", _("kiosk tablet")
         STAFF = "staff", _("staff in the store")
         LETTER = "letter", _("letter")
         MAIL = "mail", _("e-mail")
@@ -94,6 +95,8 @@ class Request(models.Model):
         PHONE = "phone", _("by telephone")
         PERSON = "person", _("in person")
 
+    # Those that nobody types in from paper or a call.
+    IN_STORE: ClassVar = ("receipt", "kiosk", "staff")
     OPEN: ClassVar = ("received", "identity", "verified", "approved", "partial")
     COPIES: ClassVar = ("access", "portability")
     ENDS: ClassVar = ("erasure", "withdrawal")
