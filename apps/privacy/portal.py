@@ -23,6 +23,7 @@ from apps.stores.models import Camera, Organization, Role
 from apps.visits import look_alikes
 from apps.visits import selectors as visits
 from apps.visits.health import look_at
+from apps.visits.insights import pages as insights
 
 SCORES_SHOWN = 10
 QUEUED = 20
@@ -51,7 +52,11 @@ class Portal(AdminSite):
         return redirect_to_login(request.GET.get("next", inside), reverse("login"))
 
     def get_urls(self) -> list[Any]:
-        return [*duties.urls(self.admin_view), *super().get_urls()]
+        return [
+            *duties.urls(self.admin_view),
+            *insights.urls(self.admin_view),
+            *super().get_urls(),
+        ]
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -49,7 +49,16 @@ from apps.visitors.models import (
     overdue,
     retirement,
 )
-from apps.visits.models import Disclosure, FalseGreeting, Footfall, LookAlike, Unmatched, Visit
+from apps.visits.models import (
+    Disclosure,
+    FalseGreeting,
+    Footfall,
+    LookAlike,
+    OptIn,
+    Rollup,
+    Unmatched,
+    Visit,
+)
 
 
 class How(StrEnum):
@@ -277,6 +286,8 @@ IMPERSONAL: dict[type[Model], str] = {
     Disclosure: "a count a day",
     Unmatched: "a count a day",
     LookAlike: "a count a day, and the time of the latest",
+    OptIn: "counts a month",
+    Rollup: "counts a day of a camera; counts a month, those of few people withheld",
     FalseGreeting: "a score, a camera and a day; the visit that knew of it goes with its shift",
     Organization: "the controller",
     Store: "a shop",
