@@ -54,6 +54,8 @@ class Person(_Part):
 
     greeting_name: str
     contact: str
+    sex: str = Field(description="as you stated it for the statistics; empty: you did not")
+    age: str = Field(description="the same, a range of years")
     since: datetime
     paused_at: datetime | None = Field(description="since when nobody recognises you; null: not")
 
@@ -256,6 +258,8 @@ def everything(visitor: Visitor) -> Export:
         person=Person(
             greeting_name=visitor.greeting_name,
             contact=visitor.contact,
+            sex=visitor.sex,
+            age=visitor.age,
             since=visitor.created_at,
             paused_at=visitor.restricted_at,
         ),

@@ -136,6 +136,7 @@ NOTE = gettext_noop("note by staff")
 # Parts of a row that stays.
 CONTACT = gettext_noop("contact")
 NUMBER = gettext_noop("number of a visit")
+STATED = gettext_noop("sex and age as stated")
 # No row of its own: it is one template, which recognizers search in other stores too.
 ELSEWHERE = gettext_noop("use of the sealed face template in the other stores of the group")
 
@@ -175,7 +176,7 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(
         Visitor,
-        gettext_noop("name to be greeted by, and contact"),
+        gettext_noop("name to be greeted by, contact, and sex and age as stated"),
         gettext_noop("goes with the template"),
         How.ERASED,
         lambda visitor: Visitor.objects.filter(pk=visitor.pk),

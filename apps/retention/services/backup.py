@@ -54,7 +54,7 @@ LIBPQ["PORT"] = "PGPORT"
 BLANKED = (
     ("visitors_datakey", ("visitor_id",), ("wrapped",)),
     ("visitors_facetemplate", ("visitor_id", "id"), ("sealed",)),
-    ("visitors_visitor", ("id",), ("greeting_name", "contact")),
+    ("visitors_visitor", ("id",), ("greeting_name", "contact", "sex", "age")),
     ("visitors_note", ("visitor_id",), ("text",)),
 )
 # What a line of the list says of itself.
