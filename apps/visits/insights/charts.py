@@ -6,6 +6,7 @@ so the words of a PNG are English in those two languages. Loaded only when a pic
 """
 
 import io
+from textwrap import fill, shorten
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -17,7 +18,7 @@ from apps.recognition.charts import png as _png
 from apps.visits.insights.figures import Chart
 
 # In a picture as wide as a phone, one point is nearly a pixel.
-SIZE = (5.6, 3.1)
+SIZE = (4.5, 2.6)
 DPI = 200
 # With more bars than these, numbers above them would overlap.
 NUMBERED = 10
@@ -59,7 +60,7 @@ def png(chart: Chart, *, rtl: bool) -> bytes:
 
 def _drawn(chart: Chart, theme: Theme, *, rtl: bool, titled: bool) -> Figure:
     lying = chart.lying
-    height = max(1.6, 0.42 * len(chart.labels) + 0.9) if lying else SIZE[1]
+    height = 0.9 + 0.5 * len(chart.labels) if lying else SIZE[1]
     figure = Figure((SIZE[0], height), dpi=DPI, layout="constrained", facecolor=theme.surface)
     axes = figure.add_subplot(facecolor=theme.surface)
     if titled:
@@ -83,7 +84,12 @@ def _drawn(chart: Chart, theme: Theme, *, rtl: bool, titled: bool) -> Figure:
         )
         if len(chart.labels) * many <= NUMBERED:
             words = [chart.written(value) or WITHHELD for value in series.values]
-            axes.bar_label(bars, words, padding=3, color=theme.ink, fontsize=10)
+            beside = axes.bar_label(bars, words, padding=3, color=theme.ink, fontsize=10)
+            if lying and rtl:
+                # matplotlib puts them where a bar would end that grows to the right.
+                for text in beside:
+                    text.set_ha("right")
+                    text.xyann = (-3, 0)
     _dress(axes, chart, theme, rtl=rtl)
     if many > 1:
         axes.legend(
@@ -111,7 +117,7 @@ def _dress(axes: Axes, chart: Chart, theme: Theme, *, rtl: bool) -> None:
     axes.tick_params(colors=theme.soft, length=0, labelsize=10)
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.margins(**({"x": 0.14} if chart.lying else {"y": 0.14, "x": 0.02}))
+    axes.margins(**({"x": 0.16} if chart.lying else {"y": 0.14, "x": 0.02}))
     if all(not value for series in chart.series for value in series.values):
         (axes.set_xlim if chart.lying else axes.set_ylim)(0, 1)
         along.set_ticks([])
@@ -124,4 +130,4 @@ def _dress(axes: Axes, chart: Chart, theme: Theme, *, rtl: bool) -> None:
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= 28 else f"{label[:27]}…"
+    return fill(shorten(label, 46, placeholder="…"), 23)

@@ -6,11 +6,11 @@ A number that was withheld is None here and everywhere after; no chart knows wha
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.utils.dates import WEEKDAYS, WEEKDAYS_ABBR
+from django.utils.dates import WEEKDAYS_ABBR
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
@@ -126,10 +126,13 @@ def _anything(chart: Chart) -> bool:
 
 def _shares(told: dict[str, int | None]) -> list[Share]:
     return [
-        Share(_("Arrivals that were recognised, of all"), told["arrivals"], told["entered"]),
-        Share(_("Guests who came back"), told["returned"], told["guests"]),
-        Share(_("Opt-ins finished, of those begun"), told["finished"], told["started"]),
-        Share(_("Greetings that were for somebody else"), told["wrong"], told["arrivals"]),
+        Share(name, told.get(part), told.get(whole))
+        for name, part, whole in (
+            (_("Arrivals that were recognised, of all"), "arrivals", "entered"),
+            (_("Guests who came back"), "returned", "guests"),
+            (_("Opt-ins finished, of those begun"), "finished", "started"),
+            (_("Greetings that were for somebody else"), "wrong", "arrivals"),
+        )
     ]
 
 
@@ -137,7 +140,7 @@ class _Footfall:
     """The days of a month, added up."""
 
     def __init__(self, place: Place, month: Month) -> None:
-        self.place = place
+        self.place, self.month = place, month
         self.days: defaultdict[date, defaultdict[int, list[int]]]
         self.days = defaultdict(lambda: defaultdict(lambda: [0, 0]))
         self.cameras: dict[UUID, list[int]] = {}
@@ -213,19 +216,25 @@ class _Footfall:
             _("The days of a week"),
             _("People in, on such a day on average. A day on which nobody counted is left out."),
             _("Day"),
-            [str(WEEKDAYS_ABBR[n]) for n in WEEKDAYS],
-            [Series(_("In"), [entered[n] / days[n] if days[n] else 0 for n in WEEKDAYS])],
+            [str(WEEKDAYS_ABBR[n]) for n in sorted(days)],
+            [Series(_("In"), [entered[n] / days[n] for n in sorted(days)])],
         )
 
     def _by_day(self) -> Chart:
-        days = sorted(self.days)
+        first = self.month.begins
+        days = [first + timedelta(days=n) for n in range((max(self.days) - first).days + 1)]
         return Chart(
             "days",
             _("Day by day"),
             _("People in."),
             _("Day"),
             [str(day.day) for day in days],
-            [Series(_("In"), [sum(way[0] for way in self.days[day].values()) for day in days])],
+            [
+                Series(
+                    _("In"),
+                    [sum(way[0] for way in self.days.get(day, {}).values()) for day in days],
+                )
+            ],
         )
 
     def _entrances(self) -> Chart:
@@ -265,7 +274,7 @@ def _guests(told: dict[str, int | None], place: Place) -> list[Chart]:
     steps = [_("begun"), _("finished"), _("not finished")]
 
     def chart(key: str, title: str, text: str, labels: list[str], cells: Sequence[str]) -> Chart:
-        values = [told[cell] for cell in cells]
+        values = [told.get(cell) for cell in cells]
         return Chart(key, title, text, "", labels, [Series(people, values)], lying=True)
 
     kiosk = [
@@ -275,7 +284,7 @@ def _guests(told: dict[str, int | None], place: Place) -> list[Chart]:
             _("How often the kiosk’s questions were opened, and how that ended."),
             "",
             steps,
-            [Series(_("Times"), [told[cell] for cell in KIOSK[:3]])],
+            [Series(_("Times"), [told.get(cell) for cell in KIOSK[:3]])],
             lying=True,
         ),
         Chart(
@@ -284,7 +293,7 @@ def _guests(told: dict[str, int | None], place: Place) -> list[Chart]:
             _("How often a question was answered with no."),
             "",
             [str(each.label) for each in Purpose],
-            [Series(_("Times"), [told[f"declined:{each}"] for each in Purpose])],
+            [Series(_("Times"), [told.get(f"declined:{each}") for each in Purpose])],
             lying=True,
         ),
     ]

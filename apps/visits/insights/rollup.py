@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.consent.models import Purpose, Refusal
-from apps.stores.models import Organization, Store
+from apps.stores.models import Camera, Device, Organization, Store
 from apps.visitors.models import Age, Sex
 from apps.visits.insights.suppression import Sum, suppressed
 from apps.visits.models import Disclosure, FalseGreeting, Footfall, OptIn, Rollup, Visit
@@ -201,13 +201,14 @@ def withheld(counts: Figures) -> Told:
     minimum = settings.CONSENTRY.insights_minimum
     cells = {(store, name): count for store, row in counts.items() for name, count in row.items()}
     sums = []
-    for store in counts:
+    for store, row in counts.items():
         for total, parts in ADDING.items():
             whole = "guests" if total in ("sex", "age") else total
-            sums.append(Sum((store, whole), tuple((store, part) for part in parts)))
-    if None in counts:
-        parts_of = [store for store in counts if store is not None]
-        sums += [Sum((None, name), tuple((store, name) for store in parts_of)) for name in FIGURES]
+            if whole in row:
+                sums.append(Sum((store, whole), tuple((store, part) for part in parts)))
+    for name in counts.get(None, ()):
+        parts_of = tuple((store, name) for store in counts if store and name in counts[store])
+        sums.append(Sum((None, name), parts_of, loose=True))
     hidden = suppressed(cells, sums, minimum)
     return {
         store: {name: None if (store, name) in hidden else count for name, count in row.items()}
@@ -243,9 +244,29 @@ def figures(stores: Sequence[Store], month: Month) -> Figures:
             "finished": row.finished,
             "unfinished": started - row.finished,
         }
+    for store in stores:
+        _without_what_cannot_be(table[store.pk], store)
     if len(stores) > 1:
-        table[None] = {name: sum(row[name] for row in table.values()) for name in FIGURES}
+        table[None] = {
+            name: sum(row[name] for row in found)
+            for name in FIGURES
+            if (found := [row for row in table.values() if name in row])
+        }
     return table
+
+
+def _without_what_cannot_be(row: dict[str, int], store: Store) -> None:
+    """Leave out what everybody knows to be nothing (structural zeros): they hide nobody, and would
+    have other stores' numbers withheld with them."""
+    recognises = store.cameras.filter(mode__in=(Camera.Mode.LANE, Camera.Mode.PASS))
+    asks = store.devices.filter(kind=Device.Kind.KIOSK)
+    for names, able in (
+        ([name for name in FIGURES if name not in KIOSK], recognises),
+        (KIOSK, asks),
+    ):
+        if not any(row[name] for name in names) and not able.exists():
+            for name in names:
+                del row[name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,12 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """One cell is the sum of others, and everybody knows it."""
+    """One cell is the sum of others, and everybody knows it. `loose`: its last published part is
+    worth more than the sum, as a store's own number is beside that of two stores."""
 
     total: Hashable
     parts: tuple[Hashable, ...]
+    loose: bool = False
 
     @property
     def cells(self) -> tuple[Hashable, ...]:
@@ -107,11 +109,15 @@ def _companion(
 ) -> Cell:
     """What to withhold with it: the smallest published cell beside it, else the smallest there is.
 
-    A part rather than a sum, which the reader wants more. There is one: with nothing published no
-    cell is exposed.
+    A part rather than a sum, which the reader wants more, but for a loose one. There is one: with
+    nothing published no cell is exposed.
     """
     totals = {each.total for each in sums}
-    near = {other for each in sums if cell in each.cells for other in each.cells} - hidden
+    beside = [each for each in sums if cell in each.cells]
+    for each in beside:
+        if each.loose and each.total not in hidden and len(set(each.parts) - hidden) == 1:
+            return each.total  # type: ignore[return-value]
+    near = {other for each in beside for other in each.cells} - hidden
     candidates = near or counts.keys() - hidden
     chosen = {other for other in candidates if other in counts}
     # The order of the table breaks ties, so that the same table is withheld alike each time.
