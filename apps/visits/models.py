@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
-from django.utils.translation import gettext_lazy as _
 
 from apps.consent.models import Consent
 from apps.stores.models import Camera, Organization, Store, User
@@ -116,8 +115,8 @@ class Rollup(models.Model):
     """
 
     class Span(models.TextChoices):
-        DAY = "day", _("day")
-        MONTH = "month", _("month")
+        DAY = "day"
+        MONTH = "month"
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="rollups")
     store = models.ForeignKey(Store, models.CASCADE, null=True, related_name="rollups")

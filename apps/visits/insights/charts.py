@@ -6,8 +6,8 @@ so the words of a PNG are English in those two languages. Loaded only when a pic
 """
 
 import io
-from textwrap import fill, shorten
 from dataclasses import dataclass
+from textwrap import fill, shorten
 
 import matplotlib as mpl
 from matplotlib.axes import Axes

@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "span",
-                    models.CharField(choices=[("day", "day"), ("month", "month")], max_length=5),
+                    models.CharField(choices=[("day", "Day"), ("month", "Month")], max_length=5),
                 ),
                 ("begins", models.DateField()),
                 ("figures", models.JSONField()),
