@@ -13,8 +13,10 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from apps.consent.models import Purpose, Refusal
+from apps.consent import services as consents
+from apps.consent.models import Consent, Purpose, Refusal
 from apps.privacy.export import everything
+from apps.retention.models import Erasure
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.stores.models import Assessment, Camera, Device, Role, Store
 from apps.visitors.models import Visitor
@@ -23,9 +25,10 @@ from apps.visits.insights.rollup import FIGURES, KIOSK
 from apps.visits.insights.suppression import Sum
 from apps.visits.models import Disclosure, Footfall, OptIn, Rollup, Visit
 from apps.visits.services import disclose
-from tests.clients import browser
+from tests.clients import browser, enrolled
 from tests.conftest import House
 from tests.groups import grouped
+from tests.privacy.conftest import Customer
 from tests.visits.test_disclose import match_of
 from tests.visits.test_suppression import attacked
 
@@ -330,3 +333,28 @@ def test_sex_and_age_need_the_statistics_that_were_agreed_to(house: House) -> No
         state(visitor=counted, sex="tall", age="", actor="self")
     state(visitor=counted, sex="", age="30-44", actor="self")
     assert everything(counted).person.age == "30-44"
+
+
+def test_what_a_guest_states_on_the_receipt_goes_with_the_statistics(house: House) -> None:
+    agreed = [Purpose.LANE, Purpose.HISTORY, Purpose.STATISTICS]
+    visitor = house.visitor(purposes=agreed)
+    secret = consents.reissue(Consent.objects.get(subject=visitor.subject)).secret
+    customer = Customer(visitor, secret, browser())
+    assert 'name="sex"' in customer.text()
+    assert customer.post("stated/", sex="tall", age="").status_code == 400
+    said = customer.text("stated/", sex="female", age="60+")
+    assert "Female, 60 or over" in said
+    ended = customer.text("stop/", purpose="statistics")
+    assert 'name="sex"' not in ended
+    visitor.refresh_from_db()
+    assert (visitor.sex, visitor.age) == ("", "")
+    erasure = Erasure.objects.get(cause=Erasure.Cause.PURPOSE)
+    assert "sex and age as stated" in str(erasure.scope)
+
+
+def test_opening_the_kiosks_questions_is_counted(house: House) -> None:
+    tablet = enrolled(house.kiosk)
+    for _ in range(2):
+        assert tablet.request("/kiosk/en/").status == 200
+    counted = OptIn.objects.get(store=house.store, month=timezone.localdate().replace(day=1))
+    assert (counted.started, counted.finished) == (2, 0)
