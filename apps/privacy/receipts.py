@@ -31,6 +31,7 @@ from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import await_acknowledgements, complete, erase
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.stores.limits import allowed
+from apps.visitors import services as visitors
 from apps.visitors.models import Age, Sex, Visitor
 from apps.visitors.names import BadName
 from apps.visitors.services import TemplatesChanged
@@ -250,7 +251,7 @@ def rename(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor
 def state(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) -> HttpResponse:
     """Keep what a person says of their sex and age, for the statistics that they agreed to."""
     try:
-        services.state(
+        visitors.state(
             visitor=visitor,
             sex=request.POST.get("sex", ""),
             age=request.POST.get("age", ""),
