@@ -71,7 +71,7 @@ def test_the_officer_reads_how_busy_the_store_was(
     page.get_by_test_id("insights-before").click()
     drawn = "image => image.decode().then(() => image.naturalWidth)"
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         assert page.get_by_test_id("insight-hours").get_by_role("img").evaluate(drawn)
     page.get_by_test_id("insight-hours").get_by_text("As a table").click()
     expect(page.get_by_test_id("insight-kiosk")).to_contain_text("how that ended")

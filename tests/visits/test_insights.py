@@ -128,6 +128,7 @@ def simulated(house: House, people: tuple[int, int, int]) -> tuple[date, list[Ca
         by_store = {home.store.pk: home for home in houses}
         decision = disclose(match_of(each.visitor, by_store[each.store.pk]))
         assert decision.outcome == "visit"
+        assert decision.visit
         Visit.objects.filter(pk=decision.visit).update(
             arrived_at=at(each.day, 12), last_seen_at=at(each.day, 12)
         )
@@ -135,14 +136,12 @@ def simulated(house: House, people: tuple[int, int, int]) -> tuple[date, list[Ca
     Disclosure.objects.all().delete()
     for (store, day), count in Counter((each.store, each.day) for each in came).items():
         Disclosure.objects.create(store=store, day=day, count=count)
-    for home, started, finished in zip(houses, (90, 40, 12), (45, 26, 9), strict=True):
+    for home, started, finished in zip(houses, (90, 40, 30), (45, 26, 12), strict=True):
         OptIn.objects.create(store=home.store, month=month, started=started, finished=finished)
     Refusal.objects.create(store=house.store, day=month, purpose=Purpose.NOTES, count=31)
-    for day in range(28):
-        quarter = at(month + timedelta(days=day), 10 + day % 3)
-        Footfall.objects.create(
-            camera=house.camera, quarter=quarter, entered=40 + day, left=35 + day
-        )
+    for n in range(28):
+        quarter = at(month + timedelta(days=n), 10 + n % 3)
+        Footfall.objects.create(camera=house.camera, quarter=quarter, entered=40 + n, left=35 + n)
     return month, came
 
 
@@ -271,11 +270,11 @@ def test_a_simulated_month_is_told_as_it_was_and_small_cells_are_not(house: Hous
     went: Counter[tuple[object, object]] = Counter()
     for path in paths.values():
         went.update({(a.store.pk, b.store.pk) for a, b in pairwise(path) if a.store != b.store})
-    for store in stores:
-        for other in stores:
-            people = went[other.pk, store.pk]
-            key = f"from:{other.pk}"
-            assert told[store.pk].get(key) == (people if people >= 10 else None)
+    for here in stores:
+        for there in stores:
+            people = went[there.pk, here.pk]
+            key = f"from:{there.pk}"
+            assert told[here.pk].get(key) == (people if people >= 10 else None)
 
     assert table(house, "kiosk", month) == {
         "begun": ["90"],

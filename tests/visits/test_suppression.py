@@ -13,7 +13,7 @@ MINIMUM = 10
 
 
 def attacked(
-    counts: dict[str, int], hidden: set[str], sums: list[Sum], cell: str
+    counts: dict[str, int], hidden: set[str], sums: list[Sum[str]], cell: str
 ) -> tuple[float, float]:
     """What whole numbers a cell may be for whoever subtracts published cells from each other.
 
@@ -41,11 +41,11 @@ def attacked(
     return ends[0], ends[1]
 
 
-def table(rng: random.Random, stores: int) -> tuple[dict[str, int], list[Sum]]:
+def table(rng: random.Random, stores: int) -> tuple[dict[str, int], list[Sum[str]]]:
     """A made population: guests of stores by two things they said, with every sum there is."""
     said = {"sex": 3, "age": 4}
     counts: dict[str, int] = {}
-    sums: list[Sum] = []
+    sums: list[Sum[str]] = []
     columns = ["guests", *(f"{what}{n}" for what, many in said.items() for n in range(many))]
     for store in range(stores):
         guests = rng.choice([rng.randrange(12), rng.randrange(40), rng.randrange(400)])
@@ -82,7 +82,7 @@ def test_no_solver_finds_a_small_cell_in_what_is_published(seed: int) -> None:
 
 def test_subtracting_any_cells_of_a_small_table_from_each_other_gives_no_small_one() -> None:
     """Every table of two by two with few people, every signed sum of published cells."""
-    sums = [
+    sums: list[Sum[str]] = [
         Sum("ab", ("a", "b")),
         Sum("cd", ("c", "d")),
         Sum("ac", ("a", "c")),
@@ -90,7 +90,12 @@ def test_subtracting_any_cells_of_a_small_table_from_each_other_gives_no_small_o
         Sum("all", ("ab", "cd")),
         Sum("all", ("ac", "bd")),
     ]
-    as_cells = {"a": (1, 0, 0, 0), "b": (0, 1, 0, 0), "c": (0, 0, 1, 0), "d": (0, 0, 0, 1)}
+    as_cells: dict[str, tuple[int, ...]] = {
+        "a": (1, 0, 0, 0),
+        "b": (0, 1, 0, 0),
+        "c": (0, 0, 1, 0),
+        "d": (0, 0, 0, 1),
+    }
     for each in sums:
         as_cells[str(each.total)] = tuple(
             map(sum, zip(*(as_cells[str(part)] for part in each.parts), strict=True))

@@ -88,8 +88,7 @@ def _drawn(chart: Chart, theme: Theme, *, rtl: bool, titled: bool) -> Figure:
             if lying and rtl:
                 # matplotlib puts them where a bar would end that grows to the right.
                 for text in beside:
-                    text.set_ha("right")
-                    text.xyann = (-3, 0)
+                    text.set(horizontalalignment="right", position=(-3, 0))
     _dress(axes, chart, theme, rtl=rtl)
     if many > 1:
         axes.legend(
@@ -117,7 +116,10 @@ def _dress(axes: Axes, chart: Chart, theme: Theme, *, rtl: bool) -> None:
     axes.tick_params(colors=theme.soft, length=0, labelsize=10)
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.margins(**({"x": 0.16} if chart.lying else {"y": 0.14, "x": 0.02}))
+    if chart.lying:
+        axes.margins(x=0.16)
+    else:
+        axes.margins(x=0.02, y=0.14)
     if all(not value for series in chart.series for value in series.values):
         (axes.set_xlim if chart.lying else axes.set_ylim)(0, 1)
         along.set_ticks([])

@@ -236,16 +236,16 @@ def figures(stores: Sequence[Store], month: Month) -> Figures:
         "store", "purpose", "count"
     ):
         table[store][f"declined:{purpose}"] += count
-    for row in OptIn.objects.filter(store__in=stores, month=month.begins):
+    for asked in OptIn.objects.filter(store__in=stores, month=month.begins):
         # Whoever began before midnight of the last day may have finished after it.
-        started = max(row.started, row.finished)
-        table[row.store_id] |= {
+        started = max(asked.started, asked.finished)
+        table[asked.store_id] |= {
             "started": started,
-            "finished": row.finished,
-            "unfinished": started - row.finished,
+            "finished": asked.finished,
+            "unfinished": started - asked.finished,
         }
-    for store in stores:
-        _without_what_cannot_be(table[store.pk], store)
+    for each in stores:
+        _without_what_cannot_be(table[each.pk], each)
     if len(stores) > 1:
         table[None] = {
             name: sum(row[name] for row in found)

@@ -9,10 +9,11 @@ the most that it may be, given every sum and that no count is negative. The two 
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from scipy.optimize import linprog
+from scipy.sparse import lil_array
 
 Cell = TypeVar("Cell", bound=Hashable)
 
@@ -21,91 +22,81 @@ TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(Generic[Cell]):
     """One cell is the sum of others, and everybody knows it. `loose`: its last published part is
     worth more than the sum, as a store's own number is beside that of two stores."""
 
-    total: Hashable
-    parts: tuple[Hashable, ...]
+    total: Cell
+    parts: tuple[Cell, ...]
     loose: bool = False
 
     @property
-    def cells(self) -> tuple[Hashable, ...]:
+    def cells(self) -> tuple[Cell, ...]:
         return (self.total, *self.parts)
 
 
-def suppressed(counts: Mapping[Cell, int], sums: Sequence[Sum], minimum: int) -> set[Cell]:
+def suppressed(counts: Mapping[Cell, int], sums: Sequence[Sum[Cell]], minimum: int) -> set[Cell]:
     """The cells of `counts` to withhold, primary and secondary. Raises ValueError where a sum
     names a cell that is not there, or is none."""
     for each in sums:
         if set(each.cells) - counts.keys():
             raise ValueError("a sum names a cell that the table has not")
-        if counts[each.total] != sum(counts[part] for part in each.parts):  # type: ignore[index]
+        if counts[each.total] != sum(counts[part] for part in each.parts):
             raise ValueError("a sum is not the sum of its parts")
-    primary = {cell for cell, count in counts.items() if count < minimum}
+    # In the order of the table, so that the same table is withheld alike each time.
+    primary = [cell for cell, count in counts.items() if count < minimum]
     hidden = set(primary)
-    while exposed := _exposed(counts, hidden, primary, sums, minimum):
-        hidden |= {_companion(cell, counts, hidden, sums) for cell in exposed}
+    for cell in primary:
+        # Whatever is withheld later makes the range of this one no narrower.
+        while _exposed(cell, counts, hidden, sums, minimum):
+            hidden.add(_companion(cell, counts, hidden, sums))
     return hidden
 
 
 def bounds(
-    counts: Mapping[Cell, int], hidden: set[Cell], sums: Sequence[Sum], of: Sequence[Cell]
-) -> dict[Cell, tuple[float, float]]:
-    """The least and the most that each hidden cell `of` may be for whoever sees all the others."""
-    order = {cell: column for column, cell in enumerate(hidden)}
-    rows, known = [], []
-    for each in sums:
-        row, value = np.zeros(len(order)), 0
-        for cell, sign in ((each.total, -1), *((part, 1) for part in each.parts)):
-            if cell in order:
-                row[order[cell]] += sign  # type: ignore[index]
-            else:
-                value -= sign * counts[cell]  # type: ignore[index]
-        if row.any():
-            rows.append(row)
-            known.append(value)
-    if not rows:
-        return dict.fromkeys(of, (0.0, np.inf))
-    return {cell: _range(np.array(rows), np.array(known), order[cell]) for cell in of}
-
-
-def _range(rows: np.ndarray, known: np.ndarray, column: int) -> tuple[float, float]:
-    if not rows[:, column].any():
+    cell: Cell, counts: Mapping[Cell, int], hidden: set[Cell], sums: Sequence[Sum[Cell]]
+) -> tuple[float, float]:
+    """The least and the most that a hidden cell may be for whoever sees all that are not."""
+    unknown = {
+        each: column for column, each in enumerate(each for each in counts if each in hidden)
+    }
+    about = [each for each in sums if hidden.intersection(each.cells)]
+    if not any(cell in each.cells for each in about):
         return 0.0, np.inf
-    aim = np.zeros(rows.shape[1])
+    signs = lil_array((len(about), len(unknown)))
+    known = np.zeros(len(about))
+    for row, each in enumerate(about):
+        for one, sign in ((each.total, -1), *((part, 1) for part in each.parts)):
+            if one in unknown:
+                signs[row, unknown[one]] += sign
+            else:
+                known[row] -= sign * counts[one]
+    aim = np.zeros(len(unknown))
     ends = []
     for sign in (1, -1):
-        aim[column] = sign
-        found = linprog(aim, A_eq=rows, b_eq=known, bounds=(0, None), method="highs")
-        # 3: without a bound, which least never is.
+        aim[unknown[cell]] = sign
+        found = linprog(aim, A_eq=signs.tocsr(), b_eq=known, bounds=(0, None), method="highs")
+        # 3: without a bound, which the least never is.
         ends.append(np.inf if found.status == 3 else sign * found.fun)
     return ends[0], ends[1]
 
 
 def _exposed(
+    cell: Cell,
     counts: Mapping[Cell, int],
     hidden: set[Cell],
-    primary: set[Cell],
-    sums: Sequence[Sum],
+    sums: Sequence[Sum[Cell]],
     minimum: int,
-) -> list[Cell]:
-    """Small cells whose range is narrower than the minimum: the table says too much of them."""
-    # A sum with one hidden cell gives it away; the audit of the rest costs more.
-    alone = [
-        cells[0]
-        for each in sums
-        if len(cells := [cell for cell in each.cells if cell in hidden]) == 1
-        and cells[0] in primary
-    ]
-    if alone:
-        return list(dict.fromkeys(alone))  # type: ignore[arg-type]
-    ranges = bounds(counts, hidden, sums, [cell for cell in counts if cell in primary])
-    return [cell for cell, (least, most) in ranges.items() if most - least < minimum - TOLERANCE]
+) -> bool:
+    """Whether its range is narrower than the minimum: the table says too much of it."""
+    if any(hidden.intersection(each.cells) == {cell} for each in sums):
+        return True
+    least, most = bounds(cell, counts, hidden, sums)
+    return most - least < minimum - TOLERANCE
 
 
 def _companion(
-    cell: Cell, counts: Mapping[Cell, int], hidden: set[Cell], sums: Sequence[Sum]
+    cell: Cell, counts: Mapping[Cell, int], hidden: set[Cell], sums: Sequence[Sum[Cell]]
 ) -> Cell:
     """What to withhold with it: the smallest published cell beside it, else the smallest there is.
 
@@ -116,10 +107,9 @@ def _companion(
     beside = [each for each in sums if cell in each.cells]
     for each in beside:
         if each.loose and each.total not in hidden and len(set(each.parts) - hidden) == 1:
-            return each.total  # type: ignore[return-value]
+            return each.total
     near = {other for each in beside for other in each.cells} - hidden
     candidates = near or counts.keys() - hidden
     chosen = {other for other in candidates if other in counts}
-    # The order of the table breaks ties, so that the same table is withheld alike each time.
     place = {other: index for index, other in enumerate(counts)}
-    return min(chosen, key=lambda other: (other in totals, counts[other], place[other]))  # type: ignore[arg-type,return-value,index]
+    return min(chosen, key=lambda other: (other in totals, counts[other], place[other]))
