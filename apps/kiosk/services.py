@@ -35,6 +35,7 @@ from apps.stores.witnesses import Seen, witness_of
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
 from apps.visitors.names import SOMETHING_TO_SAY, GreetingName
+from apps.visits import reports
 
 MIN_CROPS = 3
 # The other stores that one question may name.
@@ -232,6 +233,7 @@ def _enroll(
             templates=templates,
             actor=f"device:{device.pk}",
         )
+        reports.opt_in(store=device.store_id, finished=1)
         if older:
             with contextlib.suppress(Held):  # withdrawn; what is held goes later
                 erase(visitor=older, cause=Erasure.Cause.REPLACED, actor=f"device:{device.pk}")
@@ -245,6 +247,11 @@ def _who_sees_them(device: Device, form: OptIn) -> User:
         text = _("One of our staff has to confirm that you are here. Please ask for one.")
         raise OptInRefused("no_presence", text, "witness")
     return witness
+
+
+def begin(device: Device) -> None:
+    """The questions were opened: one more in the count, and nothing about by whom."""
+    reports.opt_in(store=device.store_id, started=1)
 
 
 @transaction.atomic

@@ -226,6 +226,7 @@ def flow(request: HttpRequest, language: str) -> HttpResponse:
         text = consents.current_text(store=store, locale=language)
         if text is None:
             return render(request, "kiosk/closed.html", {"store": store}, status=503)
+        services.begin(device)
         others = groups.others(store)
         now, pack = timezone.now(), promises.pack(store, text)
         choices = [

@@ -58,6 +58,8 @@ class Person(_Part):
     say_as: str = Field(description="how you said that your name is said; empty: you did not")
     asks_for: str = Field(description="whom of the staff you ask for; empty: nobody")
     contact: str
+    sex: str = Field(description="as you stated it for the statistics; empty: you did not")
+    age: str = Field(description="the same, a range of years")
     since: datetime
     paused_at: datetime | None = Field(description="since when nobody recognises you; null: not")
 
@@ -262,6 +264,8 @@ def everything(visitor: Visitor) -> Export:
             say_as=visitor.say_as,
             asks_for=visitor.asks_for,
             contact=visitor.contact,
+            sex=visitor.sex,
+            age=visitor.age,
             since=visitor.created_at,
             paused_at=visitor.restricted_at,
         ),

@@ -23,6 +23,7 @@ from apps.stores.models import Camera, Role
 from apps.visits import look_alikes
 from apps.visits import selectors as visits
 from apps.visits.health import look_at
+from apps.visits.insights import pages as insights
 
 SCORES_SHOWN = 10
 QUEUED = 20
@@ -54,6 +55,7 @@ class Portal(AdminSite):
         return [
             *duties.urls(self.admin_view),
             *systems.urls(self.admin_view),
+            *insights.urls(self.admin_view),
             *super().get_urls(),
         ]
 

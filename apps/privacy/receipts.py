@@ -7,6 +7,7 @@ what was agreed to, and changes nothing.
 from collections.abc import Callable
 from functools import wraps
 
+from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -30,7 +31,8 @@ from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import await_acknowledgements, complete, erase
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.stores.limits import allowed
-from apps.visitors.models import Visitor
+from apps.visitors import services as visitors
+from apps.visitors.models import Age, Sex, Visitor
 from apps.visitors.names import BadName
 from apps.visitors.services import TemplatesChanged
 from apps.visits import notes
@@ -162,6 +164,13 @@ def _letter(
             "taken": selectors.taken_of(consent),
             "stopped": selectors.stopped(consent, visitor),
             "note": getattr(visitor, "note", None),
+            "stating": [
+                ("sex", _("Sex"), visitor.sex, Sex.choices),
+                ("age", _("Age"), visitor.age, Age.choices),
+            ]
+            if visitor and Purpose.STATISTICS in consent.purposes
+            else (),
+            "fewest": settings.CONSENTRY.insights_minimum,
             "holds": selectors.holds(consent, visitor),
             "looks": selectors.looks(consent),
             "visits": [{"at": visit.arrived_at, "store": visit.store.name} for visit in visits],
@@ -242,6 +251,21 @@ def rename(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor
         error = _("Please give a name of 1 to 60 signs. The one before still holds.")
         return _letter(request, receipt, secret, error=error, status=422)
     return _letter(request, receipt, secret, done=_("From now on we greet you by the new name."))
+
+
+@while_it_holds
+def state(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) -> HttpResponse:
+    """Keep what a person says of their sex and age, for the statistics that they agreed to."""
+    try:
+        visitors.state(
+            visitor=visitor,
+            sex=request.POST.get("sex", ""),
+            age=request.POST.get("age", ""),
+            actor=SELF,
+        )
+    except ValueError:
+        return _letter(request, receipt, secret, error=_("Nothing was changed."), status=400)
+    return _letter(request, receipt, secret, done=_("Kept as you said it."))
 
 
 @while_it_holds

@@ -25,7 +25,7 @@ HELD: dict[Purpose, tuple[type[Model], ...]] = {
     Purpose.LANE: RECOGNISED,
     Purpose.PASS: RECOGNISED,
     Purpose.HISTORY: (Visit,),
-    Purpose.STATISTICS: (Visit,),
+    Purpose.STATISTICS: (Visit, Visitor),
     Purpose.GROUP: (*RECOGNISED, Visit),
     Purpose.NOTES: (Note,),
     Purpose.CONTACT: (Visitor,),

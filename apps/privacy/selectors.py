@@ -286,6 +286,10 @@ def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
             held.append(Hold(_("Whom you ask for"), visitor.asks_for, consent.expires_at))
         if visitor.contact:
             held.append(Hold(_("Your contact"), visitor.contact, consent.expires_at))
+        if visitor.sex or visitor.age:
+            words = [visitor.get_sex_display(), visitor.get_age_display()]
+            said = ", ".join(filter(None, words))
+            held.append(Hold(_("Sex and age as you stated them"), said, consent.expires_at))
         if hasattr(visitor, "note"):
             held.append(Hold(_("A note by our staff"), visitor.note.text, consent.expires_at))
         former = set(visitor.templates.filter(left()).values_list("pk", flat=True))
@@ -376,6 +380,7 @@ def _what(entry: Entry) -> str:
         "receipt.downloaded": _("downloaded this receipt"),
         "receipt.exported": _("downloaded everything held on you"),
         "visitor.renamed": _("changed the name to greet you by"),
+        "visitor.stated": _("changed what you say of your sex and age"),
         "purpose.withdrawn": _("stopped one thing you had agreed to"),
         "template.withdrawn": _("erased the template that was for it"),
         "group.left": _("stopped the other stores, and erased your visits there"),

@@ -10,6 +10,7 @@ urlpatterns = [
     path("withdraw/", receipts.withdraw, name="withdraw"),
     path("stop/", receipts.stop, name="stop"),
     path("name/", receipts.rename, name="rename"),
+    path("stated/", receipts.state, name="state"),
     path("note/", receipts.delete_note, name="delete_note"),
     path("pause/", receipts.pause, name="pause"),
     path("renew/", receipts.renew, name="renew"),

@@ -58,7 +58,16 @@ from apps.visitors.models import (
     overdue,
     retirement,
 )
-from apps.visits.models import Disclosure, FalseGreeting, Footfall, LookAlike, Unmatched, Visit
+from apps.visits.models import (
+    Disclosure,
+    FalseGreeting,
+    Footfall,
+    LookAlike,
+    OptIn,
+    Rollup,
+    Unmatched,
+    Visit,
+)
 
 
 class How(StrEnum):
@@ -136,6 +145,7 @@ NOTE = gettext_noop("note by staff")
 # Parts of a row that stays.
 CONTACT = gettext_noop("contact")
 NUMBER = gettext_noop("number of a visit")
+STATED = gettext_noop("sex and age as stated")
 # No row of its own: it is one template, which recognizers search in other stores too.
 ELSEWHERE = gettext_noop("use of the sealed face template in the other stores of the group")
 
@@ -201,7 +211,7 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(
         Visitor,
-        gettext_noop("name to be greeted by, and contact"),
+        gettext_noop("name to be greeted by, contact, and sex and age as stated"),
         gettext_noop("goes with the template"),
         How.ERASED,
         lambda visitor: Visitor.objects.filter(pk=visitor.pk),
@@ -312,6 +322,8 @@ IMPERSONAL: dict[type[Model], str] = {
     Disclosure: "a count a day",
     Unmatched: "a count a day",
     LookAlike: "a count a day, and the time of the latest",
+    OptIn: "counts a month",
+    Rollup: "counts a day of a camera; counts a month, those of few people withheld",
     FalseGreeting: "a score, a camera and a day; the visit that knew of it goes with its shift",
     Organization: "the controller",
     Store: "a shop",

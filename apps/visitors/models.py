@@ -11,16 +11,37 @@ from typing import ClassVar
 from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from apps.consent.coverage import covers
 from apps.consent.models import Consent, Purpose
 from apps.stores.models import Organization, Store
 
 
+class Sex(models.TextChoices):
+    """What people may say of themselves, for the statistics. Nothing else ever fills it in."""
+
+    FEMALE = "female", _("Female")
+    MALE = "male", _("Male")
+    OTHER = "other", _("Other")
+
+
+class Age(models.TextChoices):
+    """The same of their age; nobody under age is asked."""
+
+    FROM_18 = "18-29", _("18 to 29")
+    FROM_30 = "30-44", _("30 to 44")
+    FROM_45 = "45-59", _("45 to 59")
+    FROM_60 = "60+", _("60 or over")
+
+
 class Visitor(models.Model):
     """A person who signed. The name is what they asked to be greeted by, nothing more.
 
     Who likes says by their receipt how that name is said, and whom of the staff they ask for.
+
+    `sex` and `age` are what they said of themselves on their receipt, for the statistics that they
+    agreed to; PostgreSQL refuses either without, and empties both when that purpose ends.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -30,6 +51,8 @@ class Visitor(models.Model):
     say_as = models.CharField(max_length=60, blank=True, default="", db_default="")
     asks_for = models.CharField(max_length=60, blank=True, default="", db_default="")
     contact = models.CharField(max_length=120, blank=True)
+    sex = models.CharField(max_length=6, blank=True, db_default="", default="", choices=Sex)
+    age = models.CharField(max_length=5, blank=True, db_default="", default="", choices=Age)
     restricted_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -17,11 +17,13 @@ from apps.consent.models import Consent, Purpose
 from apps.stores.policies import Kind
 from apps.visitors import names
 from apps.visitors.models import (
+    Age,
     DataKey,
     Eviction,
     FaceTemplate,
     FormerPack,
     Rotation,
+    Sex,
     Visitor,
     overdue,
 )
@@ -189,6 +191,24 @@ def rename(
         action="visitor.renamed",
         subject=visitor.subject,
         visitor=str(visitor.pk),
+    )
+
+
+@transaction.atomic
+def state(*, visitor: Visitor, sex: str, age: str, actor: str) -> None:
+    """Keep what a person says of themselves for the statistics; empty: they do not say.
+
+    Raises ValueError where it is none of the answers, or they did not agree to the statistics.
+    """
+    agreed = Consent.objects.live().filter(
+        subject=visitor.subject, purposes__contains=[Purpose.STATISTICS]
+    )
+    if sex not in ("", *Sex) or age not in ("", *Age) or not agreed.exists():
+        raise ValueError("no such answer, or no agreement to the statistics")
+    visitor.sex, visitor.age = sex, age
+    visitor.save(update_fields=["sex", "age"])
+    audit.record(
+        actor=actor, action="visitor.stated", subject=visitor.subject, visitor=str(visitor.pk)
     )
 
 

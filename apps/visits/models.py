@@ -7,7 +7,7 @@ import uuid
 from django.db import models
 
 from apps.consent.models import Consent
-from apps.stores.models import Camera, Store, User
+from apps.stores.models import Camera, Organization, Store, User
 from apps.visitors.models import FaceTemplate, Visitor
 
 
@@ -87,6 +87,54 @@ class LookAlike(models.Model):
 
     def __str__(self) -> str:
         return f"{self.store} {self.day}: {self.count}"
+
+
+class OptIn(models.Model):
+    """How often a kiosk's questions were begun and finished, a month. Counts and nothing else."""
+
+    store = models.ForeignKey(Store, models.CASCADE, related_name="opt_ins")
+    month = models.DateField()
+    started = models.PositiveIntegerField(default=0)
+    finished = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("store", "month"), name="one_opt_in_count_a_month"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.store} {self.month:%Y-%m}: {self.finished} of {self.started}"
+
+
+class Rollup(models.Model):
+    """What a day or a month was like at a store; no store: at all of an organization together.
+
+    A day holds the hours of each entrance, a month the figures that may be told: null in place of
+    one that was withheld before it was written. A month is never worked out anew, for what would
+    have changed between the two might be one person.
+    """
+
+    class Span(models.TextChoices):
+        DAY = "day"
+        MONTH = "month"
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="rollups")
+    store = models.ForeignKey(Store, models.CASCADE, null=True, related_name="rollups")
+    span = models.CharField(max_length=5, choices=Span)
+    begins = models.DateField()
+    figures = models.JSONField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("organization", "store", "span", "begins"),
+                nulls_distinct=False,
+                name="one_rollup_a_span",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.store or self.organization} {self.span} {self.begins}"
 
 
 class VisitQuerySet(models.QuerySet["Visit"]):

@@ -1,4 +1,4 @@
-"""Write down what cameras report: footfall, counters, and how they fare. Numbers, never a person.
+"""Write down what cameras and kiosks report: footfall, counters, how they fare. Numbers only.
 
 Apart from `services`, so that a process that only counts loads nothing that knows of matches.
 """
@@ -29,6 +29,28 @@ INSERT INTO visits_unmatched (store_id, day, count)
 VALUES (%(store)s, (clock_timestamp() AT TIME ZONE 'UTC')::date, %(count)s)
     ON CONFLICT (store_id, day) DO UPDATE SET count = visits_unmatched.count + excluded.count
 """
+
+COUNT_OPT_IN = """
+INSERT INTO visits_optin (store_id, month, started, finished)
+VALUES (%(store)s, %(month)s, %(started)s, %(finished)s)
+    ON CONFLICT (store_id, month) DO UPDATE
+   SET started = visits_optin.started + excluded.started,
+       finished = visits_optin.finished + excluded.finished
+"""
+
+
+def opt_in(*, store: uuid.UUID, started: int = 0, finished: int = 0) -> None:
+    """Count that a kiosk's questions were opened, or answered to the end. Nothing about by whom."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            COUNT_OPT_IN,
+            {
+                "store": store,
+                "month": timezone.localdate().replace(day=1),
+                "started": started,
+                "finished": finished,
+            },
+        )
 
 
 def count(*, camera: uuid.UUID, quarter: datetime, entered: int, left: int) -> None:

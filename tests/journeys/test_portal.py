@@ -6,6 +6,7 @@ from playwright.sync_api import Browser, expect
 
 from apps.audit.models import Entry
 from apps.consent.models import Consent
+from apps.kiosk import demo_footfall
 from apps.visitors.models import Visitor
 from apps.visits.mistakes import mark_wrong
 from apps.visits.services import disclose
@@ -52,6 +53,29 @@ def test_the_officer_opens_a_record_for_a_reason(
     ):
         page.goto(f"{town.origin}/admin/{path}/")
         problems += [f"{path} {fault}" for fault in faults(page)]
+    assert not problems
+
+
+def test_the_officer_reads_how_busy_the_store_was(
+    town: Town, open_browser: Callable[..., Browser]
+) -> None:
+    page = watched(open_browser().new_context(), town)
+    log_in(page, town, "diana", "/admin/")
+    page.get_by_test_id("to-insights").click()
+    expect(page.get_by_test_id("insights-empty")).to_contain_text("the night after")
+    problems = faults_everywhere(page)
+
+    demo_footfall.invent([town.house.store])
+    page.reload()
+    expect(page.get_by_test_id("insight-hours").get_by_role("img")).to_be_visible()
+    page.get_by_test_id("insights-before").click()
+    drawn = "image => image.decode().then(() => image.naturalWidth)"
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.get_by_test_id("insight-hours").get_by_role("img").evaluate(drawn)
+    page.get_by_test_id("insight-hours").get_by_text("As a table").click()
+    expect(page.get_by_test_id("insight-kiosk")).to_contain_text("how that ended")
+    problems += faults_everywhere(page)
     assert not problems
 
 

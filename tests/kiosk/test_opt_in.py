@@ -27,6 +27,7 @@ from apps.consent.models import Consent, NoticeText, Refusal
 from apps.recognition.client import MatchRequest, Recognizer
 from apps.stores.devices import live_events, revoke
 from apps.visitors.models import FaceTemplate, Visitor
+from apps.visits.models import OptIn
 from ops.tablet import Answer
 from tests.clients import KioskTablet, alive, browser, enrolled, nothing_kept, opt_in_form, rows
 from tests.conftest import House
@@ -71,6 +72,7 @@ def test_an_opt_in_leaves_a_consent_a_receipt_and_a_template_that_recognises(
     assert receipt["url"] == f"/receipt/#{receipt['code']}"
     assert receipt["qr_svg"].startswith("<svg")
     assert Refusal.objects.get().purpose == "contact"
+    assert OptIn.objects.get(store=house.store).finished == 1
 
     until_loaded(recognizer, templates=known + 1)
     asked = MatchRequest(house.camera.pk, house.store.pk, time.time())
@@ -89,7 +91,7 @@ def test_an_answer_that_was_lost_is_asked_for_again_without_enrolling_twice(
     lost = tablet.opt_in(form).json()["receipt"]["code"]
     again = tablet.opt_in(form)
     assert again.status == 201
-    assert Visitor.objects.count() == Consent.objects.count() == 1
+    assert Visitor.objects.count() == Consent.objects.count() == OptIn.objects.get().finished == 1
     customer = browser()
     assert customer.post("/receipt/", {"secret": lost}).status_code == 404
     fresh = again.json()["receipt"]["code"]

@@ -31,6 +31,7 @@ PATHS = (
     "/receipt/",
     "/receipt/stop/",
     "/receipt/name/",
+    "/receipt/stated/",
     "/receipt/pause/",
     "/receipt/pass/",
     "/receipt/everything/",

@@ -94,7 +94,7 @@ def test_who_has_not_come_for_too_long_is_erased_with_a_certificate(house: House
         "sealed face template": 1,
         "wrapped data key": 1,
         "visit": 1,
-        "name to be greeted by, and contact": 1,
+        "name to be greeted by, contact, and sex and age as stated": 1,
         "link between the person and the ledger": 1,
         "signed consent, as proof": 1,
         "receipt, as proof": 1,
@@ -114,7 +114,10 @@ def test_whose_agreement_ran_out_is_erased_and_the_others_stay(house: House) -> 
 
 def test_a_person_without_a_template_does_not_linger(house: House) -> None:
     house.visitor().templates.get().delete()
-    assert overdue() == {"wrapped data key": 1, "name to be greeted by, and contact": 1}
+    assert overdue() == {
+        "wrapped data key": 1,
+        "name to be greeted by, contact, and sex and age as stated": 1,
+    }
     assert sweep().people == 1
     assert not Visitor.objects.exists()
 

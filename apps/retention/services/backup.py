@@ -54,7 +54,11 @@ LIBPQ["PORT"] = "PGPORT"
 BLANKED = (
     ("visitors_datakey", ("visitor_id",), ("wrapped",)),
     ("visitors_facetemplate", ("visitor_id", "id"), ("sealed",)),
-    ("visitors_visitor", ("id",), ("greeting_name", "say_as", "asks_for", "contact")),
+    (
+        "visitors_visitor",
+        ("id",),
+        ("greeting_name", "say_as", "asks_for", "contact", "sex", "age"),
+    ),
     ("visitors_note", ("visitor_id",), ("text",)),
 )
 # What a line of the list says of itself.

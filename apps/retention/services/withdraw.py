@@ -15,7 +15,7 @@ from apps.audit import deletions
 from apps.audit import services as audit
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Consent, Purpose
-from apps.retention.holdings import CONTACT, NOTE, NUMBER, VISIT
+from apps.retention.holdings import CONTACT, NOTE, NUMBER, STATED, VISIT
 from apps.retention.holds import held_until
 from apps.retention.models import Erasure
 from apps.retention.services.erase import (
@@ -57,10 +57,13 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
             return []
         if not is_last(consent, purpose):
             kept = held_until(visitor.subject) is not None
-            noted = 0
+            noted = stated = 0
             if purpose is Purpose.NOTES and not kept:
                 noted = Note.objects.filter(visitor=visitor).count()
                 notes.delete(visitor=visitor, actor=actor)
+            if purpose is Purpose.STATISTICS:
+                # PostgreSQL empties both with the purpose.
+                stated = bool(visitor.sex) + bool(visitor.age)
             consents.withdraw_purpose(consent=consent, purpose=purpose, actor=actor)
             outbox.withdrawn(subject=visitor.subject, purpose=purpose)
             left = [each for each in consent.purposes if each != purpose]
@@ -69,7 +72,8 @@ def withdraw_purpose(*, visitor: Visitor, purpose: Purpose, actor: str) -> list[
                 return _leave_to_the_sweep(visitor, consent.store_id, left)
             if purpose == Purpose.GROUP:
                 return [erase_elsewhere(visitor=visitor, consent=consent, actor=actor)]
-            scope = [(NOTE, noted), *_erase_what_rested_on(purpose, left, visitor, stores, actor)]
+            rested = _erase_what_rested_on(purpose, left, visitor, stores, actor)
+            scope = [(NOTE, noted), (STATED, stated), *rested]
             if any(count for _what, count in scope):
                 return [
                     erased_with(

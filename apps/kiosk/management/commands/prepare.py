@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from apps.kiosk import demo_footfall
 from apps.kiosk.demo import seed
 from apps.visits import hourly
 
@@ -22,6 +23,7 @@ class Command(BaseCommand):
         call_command("keys", "init")
         call_command("pack", "build")
         demo = seed(clip.resolve())
+        demo_footfall.invent([demo.store, demo.other])
         # The first hour begins now: the portal says how the ledger is from the start.
         hourly.run()
         slug, other = demo.store.slug, demo.other.slug
