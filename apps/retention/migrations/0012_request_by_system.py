@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("retention", "0010_supplement"),
+        ("retention", "0011_asked_at_the_kiosk"),
     ]
 
     operations = [
@@ -15,6 +15,7 @@ class Migration(migrations.Migration):
             field=models.CharField(
                 choices=[
                     ("receipt", "receipt page"),
+                    ("kiosk", "kiosk tablet"),
                     ("staff", "staff in the store"),
                     ("letter", "letter"),
                     ("mail", "e-mail"),

@@ -53,7 +53,7 @@ def stated(length: int, choices: list[tuple[str, str]]) -> models.CharField:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("visitors", "0013_key_generation"), ("consent", "0011_promised")]
+    dependencies = [("visitors", "0014_how_to_greet"), ("consent", "0011_promised")]
     operations = [
         migrations.AddField("visitor", "age", stated(5, AGE)),
         migrations.AddField("visitor", "sex", stated(6, SEX)),

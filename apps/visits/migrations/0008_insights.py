@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("stores", "0014_policies"),
-        ("visits", "0006_group"),
+        ("visits", "0007_handed_on"),
     ]
 
     operations = [
