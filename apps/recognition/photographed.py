@@ -33,8 +33,8 @@ def pass_in(data: bytes, *, max_bytes: int) -> Pass | None:
 def passes_seen(grey: MatLike) -> tuple[list[Pass], bool]:
     """The passes in a grey uint8 picture (H, W), and whether it holds any code, be it unreadable.
 
-    ZXing reads what OpenCV's own reader does not: one pass in fifty holds a pattern by chance that
-    OpenCV takes for a corner, however well it is shown (200 codes, printed and aslant).
+    ZXing reads what OpenCV's own reader does not: of a hundred passes up to three hold a pattern by
+    chance that OpenCV takes for a corner, however well they are shown.
     """
     codes = zxingcpp.read_barcodes(
         grey,
