@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 from ninja.params import models as params
@@ -42,9 +42,8 @@ class Bearer(HttpBearer):
             raise Refused(429, f"At most {CALLS} calls a minute.", Retry_After="60")
         today = timezone.now().date()
         # Once a day, so that a call writes no row of its own here.
-        Token.objects.filter(~Q(last_used_on=today) | Q(last_used_on=None), pk=found.pk).update(
-            last_used_on=today
-        )
+        unused = Token.objects.filter(pk=found.pk).exclude(last_used_on=today)
+        unused.update(last_used_on=today)
         return found.client
 
 
@@ -76,7 +75,7 @@ class Call:
 def called(action: str, scope: Scope | None = None) -> Callable[[Callable[..., Any]], Any]:
     """Run a view in one transaction with the ledger's entry of the call, for whoever has the scope.
 
-    The view's first argument becomes the `Call`. Also a refusal is written down.
+    The view's first argument becomes the `Call`. A refusal by the view is written down too.
     """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:

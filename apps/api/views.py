@@ -119,14 +119,18 @@ def visits(
     kept = lawful.filter(pk__in=[pk for pk, _visitor in page[:limit]])
     found = list(kept.select_related("visitor").order_by("sequence"))
     known = outbox.tell(client=call.client.pk, subjects=[each.visitor.subject for each in found])
-    for each in found:
-        audit.record(
-            actor=call.actor,
-            action="visit.told",
-            subject=each.visitor.subject,
-            whereabouts=True,
-            visit=str(each.pk),
-        )
+    audit.record_all(
+        [
+            audit.Act(
+                actor=call.actor,
+                action="visit.told",
+                subject=each.visitor.subject,
+                whereabouts=True,
+                detail={"visit": str(each.pk)},
+            )
+            for each in found
+        ]
+    )
     call.noted["count"] = len(found)
     named = Scope.NAMES in call.client.scopes
     return {
@@ -169,7 +173,7 @@ def consent(call: Call, body: Annotated[shapes.PassIn, Body()]) -> Any:
     return {
         "agreed": True,
         "person": known[subject],
-        "purposes": template.consent.purposes,
+        "purposes": [each for each in template.consent.purposes if each not in outbox.NEVER_TOLD],
         "until": template.consent.expires_at.date(),
     }
 

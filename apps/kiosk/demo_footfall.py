@@ -30,9 +30,12 @@ def invent(stores: Sequence[Store]) -> None:
             for ago in range(1, DAYS):
                 rows += _day(camera, today - timedelta(days=ago), 1.6 / scale, dice)
         Footfall.objects.bulk_create(rows)
-        month = (timezone.localdate().replace(day=1) - timedelta(days=1)).replace(day=1)
+        # The latest month that is worked out already.
+        month = (timezone.localdate() - rollup.STILL_COUNTED).replace(day=1) - timedelta(days=1)
         started, finished = OPT_INS
-        OptIn.objects.create(store=stores[0], month=month, started=started, finished=finished)
+        OptIn.objects.create(
+            store=stores[0], month=month.replace(day=1), started=started, finished=finished
+        )
     rollup.run()
 
 

@@ -45,7 +45,7 @@ class TakeForm(forms.Form):
     source = forms.ChoiceField(
         label=gettext_lazy("How it came"),
         choices=[
-            (each.value, each.label) for each in Request.Source if each not in Request.IN_STORE
+            (each.value, each.label) for each in Request.Source if each not in Request.NOT_TYPED_IN
         ],
     )
     kind = forms.ChoiceField(label=gettext_lazy("What they ask for"), choices=Request.Kind.choices)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.formats import date_format
@@ -263,7 +263,8 @@ def state(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor)
             age=request.POST.get("age", ""),
             actor=SELF,
         )
-    except ValueError:
+    except (ValueError, DatabaseError):
+        # No such answer; or taken back, or ended, this very moment.
         return _letter(request, receipt, secret, error=_("Nothing was changed."), status=400)
     return _letter(request, receipt, secret, done=_("Kept as you said it."))
 

@@ -52,8 +52,12 @@ def pause(*, visitor: Visitor, paused: bool, actor: str) -> None:
         return
     outbox.restricted(subject=visitor.subject, restricted=paused)
     visitors.restrict(visitor=visitor, restricted=paused, actor=actor)
-    # Open boards take the person's card down, or show it again.
-    announce_all(boards_of(visitor))
+    if paused:
+        # Open boards take the person's card down.
+        announce_all(boards_of(visitor))
+    else:
+        # They show it again: a board is given only what is newer than what it has.
+        transaction.on_commit(partial(redraw, visitor=visitor))
 
 
 def new_pass(*, visitor: Visitor, consent: Consent, actor: str) -> Pass:

@@ -25,6 +25,7 @@ from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -35,7 +36,7 @@ from standardwebhooks import Webhook as Signer
 from apps.audit import clock
 from apps.audit import services as audit
 from apps.consent.models import Consent
-from apps.systems import receivers
+from apps.systems import outbox, receivers
 from apps.systems.models import Delivery, Event, Scope, Told, Webhook
 from apps.visitors.models import Visitor
 
@@ -106,7 +107,7 @@ def _take(client: UUID) -> tuple[Delivery, Webhook, bytes] | None:
         found.attempts += 1
         found.due_at = at + wait_after(found.attempts)
         if not row.update(attempts=found.attempts, tried_at=at, due_at=found.due_at):
-            # It went, with a withdrawal, while its person was waited for.
+            # It went, with a withdrawal, between the look and the lock.
             return _take(client)
         body = json.dumps(payload(found), ensure_ascii=False).encode()
         if found.attempts == 1 and found.event == Event.ARRIVED:
@@ -147,19 +148,22 @@ def _name(subject: UUID | None) -> str:
 def _try(delivery: Delivery, webhook: Webhook, body: bytes) -> Outcome:
     """Send one message once."""
     at = datetime.now(UTC)
-    sent, signed = str(delivery.pk), Signer(unseal(webhook))
-    headers = {
-        "Content-Type": "application/json",
-        "User-Agent": "Consentry-Webhook/1",
-        "webhook-id": sent,
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": signed.sign(sent, at, body.decode()),
-    }
+    sent = str(delivery.pk)
     try:
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "Consentry-Webhook/1",
+            "webhook-id": sent,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": Signer(unseal(webhook)).sign(sent, at, body.decode()),
+        }
         status = receivers.post(webhook.url, body, headers)
         outcome = str(status)
     except receivers.Unreachable as error:
         status, outcome = 0, error.code
+    except InvalidTag:
+        # CONSENTRY_SECRET_KEY is another one now: a new secret is needed.
+        status, outcome = 0, "secret"
     if 200 <= status < 300:
         acknowledge(delivery.pk, by=f"client:{webhook.client_id}")
         return Outcome.TAKEN
@@ -197,6 +201,7 @@ def send_again(*, delivery: Delivery, actor: str) -> None:
     at = clock.now()
     Delivery.objects.filter(pk=delivery.pk).update(attempts=0, failed_at=None, due_at=at)
     audit.record(actor=actor, action="delivery.sent_again", delivery=str(delivery.pk))
+    outbox.nudge(delivery.told.client_id)
 
 
 def new_secret() -> str:

@@ -161,6 +161,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(
             failed_at=None,
             due_at__lte=Now(),
+            delete_after__gt=Now(),
             told__client__ended_at=None,
             told__client__webhook__isnull=False,
         )

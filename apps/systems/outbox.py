@@ -79,15 +79,26 @@ def lock(subject: UUID) -> None:
     list(Told.objects.select_for_update().filter(subject=subject).order_by("client_id"))
 
 
-def retracted(*, visit: UUID, subject: UUID) -> None:
-    """A visit was someone else's: who was told hears it, and nobody is told any more."""
+def retracted(*, visit: UUID, store: UUID, subject: UUID) -> None:
+    """A visit was someone else's: who may have heard of it hears that too, nobody else is told."""
     lock(subject)
-    Delivery.objects.filter(event=Event.ARRIVED, visit=visit, attempts=0).delete()
-    _put(Told.objects.filter(subject=subject), Event.RETRACTED, visit=visit)
+    Delivery.objects.filter(event=Event.ARRIVED, visit=visit).delete()
+    told = Told.objects.filter(subject=subject, client__stores=store)
+    _put(told, Event.RETRACTED, visit=visit)
+
+
+def told_after_all(*, visit: UUID, store: UUID, subject: UUID) -> None:
+    """It was them: what was not told of `retracted` is not, and the arrival is told again."""
+    lock(subject)
+    Delivery.objects.filter(event=Event.RETRACTED, visit=visit).delete()
+    arrived(visit=visit, store=store, subject=subject)
 
 
 def restricted(*, subject: UUID, restricted: bool) -> None:
     """A person's data may be used for nothing, or may be again (GDPR 18, 19). As `withdrawn`."""
+    # The last word holds: an earlier one that is tried again must not come after it.
+    earlier = (Event.RESTRICTED, Event.RESUMED)
+    Delivery.objects.filter(told__subject=subject, event__in=earlier).delete()
     if restricted:
         _stop_news(subject)
     event = Event.RESTRICTED if restricted else Event.RESUMED
@@ -99,8 +110,7 @@ def withdrawn(*, subject: UUID, purpose: Purpose | None = None) -> None:
     The caller holds a lock on the visitor, and `lock`."""
     if purpose in NEVER_TOLD:
         return
-    if purpose is None:
-        _stop_news(subject)
+    _stop_news(subject)
     _put(Told.objects.filter(subject=subject), Event.WITHDRAWN, purpose=purpose or "")
 
 

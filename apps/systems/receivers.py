@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-# For connecting, and for each wait on the socket; a try as a whole takes no longer than TOGETHER.
+# For connecting, and for each wait on the socket; a try takes no longer than TOGETHER, without the
+# look-up of the name, which the system's resolver bounds.
 SECONDS, TOGETHER = 5.0, 10.0
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -85,7 +86,10 @@ def reachable(address: Address) -> bool:
         return True
     if any(address in network for network in settings.CONSENTRY.networks):
         return True
-    return address.is_global and not address.is_multicast
+    # Ways into IPv4 networks, and what was private once: Python calls them global.
+    if isinstance(address, ipaddress.IPv6Address) and (address.is_site_local or address.sixtofour):
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:

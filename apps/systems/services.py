@@ -76,6 +76,8 @@ def set_webhook(*, client: Client, url: str, arrivals: bool, actor: str) -> str:
     Raises receivers.NotAllowed.
     """
     secret = delivery.new_secret()
+    # What it may not ask for is not told by itself either.
+    arrivals = arrivals and Scope.VISITS in client.scopes
     Webhook.objects.update_or_create(
         client=client,
         defaults={

@@ -4,7 +4,8 @@ Design. In each web process a store whose board is open has one `Feed`: it waits
 something changed, reads the database once, and hands each board what that one does not know yet. A
 card is rendered once for each language. What is of one reader alone stays so: in every reading
 each reader's session and role are asked for again, and each look is an entry of the ledger in the
-same transaction as the reading (looks). Nothing of a visit is kept between two readings.
+same transaction as the reading (looks). Nothing of a visit is kept between two readings but what
+waits for a slow board.
 
 A board that reads too slowly, or whose reading failed, is ended: the browser comes back with the
 number of the last card it has, and is given everything after it, once.
@@ -42,7 +43,7 @@ WAITING = 50
 TOKEN = secrets.token_hex(32)
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Board:
     """One open board: whose it is, and what it was told last. `session` is a session's key, `token`
     its forms' own, `seen` the number of the last card that it has."""
@@ -62,13 +63,15 @@ class Board:
         """What to send next, as Server-Sent Events; None when the stream is over."""
         return await self._mail.get()
 
-    def tell(self, text: str | None) -> None:
-        """Have this sent; nothing ends the stream, and so does a board that does not listen."""
+    def tell(self, text: str | None) -> bool:
+        """Have this sent; nothing ends the stream, and so does a board that does not listen.
+        Returns whether it goes on."""
         if text is None or self._mail.full():
             while not self._mail.empty():
                 self._mail.get_nowait()
             text = None
         self._mail.put_nowait(text)
+        return text is not None
 
 
 @contextmanager
@@ -114,16 +117,21 @@ class Feed:
 
     async def _run(self) -> None:
         listener = asyncio.create_task(self._listen())
+        # It ends only by failing: then nobody would be told anything any more.
+        listener.add_done_callback(lambda _ended: self._wake.set())
         try:
             while True:
                 await self._wake.wait()
+                if listener.done():
+                    listener.result()
                 # Whatever comes while the database is read is read in the next turn.
                 self._wake.clear()
                 boards = self._boards if self._news else self._new
                 self._news, self._new = False, set()
                 told = await asyncio.to_thread(_read, self._store, tuple(boards))
                 for board, text in told:
-                    board.tell(text)
+                    if not board.tell(text):
+                        self._boards.discard(board)
         except Exception:
             log.exception("the boards of a store are told to come back")
         finally:
@@ -150,14 +158,15 @@ def _read(store: Store, boards: Iterable[Board]) -> list[tuple[Board, str | None
         with transaction.atomic():
             allowed = _allowed(store, boards)
             visits = sorted(selectors.current(store), key=lambda visit: visit.sequence)
+            staff = selectors.staff(store)
+            look_alike_at = look_alikes.lately(store)
+            # Last: from here on all who write to the ledger wait for this transaction.
             looks.record(
                 (actor(board.user), visit)
                 for board in allowed
                 for visit in visits
                 if visit.sequence > board.seen
             )
-            staff = selectors.staff(store)
-            look_alike_at = look_alikes.lately(store)
     finally:
         # A feed lives for hours; it must not hold a database connection while it waits.
         connection.close()

@@ -95,7 +95,7 @@ def mark_wrong(*, visit: Visit, user: User) -> Visit:
             false_greeting.delete()
     visit.refresh_from_db()
     if marked:
-        outbox.retracted(visit=visit.pk, subject=visit.visitor.subject)
+        outbox.retracted(visit=visit.pk, store=visit.store_id, subject=visit.visitor.subject)
         _record("visit.wrong", visit, user)
         if undone:
             _record("template.undone", visit, user)
@@ -133,8 +133,10 @@ def take_back(*, visit: Visit, user: User) -> bool:
             },
         )
     visit.refresh_from_db()
-    subject = visit.visitor.subject
-    outbox.arrived(visit=visit.pk, store=visit.store_id, subject=subject)
+    # Whoever pauses or ends a consent locks the visits too, so what is read here holds.
+    person = visit.visitor
+    if person.restricted_at is None and visit.consent.live:
+        outbox.told_after_all(visit=visit.pk, store=visit.store_id, subject=person.subject)
     _record("visit.wrong_undone", visit, user)
     transaction.on_commit(lambda: announce(visit.store_id, row[0]))
     return True

@@ -77,6 +77,8 @@ def take(file: str, sent: str, message: dict) -> bool:
                 _forget(known, data["person"])
             case "consent.withdrawn" if data["purpose"] is None:
                 _forget(known, data["person"])
+            case "consent.withdrawn" if data["purpose"] in ("history", "group"):
+                known.execute("DELETE FROM visit WHERE person = ?", (data["person"],))
     return True
 
 

@@ -69,10 +69,12 @@ function place(card, focus = false) {
   tidy();
 }
 
-/* A note that is being written is not lost when a colleague's tap renews the card. */
+/* A note that is being written, or was asked about, is not lost when a colleague's tap renews the
+   card. */
 function keepDraft(known, card) {
   const [written, field] = [known, card].map((each) => each.querySelector("[data-draft]"));
-  if (!written || !field || written.value === written.defaultValue) return;
+  const asked = known.querySelector(".badge-note [role=alert]");
+  if (!written || !field || (written.value === written.defaultValue && !asked)) return;
   field.value = written.value;
   field.closest("details").open = true;
 }

@@ -437,6 +437,7 @@ ROOMY = {
     "visitors_datakey.wrapped": "a sealed key of a visitor",
     "visitors_facetemplate.sealed": "the sealed template of a visitor who signed",
     "visitors_rotation.wrapped": "random bytes of the organization, sealed",
+    "visits_rollup.figures": "sums of a day or a month, the small ones withheld",
 }
 # A vector of 128 numbers needs 256 bytes at the least.
 NARROW = """

@@ -9,6 +9,7 @@ from apps.consent.models import Consent
 from apps.kiosk import demo_footfall
 from apps.visitors.models import Visitor
 from apps.visits.mistakes import mark_wrong
+from apps.visits.models import OptIn
 from apps.visits.services import disclose
 from tests.consent.notices import third_party
 from tests.journeys.accessible import faults, faults_everywhere
@@ -69,6 +70,7 @@ def test_the_officer_reads_how_busy_the_store_was(
     page.reload()
     expect(page.get_by_test_id("insight-hours").get_by_role("img")).to_be_visible()
     page.get_by_test_id("insights-before").click()
+    page.goto(f"{town.origin}/admin/insights/?month={OptIn.objects.get().month:%Y-%m}")
     drawn = "image => image.decode().then(() => image.naturalWidth)"
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)

@@ -18,6 +18,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
 from numpy.typing import NDArray
+from pytest_django.fixtures import Settings
 
 from apps.consent.models import Purpose
 from apps.recognition.client import Recognizer
@@ -270,7 +271,12 @@ def test_a_picture_of_too_many_pixels_is_never_decoded(house: House) -> None:
     assert code_of(tablet.signed(SHOW, body_of([large] * 3))) == (422, "too_large")
 
 
-def test_without_a_recognizer_it_says_so_and_counts_it(house: House) -> None:
+def test_without_a_recognizer_it_says_so_and_counts_it(
+    house: House, settings: Settings, tmp_path: Path
+) -> None:
+    # The one of the other tests may still run.
+    nobody = {"recognizer_socket": str(tmp_path / "nobody.sock")}
+    settings.CONSENTRY = settings.CONSENTRY.model_copy(update=nobody)
     device = hang(house.store)
     answer = enrolled(device).signed(SHOW, body_of(burst(2, Pass(device.pk, os.urandom(32)))))
     assert code_of(answer) == (503, "unavailable")

@@ -40,7 +40,6 @@ NOBODY = {
     "templates": 0,
     "visits": 0,
     "notes": 0,
-    "blanked": 0,
     "consents": 0,
     "packages": 0,
     "requests": 0,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
@@ -12,8 +13,11 @@ from apps.privacy.services import pause
 from apps.retention.models import Erasure
 from apps.retention.services.erase import erase
 from apps.retention.services.withdraw import withdraw_purpose
+from apps.systems import services
 from apps.systems.delivery import deliver
 from apps.systems.models import Delivery, Event, Scope, Told
+from apps.visits.mistakes import mark_wrong, take_back
+from apps.visits.models import Visit
 from apps.visits.services import disclose
 from tests.conftest import House
 from tests.systems.others import Crm, let_in, listening
@@ -117,3 +121,48 @@ def test_what_was_not_sent_before_a_withdrawal_is_not_sent_after_it(house: House
     assert Delivery.objects.get().event == Event.ARRIVED
     erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor="self")
     assert not Delivery.objects.filter(event=Event.ARRIVED).exists()
+
+
+def kinds(**about: object) -> list[str]:
+    return list(Delivery.objects.filter(**about).order_by("at").values_list("event", flat=True))
+
+
+def test_the_last_word_on_a_pause_holds_whatever_is_tried_again(house: House) -> None:
+    listening(house)
+    visitor = house.visitor()
+    disclose(match_of(visitor, house))
+    pause(visitor=visitor, paused=True, actor="self")
+    assert kinds() == [Event.RESTRICTED], "what was not told before is told no more"
+    Delivery.objects.update(attempts=3)
+    pause(visitor=visitor, paused=False, actor="self")
+    assert kinds() == [Event.RESUMED]
+
+
+def test_a_mistake_and_its_undoing_leave_one_word(house: House) -> None:
+    listening(house)
+    visitor = house.visitor()
+    disclose(match_of(visitor, house))
+    Delivery.objects.update(attempts=1)
+    mark_wrong(visit=Visit.objects.get(), user=house.staff)
+    assert kinds() == [Event.RETRACTED], "an arrival that may come later would come last"
+    take_back(visit=Visit.objects.get(), user=house.staff)
+    assert kinds() == [Event.ARRIVED]
+    mark_wrong(visit=Visit.objects.get(), user=house.staff)
+    pause(visitor=visitor, paused=True, actor="self")
+    take_back(visit=Visit.objects.get(), user=house.staff)
+    assert Event.ARRIVED not in kinds(), "nobody is told where a paused person was"
+
+
+def test_only_who_may_ask_for_arrivals_is_told_of_them_and_not_past_their_time(
+    house: House,
+) -> None:
+    client = let_in(house, [Scope.CONSENTS])
+    url = "https://crm.example/hook"
+    services.set_webhook(client=client, url=url, arrivals=True, actor="test")
+    disclose(match_of(house.visitor(), house))
+    assert not Delivery.objects.exists()
+    listening(house)
+    disclose(match_of(house.visitor("Mr Okoye"), house))
+    assert Delivery.objects.due().count() == 1
+    Delivery.objects.update(delete_after=timezone.now())
+    assert not Delivery.objects.due().exists()

@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty, Queue
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -30,6 +31,7 @@ from apps.retention.services.erase import erase
 from apps.stores.models import Role, Store, User
 from apps.visitors.models import Visitor
 from apps.visitors.services import restrict
+from apps.visits import feed
 from apps.visits.feed import WAITING, Board
 from apps.visits.models import Visit
 from apps.visits.services import announce, disclose
@@ -544,7 +546,11 @@ def dismissed(house: House) -> None:
     User.objects.filter(pk=house.staff.pk).update(is_active=False)
 
 
-@pytest.mark.parametrize("end", [role_lost, logged_out, dismissed])
+def password_changed(house: House) -> None:
+    User.objects.filter(pk=house.staff.pk).update(password=make_password("another"))
+
+
+@pytest.mark.parametrize("end", [role_lost, logged_out, dismissed, password_changed])
 def test_a_stream_ends_with_its_readers_right_to_it(
     house: House, open_stream: Open, end: Callable[[House], None]
 ) -> None:
@@ -553,6 +559,16 @@ def test_a_stream_ends_with_its_readers_right_to_it(
     end(house)
     announce(house.store.pk, 0)
     assert stream.next(ENDED.name) is ENDED
+
+
+def test_boards_that_nobody_would_tell_anything_any_more_are_ended(
+    open_stream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def deaf(*_about: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(feed, "something_new", deaf)
+    assert open_stream().next(ENDED.name) is ENDED
 
 
 def test_many_boards_hold_no_connection_to_the_database(house: House, open_stream: Open) -> None:

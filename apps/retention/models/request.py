@@ -96,7 +96,7 @@ class Request(models.Model):
         PERSON = "person", _("in person")
 
     # Those that nobody types in from paper or a call.
-    IN_STORE: ClassVar = ("receipt", "kiosk", "staff")
+    NOT_TYPED_IN: ClassVar = ("receipt", "kiosk", "staff", "system")
     OPEN: ClassVar = ("received", "identity", "verified", "approved", "partial")
     COPIES: ClassVar = ("access", "portability")
     ENDS: ClassVar = ("erasure", "withdrawal")

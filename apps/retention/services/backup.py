@@ -38,6 +38,7 @@ from apps.retention.services.erase import complete, erase, erase_template, lock
 from apps.retention.services.hold import lift
 from apps.retention.services.sweep import sweep
 from apps.retention.services.withdraw import withdraw_purpose
+from apps.systems import outbox
 from apps.visitors.models import FaceTemplate, Visitor
 from apps.visitors.services import restrict
 
@@ -226,7 +227,9 @@ def _done_again(entry: dict[str, Any]) -> bool:
         case "purpose":
             withdraw_purpose(visitor=visitor, purpose=Purpose(entry["purpose"]), actor=ACTOR)
         case "restriction" | "restriction lifted" as kind:
-            restrict(visitor=visitor, restricted=kind == "restriction", actor=ACTOR)
+            visitor, paused = lock(visitor.pk), kind == "restriction"
+            outbox.restricted(subject=visitor.subject, restricted=paused)
+            restrict(visitor=visitor, restricted=paused, actor=ACTOR)
     return True
 
 

@@ -8,8 +8,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.audit import services as audit
-from apps.consent.models import Consent
-from apps.retention.holds import LONGEST, Hold
+from apps.consent.models import Consent, Purpose
+from apps.retention.holds import LONGEST, Hold, held_until
 from apps.retention.services.erase import lock
 from apps.systems import outbox
 from apps.visitors import services as visitors
@@ -74,6 +74,7 @@ def lift(*, hold: Hold, actor: str) -> None:
     """End a hold now. What it kept back is due at once; a pause stays until somebody ends it."""
     if Hold.objects.filter(pk=hold.pk).delete()[0]:
         audit.record(actor=actor, action="hold.lifted", hold=str(hold.pk))
+        _let_go(hold.subject, actor)
 
 
 @transaction.atomic
@@ -82,8 +83,28 @@ def end(*, actor: str) -> None:
     over = list(
         Hold.objects.select_for_update(skip_locked=True)
         .filter(ends_at__lte=Now())
-        .values_list("pk", flat=True)
+        .values_list("pk", "subject")
     )
-    Hold.objects.filter(pk__in=over).delete()
-    for pk in over:
+    Hold.objects.filter(pk__in=[pk for pk, _subject in over]).delete()
+    for pk, subject in over:
         audit.record(actor=actor, action="hold.ended", hold=str(pk))
+        _let_go(subject, actor)
+
+
+def _let_go(subject: UUID, actor: str) -> None:
+    """Empty what was kept back in a row that stays, though its purpose was withdrawn. What was kept
+    back in rows of its own is due, and the sweep's."""
+    person = Visitor.objects.select_for_update().filter(subject=subject).first()
+    if person is None or held_until(subject) is not None:
+        return
+    consents = Consent.objects.live().filter(subject=subject).values_list("purposes", flat=True)
+    agreed = {purpose for purposes in consents for purpose in purposes}
+    emptied = 0
+    if Purpose.CONTACT not in agreed and person.contact:
+        person.contact = ""
+        person.save(update_fields=["contact"])
+        emptied += 1
+    if Purpose.HISTORY not in agreed:
+        emptied += person.visits.exclude(number=None).update(number=None)
+    if emptied:
+        audit.record(actor=actor, action="hold.let_go", subject=subject, count=emptied)

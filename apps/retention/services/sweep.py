@@ -59,7 +59,6 @@ class Swept:
     templates: int = 0
     visits: int = 0
     notes: int = 0
-    blanked: int = 0
     consents: int = 0
     packages: int = 0
     requests: int = 0
@@ -82,7 +81,6 @@ def sweep() -> Swept:
         _delete_templates,
         _delete_visits,
         _delete_notes,
-        _blank_what_was_held,
         _delete_proofs,
         _delete_packages,
         _delete_requests,
@@ -241,22 +239,6 @@ def _delete_notes(swept: Swept) -> None:
     for subject in people.values():
         audit.record(actor=ACTOR, action="note.deleted", subject=subject)
     swept.notes += len(people)
-
-
-@transaction.atomic
-def _blank_what_was_held(swept: Swept) -> None:
-    """What stood in a row that stays, and whose purpose was withdrawn under a hold that is over."""
-    people = Visitor.objects.filter(
-        not_agreed("subject", Purpose.CONTACT), ~held("subject", Hold.Ground.CLAIM)
-    ).exclude(contact="")
-    swept.blanked += people.update(contact="")
-    visits = Visit.objects.filter(
-        not_agreed("visitor__subject", Purpose.HISTORY),
-        ~held("visitor__subject", Hold.Ground.CLAIM),
-    ).exclude(number=None)
-    swept.blanked += visits.update(number=None)
-    if swept.blanked:
-        audit.record(actor=ACTOR, action="held.blanked", count=swept.blanked)
 
 
 @transaction.atomic

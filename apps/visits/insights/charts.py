@@ -25,6 +25,8 @@ NUMBERED = 10
 WITHHELD = "–"
 
 mpl.rcParams["svg.fonttype"] = "none"
+# A camera's name may hold a dollar.
+mpl.rcParams["text.parse_math"] = False
 mpl.rcParams["svg.hashsalt"] = "insights"
 mpl.rcParams["font.family"] = "sans-serif"
 

@@ -59,7 +59,7 @@ def hub(request: HttpRequest) -> HttpResponse:
 
 
 def page(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """One month at one place; the latest that was worked out, unless another is asked for."""
+    """One month at one place; the latest, unless another is asked for."""
     seen = places(request)
     place = seen.get(pk)
     if place is None:
@@ -146,7 +146,7 @@ def _chart(request: HttpRequest, pk: UUID, key: str) -> Chart:
 
 
 def _month(request: HttpRequest, months: list[date]) -> tuple[Month | None, str]:
-    """The month that is asked for, else the latest whole one, else the running one."""
+    """The month that is asked for, else the latest."""
     latest = Month(months[0]) if months else None
     written = request.GET.get("month", "")
     if not written:

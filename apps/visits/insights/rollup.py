@@ -6,7 +6,6 @@ small figure away; it holds no figure of fewer than the minimum. What it rests o
 who agree to the statistics at that moment, goes by its own clock; the figures stay.
 """
 
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,8 +26,6 @@ from apps.stores.models import Camera, Device, Organization, Store
 from apps.visitors.models import Age, Sex
 from apps.visits.insights.suppression import Sum, suppressed
 from apps.visits.models import Disclosure, FalseGreeting, Footfall, OptIn, Rollup, Visit
-
-log = logging.getLogger(__name__)
 
 ACTOR = "system:insights"
 # A watcher that was cut off reports late.
@@ -169,7 +166,8 @@ def _month(organization: Organization, month: Month) -> int:
         return 0
     stores = list(organization.stores.order_by("slug"))
     counts = figures(stores, month)
-    told, flows = withheld(counts), withheld_flows(stores, month)
+    told = withheld(counts)
+    flows = withheld_flows(stores, month, told)
     plain = _plain(stores, month)
     rows = [
         Rollup(
@@ -308,10 +306,10 @@ def _guests(stores: Sequence[Store], month: Month) -> dict[UUID, list[Guest]]:
     return guests
 
 
-def withheld_flows(stores: Sequence[Store], month: Month) -> Told:
+def withheld_flows(stores: Sequence[Store], month: Month, figures: Told) -> Told:
     """How many guests went from one store to another, of those who agreed to be recognised in both:
     {store they came to: {"from:<store>": people}}. No sums are told of them, so few are withheld
-    by themselves."""
+    by themselves; and all where the store's guests are, who were no fewer."""
     between: Counter[tuple[UUID, UUID]] = Counter()
     paths: defaultdict[UUID, list[UUID]] = defaultdict(list)
     begin, end = month.moments
@@ -327,9 +325,10 @@ def withheld_flows(stores: Sequence[Store], month: Month) -> Told:
     for path in paths.values():
         between.update({(come, gone) for come, gone in pairwise(path) if come != gone})
     minimum = settings.CONSENTRY.insights_minimum
+    known = {store.pk for store in stores if figures[store.pk]["guests"] is not None}
     told: Told = {store.pk: {} for store in stores}
     for (come, gone), people in between.items():
-        if people >= minimum:
+        if people >= minimum and {come, gone} <= known:
             told[gone][f"from:{come}"] = people
     return told
 
