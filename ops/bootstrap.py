@@ -87,6 +87,7 @@ def go_on(module: str, arguments: list[str]) -> NoReturn:
         **os.environ,
         "VIRTUAL_ENV": str(VENV),
         "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(VENV / "hypothesis"),
         "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", str(VENV / "pycache")),
     }
     # Who sets it wants no byte code beside the source. Without any, each of the many processes

@@ -10,13 +10,6 @@ from pydantic import ConfigDict, Field, StringConstraints
 from apps.retention.models import Request
 from apps.systems.models import Event
 
-Kind = Literal[
-    "access", "portability", "rectification", "restriction", "objection", "erasure", "withdrawal"
-]
-State = Literal["received", "identity", "verified", "approved", "partial", "answered", "refused"]
-assert set(Kind.__args__) == set(Request.Kind.values)  # type: ignore[attr-defined]
-assert set(State.__args__) == set(Request.State.values)  # type: ignore[attr-defined]
-
 # What PostgreSQL can keep: no NUL.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
@@ -91,8 +84,8 @@ class ConsentOut(Schema):
 class RequestOut(Schema):
     id: UUID
     store: UUID
-    kind: Kind
-    state: State
+    kind: Request.Kind
+    state: Request.State
     received_at: datetime
     due_at: datetime
 
@@ -106,7 +99,7 @@ class RequestIn(Asked):
     """Somebody asked the other system. Whose request it is, our officer verifies."""
 
     store: UUID
-    kind: Kind
+    kind: Request.Kind
     person: UUID | None = Field(None, description="what this client calls the person, if it knows")
     words: Annotated[Text, StringConstraints(max_length=4000)] = ""
     reach: Annotated[Text, StringConstraints(max_length=240)] = Field(

@@ -204,7 +204,7 @@ def file_request(call: Call, body: Annotated[shapes.RequestIn, Body()]) -> Any:
     try:
         request = intake.take(
             store=store,
-            kind=Request.Kind(body.kind),
+            kind=body.kind,
             source=Request.Source.SYSTEM,
             actor=call.actor,
             words=body.words,

@@ -134,8 +134,7 @@ def record_all(acts: Sequence[Act]) -> list[Entry]:
     names = {(who, where): reference(who, whereabouts=where) for who, where in named}
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-        cursor.execute("SELECT clock_timestamp()")
-        (at,) = cursor.fetchone()
+    at = clock.now()
     try:
         size = tree.size()
         grown = merkle.Frontier.at(size, tree.peaks(size))

@@ -10,23 +10,12 @@ from uuid import UUID
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
-from django.utils import translation
+from django.shortcuts import render
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.views.decorators.csrf import ensure_csrf_cookie
-from django.views.decorators.http import require_GET
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 
-from apps.kiosk.views import (
-    LANGUAGES,
-    device_of,
-    not_live,
-    offered,
-    refusal,
-    signed_by,
-    was_stopped,
-)
+from apps.kiosk.views import in_language, refusal, signed_by
 from apps.retention.models import Request
 from apps.retention.services import intake
 from apps.stores.limits import allowed
@@ -63,19 +52,11 @@ class Asked(BaseModel):
         return self
 
 
-@require_GET
-@ensure_csrf_cookie
-def page(request: HttpRequest, language: str) -> HttpResponse:
+@in_language
+def page(request: HttpRequest, device: Device, language: str) -> HttpResponse:
     """The whole request on one page; it needs no notice and no camera."""
-    device = device_of(request)
-    if device is None and language in LANGUAGES and was_stopped(request):
-        with translation.override(language):
-            return not_live(request)
-    if device is None or language not in offered(device.store):
-        return redirect("kiosk:start")
-    with translation.override(language):
-        context = {"store": device.store, "language": language, "kinds": Request.Kind.choices}
-        return render(request, "kiosk/ask.html", {**context, "in_words": Request.SEVERAL})
+    context = {"store": device.store, "language": language, "kinds": Request.Kind.choices}
+    return render(request, "kiosk/ask.html", {**context, "in_words": Request.SEVERAL})
 
 
 @signed_by(Device.Kind.KIOSK)

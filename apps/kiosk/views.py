@@ -211,46 +211,59 @@ def start(request: HttpRequest) -> HttpResponse:
     return render(request, "kiosk/start.html", context)
 
 
-@require_GET
-@ensure_csrf_cookie
-def flow(request: HttpRequest, language: str) -> HttpResponse:
-    """The whole opt-in in one page."""
-    device = device_of(request)
-    if device is None and language in LANGUAGES and was_stopped(request):
+def in_language(
+    view: Callable[[HttpRequest, Device, str], HttpResponse],
+) -> Callable[[HttpRequest, str], HttpResponse]:
+    """Show a page of the live tablet in a language that its store offers; else what else to see."""
+
+    @require_GET
+    @ensure_csrf_cookie
+    @wraps(view)
+    def shown(request: HttpRequest, language: str) -> HttpResponse:
+        device = device_of(request)
+        if device is None and language in LANGUAGES and was_stopped(request):
+            with translation.override(language):
+                return not_live(request)
+        if device is None or language not in offered(device.store):
+            return redirect("kiosk:start")
         with translation.override(language):
-            return not_live(request)
-    if device is None or language not in offered(device.store):
-        return redirect("kiosk:start")
-    with translation.override(language):
-        store = device.store
-        text = consents.current_text(store=store, locale=language)
-        if text is None:
-            return render(request, "kiosk/closed.html", {"store": store}, status=503)
-        services.begin(device)
-        others = groups.others(store)
-        now, pack = timezone.now(), promises.pack(store, text)
-        choices = [
-            {"months": months, "until": date_format(end_of(months, now, pack), "DATE_FORMAT")}
-            for months in terms(pack)
-        ]
-        return render(
-            request,
-            "kiosk/flow.html",
-            {
-                "store": store,
-                "languages": offered(store),
-                "language": language,
-                "notice": text,
-                "purposes": purposes(store, others, promises.days(store, text)),
-                "others": others,
-                "terms": choices,
-                "longest": choices[-1],
-                "guardian": store.pack.guardian,
-                "min_age": store.pack.min_age,
-                "alternative": store.check_in,
-                "offers_pass": offers_pass(store),
-            },
-        )
+            return view(request, device, language)
+
+    return shown
+
+
+@in_language
+def flow(request: HttpRequest, device: Device, language: str) -> HttpResponse:
+    """The whole opt-in in one page."""
+    store = device.store
+    text = consents.current_text(store=store, locale=language)
+    if text is None:
+        return render(request, "kiosk/closed.html", {"store": store}, status=503)
+    services.begin(device)
+    others = groups.others(store)
+    now, pack = timezone.now(), promises.pack(store, text)
+    choices = [
+        {"months": months, "until": date_format(end_of(months, now, pack), "DATE_FORMAT")}
+        for months in terms(pack)
+    ]
+    return render(
+        request,
+        "kiosk/flow.html",
+        {
+            "store": store,
+            "languages": offered(store),
+            "language": language,
+            "notice": text,
+            "purposes": purposes(store, others, promises.days(store, text)),
+            "others": others,
+            "terms": choices,
+            "longest": choices[-1],
+            "guardian": store.pack.guardian,
+            "min_age": store.pack.min_age,
+            "alternative": store.check_in,
+            "offers_pass": offers_pass(store),
+        },
+    )
 
 
 def recognition_of(store: Store) -> list[Purpose]:

@@ -18,23 +18,19 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from standardwebhooks import Webhook as Signer
 
 from apps.audit import clock
 from apps.audit import services as audit
+from apps.audit.turns import alone
+from apps.config import sealing
 from apps.consent.models import Consent
 from apps.systems import outbox, receivers
 from apps.systems.models import Delivery, Event, Scope, Told, Webhook
@@ -43,7 +39,7 @@ from apps.visitors.models import Visitor
 log = logging.getLogger(__name__)
 
 LOCK = 0x57454248
-NONCE = 12
+USE = b"consentry webhook secret"
 TRIES = 24
 FIRST, LONGEST = timedelta(seconds=5), timedelta(hours=6)
 # Seconds in one go for one client; the next beat goes on. The sweep waits for the same worker.
@@ -73,7 +69,7 @@ def waiting() -> list[UUID]:
 def deliver(client: UUID) -> int:
     """Send a client what is due; how many messages it acknowledged."""
     acknowledged, end = 0, time.monotonic() + AT_ONCE
-    with _alone(client) as mine:
+    with alone(LOCK, client) as mine:
         while mine and time.monotonic() < end and (taken := _take(client)):
             outcome = _try(*taken)
             acknowledged += outcome is Outcome.TAKEN
@@ -211,32 +207,10 @@ def new_secret() -> str:
 
 def seal(client: UUID, secret: str) -> str:
     """The secret as it is kept: bound to its client, and to this house's CONSENTRY_SECRET_KEY."""
-    nonce = secrets.token_bytes(NONCE)
     plain = base64.b64decode(secret.removeprefix("whsec_"))
-    return base64.b64encode(nonce + _cipher().encrypt(nonce, plain, client.bytes)).decode()
+    return base64.b64encode(sealing.seal(plain, USE, client)).decode()
 
 
 def unseal(webhook: Webhook) -> bytes:
     """The secret's 32 bytes."""
-    sealed = base64.b64decode(webhook.sealed)
-    return _cipher().decrypt(sealed[:NONCE], sealed[NONCE:], webhook.client_id.bytes)
-
-
-def _cipher() -> AESGCM:
-    derive = HKDF(hashes.SHA256(), 32, salt=None, info=b"consentry webhook secret")
-    return AESGCM(derive.derive(settings.SECRET_KEY.encode()))
-
-
-@contextmanager
-def _alone(client: UUID) -> Iterator[bool]:
-    """Whether this worker is the one that serves this client; until the block ends, or it dies."""
-    key = [LOCK, int.from_bytes(client.bytes[:4], "big", signed=True)]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", key)
-        (mine,) = cursor.fetchone()
-    try:
-        yield mine
-    finally:
-        if mine:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)
+    return sealing.unseal(base64.b64decode(webhook.sealed), USE, webhook.client_id)

@@ -131,7 +131,7 @@ def _put(told: QuerySet[Told], event: Event, **values: Any) -> None:
     at = clock.now()
     rows = [
         Delivery(told=row, event=event, at=at, due_at=at, delete_after=at + Told.LIMIT, **values)
-        for row in told.select_related(None).order_by("client_id")
+        for row in told.order_by("client_id")
     ]
     Delivery.objects.bulk_create(rows)
     for client in {row.told.client_id for row in rows}:

@@ -16,20 +16,17 @@ so that a package whose worker was killed is built by the next one, and never by
 import hashlib
 import logging
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from apps.audit.turns import alone
+from apps.config import sealing
 from apps.config.celery import app as celery
 from apps.consent.services import CODE_SIGNS
 from apps.privacy import export, paper
@@ -46,7 +43,7 @@ AFTER_FETCH = timedelta(hours=1)
 ORDERED = timedelta(days=365)
 GROUPS, SIGNS = 5, 4
 LOCK = 0x504B4147
-NONCE = 12
+USE = b"consentry package passphrase"
 NO_PACKAGE = "no package"
 
 
@@ -122,7 +119,7 @@ def waiting() -> list[UUID]:
 
 def build(pk: UUID) -> None:
     """Build one package, unless another worker is at it, or it is there or gone already."""
-    with _alone(pk) as mine:
+    with alone(LOCK, pk) as mine:
         package = Package.objects.select_related("request__store").filter(pk=pk).first()
         if not mine or package is None or package.state != Package.State.BUILDING:
             return
@@ -233,35 +230,13 @@ def fetch(package: Package) -> bytes | None:
     return bytes(found.sealed)
 
 
-@contextmanager
-def _alone(pk: UUID) -> Iterator[bool]:
-    """Whether this worker is the one at this package; until the block ends, or its connection."""
-    key = [LOCK, int.from_bytes(pk.bytes[:4], "big", signed=True)]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", key)
-        (mine,) = cursor.fetchone()
-    try:
-        yield mine
-    finally:
-        if mine:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)
-
-
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _cipher() -> AESGCM:
-    derive = HKDF(hashes.SHA256(), 32, salt=None, info=b"consentry package passphrase")
-    return AESGCM(derive.derive(settings.SECRET_KEY.encode()))
-
-
 def _wrap(package: Package, passphrase: str) -> bytes:
-    nonce = secrets.token_bytes(NONCE)
-    return nonce + _cipher().encrypt(nonce, passphrase.encode(), package.pk.bytes)
+    return sealing.seal(passphrase.encode(), USE, package.pk)
 
 
 def _unwrap(package: Package) -> str:
-    wrapped = bytes(package.wrapped or b"")
-    return _cipher().decrypt(wrapped[:NONCE], wrapped[NONCE:], package.pk.bytes).decode()
+    return sealing.unseal(bytes(package.wrapped or b""), USE, package.pk).decode()

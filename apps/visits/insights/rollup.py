@@ -6,6 +6,7 @@ small figure away; it holds no figure of fewer than the minimum. What it rests o
 who agree to the statistics at that moment, goes by its own clock; the figures stay.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,8 +34,8 @@ STILL_COUNTED = timedelta(days=3)
 # The first half of the advisory lock's name; the second is the organization.
 LOCK = 27561
 
-# After how many days a guest came back: (first, last); the last band has no end.
-BANDS = {"days:1-7": (1, 7), "days:8-14": (8, 14), "days:15-30": (15, 30), "days:31+": (31, 10**6)}
+# After at most how many days a guest came back; the last band has no end.
+BANDS = {"days:1-7": 7, "days:8-14": 14, "days:15-30": 30, "days:31+": math.inf}
 SEXES = (*(f"sex:{sex.value}" for sex in Sex), "sex:unsaid")
 AGES = (*(f"age:{age.value}" for age in Age), "age:unsaid")
 # Each figure that is the sum of others.
@@ -226,7 +227,7 @@ def figures(stores: Sequence[Store], month: Month) -> Figures:
             row[f"age:{guest.age or 'unsaid'}"] += 1
             row["once" if guest.away is None else "returned"] += 1
             if guest.away is not None:
-                row[next(n for n, (_, last) in BANDS.items() if guest.away <= last)] += 1
+                row[next(name for name, last in BANDS.items() if guest.away <= last)] += 1
     within = Q(store__in=stores, day__gte=month.begins, day__lt=month.ends)
     for store, count in Disclosure.objects.filter(within).values_list("store", "count"):
         table[store]["arrivals"] += count

@@ -110,6 +110,5 @@ def _companion(
             return each.total
     near = {other for each in beside for other in each.cells} - hidden
     candidates = near or counts.keys() - hidden
-    chosen = {other for other in candidates if other in counts}
     place = {other: index for index, other in enumerate(counts)}
-    return min(chosen, key=lambda other: (other in totals, counts[other], place[other]))
+    return min(candidates, key=lambda other: (other in totals, counts[other], place[other]))
