@@ -26,10 +26,10 @@ from apps.visits.membership import change_members
 ACTOR = "system:demo"
 NOTICES = Path(__file__).parent / "demo_notices"
 CHECK_IN = {
-    "en": "Show your customer card or say your name at the desk: the same benefits.",
-    "zh-hans": "请出示会员卡，或在服务台报上姓名，待遇完全相同。",
-    "fr": "Présentez votre carte client ou dites votre nom à l’accueil : les mêmes avantages.",
-    "ar": "أبرِز بطاقة العميل أو اذكر اسمك عند مكتب الاستقبال: المزايا نفسها.",
+    "en": "Say your name at the desk: the same benefits.",
+    "zh-hans": "在服务台报上姓名即可，待遇完全相同。",
+    "fr": "Dites votre nom à l’accueil : les mêmes avantages.",
+    "ar": "اذكر اسمك عند مكتب الاستقبال: المزايا نفسها.",
 }
 ZONE = [[0.08, 0.03], [0.92, 0.03], [0.92, 0.97], [0.08, 0.97]]
 
@@ -165,8 +165,8 @@ def _assess(camera: Camera) -> None:
             "Nothing that needs a hand does that."
         ),
         alternatives=(
-            "A card and a pass: both are offered beside it with the same benefits. Recognising "
-            "everyone who walks by: refused."
+            "A card, without a face, and a pass: both are offered beside it with the same benefits. "
+            "Recognising everyone who walks by: refused."
         ),
         proportionality=(
             "The lane is marked, and only those who signed walk through it. One face at a time is "

@@ -1,11 +1,14 @@
-"""The tablet at the door: a camera that reads passes, with a face of its own towards the customer.
+"""The tablet at the door: a camera that reads passes and cards, with a face of its own towards the
+customer.
 
-It answers in public, so it never says a name, nor why a pass opens nothing: whoever holds a copy
-learns neither whose it is nor whether it ever worked. The name goes to the floor board alone. Whom
-it welcomes it also tells when what they agreed to ends soon, as their receipt would.
+It answers in public, so it never says a name, nor why a pass or a card opens nothing: whoever holds
+a copy learns neither whose it is nor whether it ever worked. The name goes to the floor board alone.
+Whom it welcomes it also tells when what they agreed to ends soon, as their receipt would. Of whoever
+shows a card no face is looked for.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -27,12 +30,16 @@ from apps.recognition.client import Decision
 from apps.recognition.engine.imagefile import BadImage, decode_jpeg
 from apps.recognition.engine.types import Crops, Image
 from apps.recognition.passes import Pass
+from apps.recognition.photographed import SeveralShown, card_in
 from apps.stores import tablets
 from apps.stores.limits import allowed
 from apps.stores.models import Camera, Device, Store
 from apps.stores.tablets import Report
+from apps.visitors import cards
+from apps.visitors.cards import CardCode
 from apps.visits import reports
 from apps.visits.asking import PassDesk
+from apps.visits.checkin import check_in
 from apps.visits.pipeline.burst import WELCOME, judge
 from apps.visits.pipeline.lane import MATCHED, Counters
 from apps.visits.pipeline.zone import Zone
@@ -123,6 +130,31 @@ def show(request: HttpRequest, device: Device) -> HttpResponse:
         return refusal(400, "form", _("That did not arrive whole. Please try again."))
     except BadImage as error:
         return refusal(422, error.code, faces.sentence(error.code))
+    try:
+        card = card_in(images)
+    except SeveralShown:
+        outcome, counters = "two_passes", Counters(aborts={"two_passes": 1})
+    else:
+        outcome, counters = by_card(card, device) if card else by_face(images, camera)
+    now = timezone.now()
+    reports.add(camera=camera.pk, counters=counters, state="live", last_frame_at=now)
+    if outcome == "recognizer_down":
+        return refusal(
+            503, "unavailable", _("This is not working right now. Please ask our staff.")
+        )
+    return JsonResponse({"say": outcome if outcome in TO_CHANGE | {WELCOME, ENDING} else "staff"})
+
+
+def by_card(card: CardCode, device: Device) -> tuple[str, Counters]:
+    """What to say to whoever shows a card, and what the camera counts: no face was looked for."""
+    decision = check_in(code=card, store=device.store, actor=f"device:{device.pk}")
+    if decision.outcome not in MATCHED:
+        return "staff", Counters(aborts={"card_unknown": 1})
+    return _welcome(Q(cards__digest=cards.digest(card))), Counters()
+
+
+def by_face(images: Sequence[Image], camera: Camera) -> tuple[str, Counters]:
+    """What to say to whoever shows a pass, or nothing, and what the camera counts."""
     desk = Reading(camera)
     outcome, counters = judge(
         images,
@@ -131,15 +163,10 @@ def show(request: HttpRequest, device: Device) -> HttpResponse:
         desk=desk,
         at=time.time(),
     )
-    if outcome == WELCOME and desk.welcomed and ends_soon(desk.welcomed):
-        outcome = ENDING
-    now = timezone.now()
-    reports.add(camera=camera.pk, counters=counters, state="live", last_frame_at=now)
-    if outcome == "recognizer_down":
-        return refusal(
-            503, "unavailable", _("This is not working right now. Please ask our staff.")
-        )
-    return JsonResponse({"say": outcome if outcome in TO_CHANGE | {WELCOME, ENDING} else "staff"})
+    if outcome == WELCOME and desk.welcomed:
+        shown = desk.welcomed
+        outcome = _welcome(Q(templates__pk=shown) | Q(templates__shown_as=shown))
+    return outcome, counters
 
 
 class Reading:
@@ -163,11 +190,10 @@ class Reading:
         return decision
 
 
-def ends_soon(template: UUID) -> bool:
-    """Whether what the holder of a pass agreed to may be renewed now."""
-    named = Q(templates__pk=template) | Q(templates__shown_as=template)
-    consent = Consent.objects.select_related("store").filter(named).first()
-    return consent is not None and renewals.due(consent)
+def _welcome(holder: Q) -> str:
+    """The welcome of whose consent this is, which says if it may be renewed now."""
+    consent = Consent.objects.select_related("store").filter(holder).first()
+    return ENDING if consent is not None and renewals.due(consent) else WELCOME
 
 
 def words(store: Store) -> dict[str, list[tuple[str, str]]]:
@@ -191,21 +217,21 @@ def without(store: Store) -> list[tuple[str, str]]:
 
 def sentences() -> dict[str, str]:
     """What the page says, in the language that is active. "staff" is one sentence for all that a
-    pass may be refused for, and "welcome" names nobody."""
+    pass or a card may be refused for, and "welcome" names nobody."""
     return {
-        "title": _("Show your pass"),
+        "title": _("Show your pass or your card"),
         "opening": _("The camera is opening. One moment."),
-        "ready": _("Hold your pass beside your face."),
+        "ready": _("Hold your pass beside your face. A card you show by itself."),
         "reading": _("Hold still, one moment."),
         "welcome": _("Welcome. Please come in."),
         "welcome_ending": _(
             "Welcome. Please come in. What you agreed to ends soon: your receipt renews it."
         ),
         "staff": _("That did not work. You are welcome all the same: please ask our staff."),
-        "no_code": _("No pass could be read. Hold it still, a little closer."),
+        "no_code": _("No pass and no card could be read. Hold it still, a little closer."),
         "no_face": _("Look at the tablet, with your pass beside your face."),
         "too_many_faces": _("One person at a time, please. Ask the others to step aside."),
-        "two_passes": _("One pass at a time, please."),
+        "two_passes": _("One pass or one card at a time, please."),
         "too_small": _("A little closer, please."),
         "too_dark": _("It is too dark here. Turn towards the light."),
         "too_bright": _("It is very bright here. Turn a little away from the light."),
@@ -221,9 +247,12 @@ def sentences() -> dict[str, str]:
         "camera_missing": _("No camera was found. Please ask our staff."),
         "camera_busy": _("The camera does not start. Please ask our staff."),
         "camera_lost": _("The camera stopped by itself. One moment."),
-        "button": _("Read my pass"),
+        "button": _("Read my pass or card"),
         "without": _("Without a pass"),
-        "kept": _("No picture leaves this tablet before a pass is shown, and none is kept."),
+        "kept": _(
+            "No picture leaves this tablet before a pass or a card is shown, and none is kept. With "
+            "a card no face is looked for."
+        ),
         "script": _("This tablet needs JavaScript to be switched on."),
     }
 

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from apps.consent import promises
 from apps.consent import services as consents
-from apps.consent.models import RECOGNITION, Purpose
+from apps.consent.models import FACE, Purpose
 from apps.consent.qr import drawn
 from apps.consent.services import ConsentRefused
 from apps.consent.signature import BadSignaturePath, said
@@ -241,6 +241,7 @@ def flow(request: HttpRequest, device: Device, language: str) -> HttpResponse:
         return render(request, "kiosk/closed.html", {"store": store}, status=503)
     services.begin(device)
     others = groups.others(store)
+    questions = purposes(store, others, promises.days(store, text))
     now, pack = timezone.now(), promises.pack(store, text)
     choices = [
         {"months": months, "until": date_format(end_of(months, now, pack), "DATE_FORMAT")}
@@ -254,7 +255,8 @@ def flow(request: HttpRequest, device: Device, language: str) -> HttpResponse:
             "languages": offered(store),
             "language": language,
             "notice": text,
-            "purposes": purposes(store, others, promises.days(store, text)),
+            "purposes": questions,
+            "total": sum("number" in each for each in questions),
             "others": others,
             "terms": choices,
             "longest": choices[-1],
@@ -262,17 +264,18 @@ def flow(request: HttpRequest, device: Device, language: str) -> HttpResponse:
             "min_age": store.pack.min_age,
             "alternative": store.check_in,
             "offers_pass": offers_pass(store),
+            "offers_card": offers_card(store),
         },
     )
 
 
 def recognition_of(store: Store) -> list[Purpose]:
-    """The kinds of recognition that this store has a camera for; a lane while it has none yet.
+    """The ways to recognise a face that this store has a camera for; a lane while it has none yet.
 
     Whoever agrees to what no camera does would leave a template here for nothing.
     """
     modes = set(store.cameras.filter(active=True).values_list("mode", flat=True))
-    return [purpose for purpose in RECOGNITION if purpose.value in modes] or [Purpose.LANE]
+    return [purpose for purpose in FACE if purpose.value in modes] or [Purpose.LANE]
 
 
 def offers_pass(store: Store) -> bool:
@@ -280,8 +283,14 @@ def offers_pass(store: Store) -> bool:
     return Purpose.PASS in recognition_of(store) and Purpose.PASS.value in store.pack.modes
 
 
+def offers_card(store: Store) -> bool:
+    """Whether a card would be taken here: where there is a check-in without a face."""
+    return bool(store.non_face_check_in)
+
+
 def purposes(store: Store, others: Sequence[Store], kept: dict[Kind, int]) -> list[dict[str, Any]]:
-    """One question per purpose, in the order in which they are asked.
+    """One question per purpose, in the order in which they are asked, each with its number; that
+    about a card has none, for it is asked only after every face was declined.
 
     others: the other stores of its group, each named in the question about them. kept: for how
     many days, by kind.
@@ -305,8 +314,8 @@ def purposes(store: Store, others: Sequence[Store], kept: dict[Kind, int]) -> li
             ),
         },
     ]
-    return [
-        *({**each, "recognition": True} for each in questions if each["key"] in offered),
+    faces = [{**each, "recognition": True} for each in questions if each["key"] in offered]
+    rest = [
         {
             "key": Purpose.HISTORY.value,
             "title": _("May we remember your visits?"),
@@ -337,6 +346,27 @@ def purposes(store: Store, others: Sequence[Store], kept: dict[Kind, int]) -> li
         },
         *_contact(store),
     ]
+    numbered = [{**each, "number": number} for number, each in enumerate([*faces, *rest], 1)]
+    return [*numbered[: len(faces)], *_card(store), *numbered[len(faces) :]]
+
+
+def _card(store: Store) -> list[dict[str, Any]]:
+    """The question that whoever declined every face is asked."""
+    if not offers_card(store):
+        return []
+    return [
+        {
+            "key": Purpose.CARD.value,
+            "title": _("May we recognise you by a card, without your face?"),
+            "text": _(
+                "You get a card, a square code with sixteen signs. You show it at the door, or our "
+                "staff type the signs: only then do they see that you are here. No camera looks at "
+                "your face, and no picture of you is taken."
+            ),
+            "recognition": True,
+            "card": True,
+        }
+    ]
 
 
 def _contact(store: Store) -> list[dict[str, Any]]:
@@ -359,8 +389,8 @@ def _elsewhere(others: Sequence[Store]) -> list[dict[str, Any]]:
     if not others:
         return []
     text = _(
-        "It rests on the lane or the pass that you said yes to, and works the same way in the "
-        "stores named below. A store that joins later is not included; one that leaves the "
+        "It rests on the lane, the pass or the card that you said yes to, and works the same way "
+        "in the stores named below. A store that joins later is not included; one that leaves the "
         "group stops at once."
     )
     return [
@@ -465,9 +495,11 @@ def submit(request: HttpRequest, device: Device) -> HttpResponse:
         field = str(next(iter(error.errors(include_input=False)[0]["loc"]), ""))
         text = _("That did not arrive whole. Please try again.")
         return refusal(400, "form", text, STEPS.get(field, "notice"))
-    # Nobody tries pictures at will, with movements or without.
-    if form.still and not allowed(f"challenge:{device.pk}", limit=CHALLENGES, seconds=600):
-        return refusal(429, "slow_down", _("Too many attempts. Please wait ten minutes."), "camera")
+    # Nobody tries pictures at will, with movements or without, nor draws cards by the dozen.
+    unasked = form.still or not form.photos
+    if unasked and not allowed(f"challenge:{device.pk}", limit=CHALLENGES, seconds=600):
+        step = "camera" if form.photos else "sending"
+        return refusal(429, "slow_down", _("Too many attempts. Please wait ten minutes."), step)
     language = translation.get_language() or "en"
     done = opt_in(device=device, locale=language, form=form)
     signed = done.signed
@@ -480,6 +512,8 @@ def submit(request: HttpRequest, device: Device) -> HttpResponse:
         "signed": said(signed.consent),
         # Fewest modules, so that a door reads it from farthest: see recognition.passes.
         "pass_svg": drawn(done.key_share.text(), error="l") if done.key_share else "",
+        "card_svg": drawn(done.card.text(), error="m") if done.card else "",
+        "card": done.card.typed() if done.card else "",
     }
     return JsonResponse({"receipt": receipt}, status=201)
 

@@ -1,14 +1,19 @@
-"""Reads a customer's pass from a picture of it. It keeps nothing, tells nobody.
+"""Reads a customer's pass or card from a picture of it. It keeps nothing, tells nobody.
 
 The one place that reads a code: a camera's frame and a picture from home go the same way.
 """
+
+from collections.abc import Sequence
 
 import cv2
 import zxingcpp
 from cv2.typing import MatLike
 
 from apps.recognition.engine.imagefile import decode_jpeg
+from apps.recognition.engine.types import Image
 from apps.recognition.passes import Pass, read
+from apps.visitors import cards
+from apps.visitors.cards import CardCode
 
 MAX_PIXELS = 13_000_000
 """A telephone's picture of 12 megapixels; decoded it takes 39 MB, for a moment. A page whose script
@@ -30,8 +35,37 @@ def pass_in(data: bytes, *, max_bytes: int) -> Pass | None:
     return None
 
 
+class SeveralShown(ValueError):
+    """Two cards, or a card beside a pass: nobody can tell whose is meant."""
+
+
+def card_in(pictures: Sequence[Image]) -> CardCode | None:
+    """The card in RGB uint8 (H, W, 3) pictures, the oldest first; None when the first that holds
+    anything holds a pass, or when none does. Raises SeveralShown."""
+    for picture in pictures:
+        texts, _found = _texts(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+        shown = {card for text in texts if (card := _card(text)) is not None}
+        passes = [one for text in texts if (one := read(text)) is not None]
+        if shown and len(shown) + len(passes) > 1:
+            raise SeveralShown
+        if shown or passes:
+            return next(iter(shown), None)
+    return None
+
+
+def _card(text: str) -> CardCode | None:
+    # Typed signs need no prefix, a code that is shown does: it may be anything's.
+    return cards.read(text) if text.startswith(cards.PREFIX) else None
+
+
 def passes_seen(grey: MatLike) -> tuple[list[Pass], bool]:
-    """The passes in a grey uint8 picture (H, W), and whether it holds any code, be it unreadable.
+    """The passes in a grey uint8 picture (H, W), and whether it holds any code, be it unreadable."""
+    texts, found = _texts(grey)
+    return [one for text in texts if (one := read(text)) is not None], found
+
+
+def _texts(grey: MatLike) -> tuple[list[str], bool]:
+    """What the codes in a grey uint8 picture (H, W) say, and whether there is any, be it unreadable.
 
     ZXing reads what OpenCV's own reader does not: of a hundred passes up to three hold a pattern by
     chance that OpenCV takes for a corner, however well they are shown.
@@ -42,5 +76,4 @@ def passes_seen(grey: MatLike) -> tuple[list[Pass], bool]:
         text_mode=zxingcpp.TextMode.Plain,
         return_errors=True,
     )
-    passes = [read(code.text) for code in codes if code.valid]
-    return [one for one in passes if one is not None], bool(codes)
+    return [code.text for code in codes if code.valid], bool(codes)

@@ -126,6 +126,7 @@ def abort_words(reason: str) -> str:
         "two_passes": _("two passes at once"),
         "another_face": _("not the pass's own face"),
         "pass_unknown": _("pass not known here"),
+        "card_unknown": _("card not known here"),
         "pass_elsewhere": _("pass of another store"),
         "pass_ended": _("pass no longer valid"),
         "pass_broken": _("pass damaged"),

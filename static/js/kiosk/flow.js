@@ -16,8 +16,11 @@ const { home, here, notice, digest } = root.dataset;
 const stores = root.dataset.stores.split(" ").filter(Boolean);
 const purposeKeys = [...root.querySelectorAll("[data-purpose]")].map((node) => node.dataset.purpose);
 const first = `purpose-${purposeKeys[0]}`;
-/* Recognition on arrival is what the rest stands on: without any there is nothing to remember. */
-const foundation = [...root.querySelectorAll("[data-recognition]")].map((node) => node.dataset.purpose);
+/* Recognition on arrival is what the rest stands on: by a face, in one or two ways, or, where every one
+   of them was declined, by a card. Without any there is nothing to remember. */
+const CARD = "card";
+const recognition = [...root.querySelectorAll("[data-recognition]")].map((node) => node.dataset.purpose);
+const faces = recognition.filter((key) => key !== CARD);
 
 const nameForm = document.getElementById("name-form");
 const camera = new Camera(document.getElementById("video"));
@@ -53,10 +56,11 @@ const blank = () => ({
   seen: null,
 });
 let state = blank();
-/* The lane could mix this person up: they decide on a pass, and the lane is asked for no more. */
-let instead = false;
+/* The lane could mix this person up: they decide on a pass, or on a card, and no other face is asked for. */
+let instead = "";
 let mixedUp = "";
-let refused = false;
+/* The count of a refusal on its way, of which there is one at most. */
+let refused = null;
 /* The finished form is on its way: whoever leaves now would miss the receipt. */
 let underWay = false;
 /* The attempt that was sent and not answered: whoever leaves then has it undone. */
@@ -67,11 +71,12 @@ let unsure = "";
 /** The screens in their order, as far as the answers so far lead. */
 function order() {
   const witness = unwitnessed();
+  const questions = purposeKeys.filter((key) => key !== CARD || asked(CARD));
   return [
-    ...["notice", ...purposeKeys.map((key) => `purpose-${key}`), "term", "age", "name", "signature"],
+    ...["notice", ...questions.map((key) => `purpose-${key}`), "term", "age", "name", "signature"],
     ...(state.guarded ? ["guardian"] : []),
     ...(witness || shown() === "witness" ? ["witness"] : []),
-    "camera",
+    ...(byFace() ? ["camera"] : []),
   ];
 }
 
@@ -95,14 +100,17 @@ function go(name, problem = "") {
   if (name === "camera" && !problem) look();
 }
 
+/** The screen after this one. Whoever has a card has nothing to show to a camera, and is done. */
 function next() {
   const screens = order();
-  go(screens[screens.indexOf(shown()) + 1]);
+  const following = screens[screens.indexOf(shown()) + 1];
+  if (following) go(following);
+  else submit();
 }
 
 function back() {
   const name = shown();
-  if (instead && name === "purpose-pass") return go("alike", mixedUp);
+  if (instead && name === `purpose-${instead}`) return go("alike", mixedUp);
   if (name === "witness" && asksForPresence()) {
     state.still = false;
     return go("camera");
@@ -113,12 +121,15 @@ function back() {
 
 /** Drop everything and go where the next person begins; without a network, say so and wait. */
 async function leave() {
+  /* They were asked about a card as well, and go without an answer: their face they declined. */
+  if (facesDeclined() && !unsure && shown() !== "done") countRefusal(faces.filter(asked));
   forget();
   if (shown() !== "leaving") show("leaving");
   clearProblem(screen("leaving"));
   setGone(false);
   try {
     await undo();
+    await refused;
     if (await reachable(home)) return location.replace(home);
   } catch {
     /* said below */
@@ -148,12 +159,13 @@ function anotherAttempt() {
   state.present = false;
 }
 
-/** Stop: without a face. What may have arrived is undone before anything is said about it. */
+/** Stop: without a face, or without a card. What may have arrived is undone before anything is said. */
 async function stop() {
   try {
     setUnderWay(true);
     await undo();
-    decline(purposeKeys.filter(asked));
+    if (byFace() && recognition.includes(CARD)) withoutFace();
+    else decline(purposeKeys.filter(asked));
   } catch (error) {
     tell(shown(), error.text || say("unsure"));
   } finally {
@@ -161,10 +173,22 @@ async function stop() {
   }
 }
 
+/** They changed their mind about every face: what else they said stays, and is signed anew. */
+function withoutFace() {
+  for (const key of faces.filter(asked)) {
+    state.purposes[key] = false;
+    press(screen(`purpose-${key}`), "no");
+  }
+  camera.close();
+  state.still = false;
+  unsign();
+  go("purpose-card");
+}
+
 function forget() {
   camera.close();
   state = blank();
-  instead = false;
+  instead = "";
   mixedUp = "";
   nameForm.reset();
   guardianForm?.reset();
@@ -172,7 +196,8 @@ function forget() {
   signature.reset();
   coSignature?.reset();
   for (const node of root.querySelectorAll(
-    "[data-qr], [data-pass], [data-code], [data-until], [data-signed], [data-answer-of], [data-term-until]",
+    "[data-qr], [data-pass], [data-card-qr], [data-card-signs], [data-code], [data-until], [data-signed], " +
+      "[data-answer-of], [data-term-until]",
   )) {
     node.replaceChildren();
   }
@@ -183,9 +208,7 @@ function forget() {
 function answer(button) {
   const yes = button.dataset.answer === "yes";
   const name = shown();
-  for (const other of screen(name).querySelectorAll("[data-answer]")) {
-    other.setAttribute("aria-pressed", String(other === button));
-  }
+  press(screen(name), button.dataset.answer);
   if (name === "age") {
     if (state.age !== yes) unsign();
     state.age = yes;
@@ -197,8 +220,16 @@ function answer(button) {
     state.purposes[key] = yes;
     unsign();
   }
-  if (instead && key === "pass") return yes ? go("signature") : decline(["pass"]);
-  return key === foundation.at(-1) && !recognised() ? decline(foundation) : next();
+  if (key === CARD && !yes) return decline([...faces.filter(asked), CARD]);
+  if (facesDeclined() && !asked(CARD)) return decline(faces.filter(asked));
+  return yes && [instead, CARD].includes(key) && answered() ? go("signature") : next();
+}
+
+/** Show which of its two answers a screen has, if any. */
+function press(node, given) {
+  for (const button of node.querySelectorAll("[data-answer]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.answer === given));
+  }
 }
 
 /** How long: of three equal buttons the one that is tapped, and none before. */
@@ -227,27 +258,38 @@ function unsign() {
 
 /** Whether this question is part of what is signed. */
 function asked(key) {
-  return !instead || key === "pass" || !foundation.includes(key);
+  if (key === CARD) return recognition.includes(CARD) && (instead === CARD || facesDeclined());
+  return !instead || key === instead || !faces.includes(key);
 }
 
-/** Whether any kind of recognition was agreed to. */
-function recognised() {
-  return foundation.some((key) => state.purposes[key] === true);
+/** Whether any kind of recognition by the face was agreed to. */
+function byFace() {
+  return faces.some((key) => state.purposes[key] === true);
 }
 
-/** A decision of its own: nothing about a pass is taken from before, and it is signed anew. */
-function passInstead() {
-  instead = true;
+/** Whether every kind of it that is asked for was declined. */
+function facesDeclined() {
+  const open = faces.filter(asked);
+  return open.length > 0 && open.every((key) => state.purposes[key] === false);
+}
+
+/** Whether all the rest has been said before, so that only the signature is left. */
+function answered() {
+  return state.term !== null && state.age !== null && nameForm.elements.name.value.trim() !== "";
+}
+
+/** A decision of its own: nothing about how to be recognised is taken from before, and it is signed
+    anew. `kind`: "pass" or "card". */
+function takeInstead(kind) {
+  instead = kind;
   const { term, age, guarded } = state;
   state = { ...blank(), purposes: { ...state.purposes }, term, age, guarded };
-  for (const key of foundation) {
+  for (const key of recognition) {
     delete state.purposes[key];
-    for (const button of screen(`purpose-${key}`).querySelectorAll("[data-answer]")) {
-      button.setAttribute("aria-pressed", "false");
-    }
+    press(screen(`purpose-${key}`), "");
   }
   unsign();
-  go("purpose-pass");
+  go(`purpose-${kind}`);
 }
 
 /** The kind screen, and one more in the count of refusals. Nothing about who refused. */
@@ -255,10 +297,12 @@ function decline(purposes) {
   camera.close();
   state.seen = null;
   go("alternative");
-  if (refused) return;
-  refused = true;
+  countRefusal(purposes);
+}
+
+function countRefusal(purposes) {
   /* Only a count: that it got lost is nothing to bother the person with. */
-  signed("/kiosk/refuse/", JSON.stringify({ purposes })).catch(() => {});
+  refused ??= signed("/kiosk/refuse/", JSON.stringify({ purposes })).catch(() => {});
 }
 
 function fillAnswers() {
@@ -363,7 +407,8 @@ async function takeWitness(event) {
     if (state.attempt !== attempt) return; /* they left, or signed anew, meanwhile */
     if (seen === "presence") state.present = true;
     else state.witnessed = true;
-    go(asksForPresence() ? "witness" : "camera");
+    if (asksForPresence()) go("witness");
+    else next();
   } catch (error) {
     input.value = "";
     if (shown() === "witness") tell("witness", sentence(error));
@@ -451,6 +496,8 @@ function setAgain(shownNow) {
 /* ---- sending ---- */
 
 async function submit() {
+  for (const node of root.querySelectorAll("[data-by-face]")) node.hidden = !byFace();
+  for (const node of root.querySelectorAll("[data-by-card]")) node.hidden = byFace();
   show("sending");
   setUnderWay(true);
   const purposes = Object.fromEntries(
@@ -470,10 +517,8 @@ async function submit() {
     guardian: state.guarded
       ? { name: document.getElementById("guardian-name").value.trim(), signature: coSignature.value }
       : null,
-    photos: await Promise.all(state.seen.photos.map(toBase64)),
     still: state.still && state.present,
-    challenge: state.seen.challenge,
-    frames: state.seen.frames,
+    ...(byFace() ? await pictures(state.seen) : { photos: [], challenge: "", frames: [] }),
   });
   try {
     const reply = await signed("/kiosk/opt-in/", body);
@@ -486,6 +531,10 @@ async function submit() {
   }
 }
 
+async function pictures({ photos, challenge, frames }) {
+  return { photos: await Promise.all(photos.map(toBase64)), challenge, frames };
+}
+
 function sendingFailed(error) {
   if (error.code === "notice_changed" || error.code === "group_changed") {
     forget();
@@ -495,13 +544,13 @@ function sendingFailed(error) {
   /* Nothing is wrong with what was said: keep it and let the person send it again. */
   const keep = !(error instanceof RequestError) || error.status === 0 || error.status >= 500;
   if (keep) unsure = state.attempt;
-  if (keep || error.code === "device" || error.code === "replayed") {
+  if (keep || error.code === "device" || error.code === "replayed" || error.step === "sending") {
     tell("sending", sentence(error));
     return;
   }
   state.seen = null;
   if (error.step === "alike") {
-    if (screen("alike").querySelector("[data-pass-instead]")) unsign();
+    if (screen("alike").querySelector("[data-instead]")) unsign();
     else forget();
     mixedUp = sentence(error);
     go("alike", mixedUp);
@@ -548,8 +597,13 @@ function finish(receipt) {
   state.seen = null;
   draw(root.querySelector("[data-qr]"), receipt.qr_svg, say("qr"));
   draw(root.querySelector("[data-pass]"), receipt.pass_svg, say("pass"));
-  for (const node of root.querySelectorAll("[data-with-pass]")) node.hidden = !receipt.pass_svg;
-  root.querySelector("[data-without-pass]").hidden = Boolean(receipt.pass_svg);
+  draw(root.querySelector("[data-card-qr]"), receipt.card_svg, say("card"));
+  root.querySelector("[data-card-signs]").textContent = receipt.card;
+  const given = { pass: receipt.pass_svg, card: receipt.card_svg };
+  for (const node of root.querySelectorAll("[data-with]")) {
+    node.hidden = !node.dataset.with.split(" ").some((kind) => given[kind]);
+  }
+  root.querySelector("[data-receipt-alone]").hidden = Boolean(given.pass || given.card);
   root.querySelector("[data-until]").textContent = receipt.until;
   root.querySelector("[data-signed]").textContent = receipt.signed.join(" ");
   root.querySelector("[data-code]").textContent = receipt.code;
@@ -579,15 +633,15 @@ root.addEventListener("click", (event) => {
   else if ("guarded" in dataset) withGuardian();
   else if ("next" in dataset) next();
   else if ("back" in dataset) back();
-  else if ("refuseAll" in dataset) decline(purposeKeys.filter(asked));
+  else if ("refuseAll" in dataset) decline(purposeKeys.filter((key) => key === CARD || asked(key)));
   else if ("cannotMove" in dataset) cannotMove();
   else if ("sign" in dataset) sign();
   else if ("again" in dataset) look();
   else if ("stop" in dataset) stop();
   else if ("resend" in dataset) submit();
   else if ("print" in dataset) print();
-  else if ("againFromStart" in dataset) go(instead ? "purpose-pass" : first);
-  else if ("passInstead" in dataset) passInstead();
+  else if ("againFromStart" in dataset) go(instead ? `purpose-${instead}` : first);
+  else if ("instead" in dataset) takeInstead(dataset.instead);
 });
 nameForm.addEventListener("submit", takeName);
 guardianForm?.addEventListener("submit", coSign);
