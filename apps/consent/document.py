@@ -39,6 +39,7 @@ RECOGNISED = [
 PII = {
     Purpose.LANE: RECOGNISED,
     Purpose.PASS: RECOGNISED,
+    Purpose.CARD: [_pii("digest of a card's code"), _pii("name to be greeted by")],
     Purpose.HISTORY: [_pii("dates of visits")],
     Purpose.STATISTICS: [_pii("dates of visits")],
     Purpose.GROUP: [*RECOGNISED, _pii("dates and stores of visits")],
@@ -51,6 +52,10 @@ PROCESSING = {
     Purpose.PASS: (
         "template sealed twice, opened only by the key share in the pass that is shown, "
         "compared with one face inside the store's own recognizer"
+    ),
+    Purpose.CARD: (
+        "digest of the card's random code, compared with that of the card that is shown or typed; "
+        "no camera, no face"
     ),
     Purpose.HISTORY: "dates kept with the visits at which the person was recognised",
     Purpose.STATISTICS: "dates counted together with those of at least four others",

@@ -30,6 +30,7 @@ class Purpose(models.TextChoices):
 
     LANE = "lane", _("Recognise me when I come back")
     PASS = "pass", _("Recognise me when I show my pass")
+    CARD = "card", _("Recognise me by a card, without my face")
     HISTORY = "history", _("Remember my visits")
     STATISTICS = "statistics", _("Count my visits in the store’s statistics")
     GROUP = "group", _("Recognise me in the other stores of this group too")
@@ -40,8 +41,10 @@ class Purpose(models.TextChoices):
 # How long the proof of a consent is kept after it ended: the time in which it may be asked for.
 PROOF = timedelta(days=3 * 365)
 
-# Each makes a template of its own; what else is agreed to rests on at least one of them.
-RECOGNITION = (Purpose.LANE, Purpose.PASS)
+# Each makes a template of its own.
+FACE = (Purpose.LANE, Purpose.PASS)
+# By what a person is known again; what else is agreed to rests on at least one of them.
+RECOGNITION = (*FACE, Purpose.CARD)
 
 
 class Section(models.TextChoices):

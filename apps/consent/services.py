@@ -303,8 +303,17 @@ def _group_changed() -> ConsentRefused:
 
 def new_secret() -> str:
     """Return a receipt code of 24 signs, about 119 bits."""
-    signs = [secrets.choice(CODE_SIGNS) for _ in range(24)]
-    return "-".join("".join(signs[start : start + 4]) for start in range(0, 24, 4))
+    return in_fours(draw_signs(24))
+
+
+def draw_signs(count: int) -> str:
+    """Random signs of a code, not quite five bits each."""
+    return "".join(secrets.choice(CODE_SIGNS) for _ in range(count))
+
+
+def in_fours(signs: str) -> str:
+    """A code as people read and type it."""
+    return "-".join(signs[start : start + 4] for start in range(0, len(signs), 4))
 
 
 def secret_digest(secret: Any) -> str:

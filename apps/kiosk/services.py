@@ -7,7 +7,7 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from django.conf import settings
@@ -16,10 +16,17 @@ from django.core.validators import validate_email
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 from apps.consent import services as consents
-from apps.consent.models import RECOGNITION, Consent, Purpose
+from apps.consent.models import FACE, Consent, Purpose
 from apps.consent.services import Signed
 from apps.kiosk import challenge as challenges
 from apps.kiosk import faces, undone
@@ -32,7 +39,9 @@ from apps.retention.services.erase import erase, lock
 from apps.stores import mail
 from apps.stores.models import Device, User
 from apps.stores.witnesses import Seen, witness_of
+from apps.visitors import cards
 from apps.visitors import services as visitors
+from apps.visitors.cards import CardCode
 from apps.visitors.models import Visitor
 from apps.visitors.names import SOMETHING_TO_SAY, GreetingName
 from apps.visits import reports
@@ -59,14 +68,16 @@ class OptInRefused(ValueError):
 class Purposes(BaseModel):
     """One yes or no for each purpose that was asked for; nothing is assumed.
 
-    A store asks for the kinds of recognition that it has cameras for, for other stores where its
-    group has any, for a contact where it can write to it, and for all the rest.
+    A store asks for the kinds of recognition that it has cameras for, for a card where it has a way
+    to check in without a face, for other stores where its group has any, for a contact where it can
+    write to it, and for all the rest.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     lane: bool = False
     pass_: bool = Field(default=False, alias="pass")
+    card: bool = False
     history: bool
     statistics: bool = False
     group: bool = False
@@ -108,7 +119,10 @@ class Guardian(BaseModel):
 
 
 class OptIn(BaseModel):
-    """What the tablet sends when the person has finished."""
+    """What the tablet sends when the person has finished.
+
+    Pictures come with it exactly where recognition by the face was agreed to, in whichever way.
+    """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -125,22 +139,34 @@ class OptIn(BaseModel):
     ] = ""
     signature: Signature
     guardian: Guardian | None = None
-    photos: Annotated[list[str], Field(min_length=1, max_length=5)]
+    photos: Annotated[list[str], Field(max_length=5, validate_default=True)] = []
     # Whoever cannot make the movements sends neither of these, and has a witness.
     still: bool = False
-    challenge: Annotated[str, StringConstraints(pattern=r"^[\w-]{0,64}$")]
-    frames: Annotated[list[challenges.Frame], Field(max_length=challenges.MAX_FRAMES)]
+    challenge: Annotated[str, StringConstraints(pattern=r"^[\w-]{0,64}$")] = ""
+    frames: Annotated[list[challenges.Frame], Field(max_length=challenges.MAX_FRAMES)] = []
+
+    @field_validator("photos", "frames")
+    @classmethod
+    def _of_who_agreed(cls, pictures: list[Any], info: ValidationInfo) -> list[Any]:
+        agreed = info.data["purposes"].agreed() if "purposes" in info.data else []
+        face = any(purpose in FACE for purpose in agreed)
+        if face and not pictures and info.field_name == "photos":
+            raise ValueError("a face is to be recognised")
+        if pictures and not face and Purpose.CARD in agreed:
+            raise ValueError("no face is to be recognised")
+        return pictures
 
 
 @dataclass(frozen=True, slots=True)
 class OptedIn:
-    """A fresh consent with its receipt, and the pass if one was agreed to.
+    """A fresh consent with its receipt, and the pass and the card if they were agreed to.
 
-    `key_share` is in nobody's memory but the caller's, who draws it and forgets it.
+    `key_share` and `card` are in nobody's memory but the caller's, who draws and forgets them.
     """
 
     signed: Signed
     key_share: Pass | None
+    card: CardCode | None
 
 
 def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
@@ -152,11 +178,13 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
     The crops are sealed before the transaction begins: no lock is held while a network runs.
     Whoever is enrolled already is enrolled anew, and the older enrolment ends with it; why, and
     why the tablet hears nothing of that, says recognition.alike.
+    Whoever agreed to a card alone is never before a camera, and no recognizer hears of them.
     An attempt that has succeeded, and whose answer was lost, only gets its receipt anew, and a new
-    pass in place of the one that nobody can open any more.
+    pass and card in place of those that nobody holds.
     """
     if done := consents.find_attempt(attempt=form.attempt, device=device):
-        return OptedIn(consents.reissue(done), _replace_pass(done, device, form))
+        key_share, card = _replace_pass(done, device, form), _replace_card(done, device)
+        return OptedIn(consents.reissue(done), key_share, card)
     if form.purposes.contact:
         _check_contact(form.contact, device)
     consent = consents.draft(
@@ -172,8 +200,10 @@ def opt_in(*, device: Device, locale: str, form: OptIn) -> OptedIn:
         stores=form.stores,
         **form.model_dump(include={"signature", "guardian"}),
         witness=witness_of(attempt=form.attempt, device=device),
-        presence_witness=_who_sees_them(device, form) if form.still else None,
+        presence_witness=_who_sees_them(device, form) if form.still and form.photos else None,
     )
+    if not form.photos:
+        return _enroll(consent, device, form)
     if form.still:
         with _looked_at(form.photos) as looks:
             challenges.passive(looks)
@@ -213,17 +243,21 @@ def _enroll(
     consent: Consent,
     device: Device,
     form: OptIn,
-    crops: NDArray[np.uint8],
+    crops: NDArray[np.uint8] | None = None,
     watched: NDArray[np.uint8] | None = None,
 ) -> OptedIn:
+    """Keep the person; crops: of whoever agreed to be recognised by their face."""
     visitor = uuid.uuid4()
-    agreed = [purpose for purpose in RECOGNITION if purpose in consent.purposes]
-    sealed, templates = _seal(consent, crops, watched, visitor=visitor, purposes=agreed)
+    sealed, templates = None, []
+    if crops is not None:
+        agreed = [purpose for purpose in FACE if purpose in consent.purposes]
+        sealed, templates = _seal(consent, crops, watched, visitor=visitor, purposes=agreed)
+    card = cards.draw() if Purpose.CARD in consent.purposes else None
     with transaction.atomic():
         _alone(form.attempt)
         if undone.marked(form.attempt):
             raise OptInRefused("undone", _("This was stopped. Nothing was kept."), "notice")
-        older = _older(sealed.same, device)
+        older = _older(sealed.same, device) if sealed else None
         signed = consents.sign(consent)
         visitors.enroll(
             visitor=visitor,
@@ -231,13 +265,14 @@ def _enroll(
             greeting_name=form.name,
             contact=form.contact,
             templates=templates,
+            card=cards.digest(card) if card else None,
             actor=f"device:{device.pk}",
         )
         reports.opt_in(store=device.store_id, finished=1)
         if older:
             with contextlib.suppress(Held):  # withdrawn; what is held goes later
                 erase(visitor=older, cause=Erasure.Cause.REPLACED, actor=f"device:{device.pk}")
-    return OptedIn(signed, sealed.key_share)
+    return OptedIn(signed, sealed.key_share if sealed else None, card)
 
 
 def _who_sees_them(device: Device, form: OptIn) -> User:
@@ -292,6 +327,18 @@ def _replace_pass(consent: Consent, device: Device, form: OptIn) -> Pass | None:
         visitor=person, consent=consent, template=template, actor=f"device:{device.pk}"
     )
     return sealed.key_share
+
+
+def _replace_card(consent: Consent, device: Device) -> CardCode | None:
+    """A new card for the repeated attempt; nobody saw the code of the one before."""
+    person = Visitor.objects.filter(subject=consent.subject).first()
+    if person is None or Purpose.CARD not in consent.purposes:
+        return None
+    card = cards.draw()
+    visitors.replace_card(
+        visitor=person, consent=consent, card=cards.digest(card), actor=f"device:{device.pk}"
+    )
+    return card
 
 
 def _seal(

@@ -16,7 +16,7 @@ from apps.consent.wording import Registers
 from apps.retention.holdings import HOLDINGS, periods
 from apps.stores import mail
 from apps.stores.models import Camera, ThirdParty
-from apps.visitors.models import DataKey, FaceTemplate, Note, Visitor
+from apps.visitors.models import Card, DataKey, FaceTemplate, Note, Visitor
 from apps.visits.models import Visit
 
 RECOGNISED: tuple[type[Model], ...] = (FaceTemplate, DataKey, Visitor)
@@ -24,6 +24,7 @@ RECOGNISED: tuple[type[Model], ...] = (FaceTemplate, DataKey, Visitor)
 HELD: dict[Purpose, tuple[type[Model], ...]] = {
     Purpose.LANE: RECOGNISED,
     Purpose.PASS: RECOGNISED,
+    Purpose.CARD: (Card, Visitor),
     Purpose.HISTORY: (Visit,),
     Purpose.STATISTICS: (Visit, Visitor),
     Purpose.GROUP: (*RECOGNISED, Visit),

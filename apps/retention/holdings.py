@@ -46,6 +46,7 @@ from apps.stores.models import (
 from apps.stores.policies import Kind, Policy
 from apps.systems.models import Client, Delivery, Token, Told, Webhook
 from apps.visitors.models import (
+    Card,
     DataKey,
     Eviction,
     FaceTemplate,
@@ -54,6 +55,7 @@ from apps.visitors.models import (
     Note,
     Rotation,
     Visitor,
+    card_overdue,
     not_agreed,
     overdue,
     retirement,
@@ -117,6 +119,7 @@ def periods(kept: dict[Kind, int]) -> dict[str, int | str]:
         "inactivity_days": _either(
             kept[Kind.LANE], kept[Kind.PASS], _("%(first)s (lane) or %(second)s (pass)")
         ),
+        "card_days": kept[Kind.PASS],
         "visit_days": _either(
             kept[Kind.HISTORY],
             kept[Kind.STATISTICS],
@@ -140,14 +143,18 @@ def orphaned_salts() -> QuerySet[Salt]:
 
 
 TEMPLATE = gettext_noop("sealed face template")
+KEY = gettext_noop("wrapped data key")
+CARD = gettext_noop("digest of the code of a card")
 VISIT = gettext_noop("visit")
 NOTE = gettext_noop("note by staff")
 # Parts of a row that stays.
 CONTACT = gettext_noop("contact")
 NUMBER = gettext_noop("number of a visit")
 STATED = gettext_noop("sex and age as stated")
-# No row of its own: it is one template, which recognizers search in other stores too.
+# No rows of their own: it is one template, which recognizers search in other stores too, or one
+# card, which is good there.
 ELSEWHERE = gettext_noop("use of the sealed face template in the other stores of the group")
+CARD_ELSEWHERE = gettext_noop("use of the card in the other stores of the group")
 
 HOLDINGS: tuple[Holding, ...] = (
     Holding(
@@ -165,8 +172,18 @@ HOLDINGS: tuple[Holding, ...] = (
         due=Least("delete_after", "consent__withdrawn_at", "consent__expires_at", retirement()),
     ),
     Holding(
+        Card,
+        CARD,
+        gettext_noop("%(card_days)s days after the last visit, at the latest the end of consent"),
+        How.ERASED,
+        lambda visitor: Card.objects.filter(visitor=visitor),
+        lambda: Card.objects.filter(card_overdue()),
+        "visitor__subject",
+        due=Least("delete_after", "consent__withdrawn_at", "consent__expires_at"),
+    ),
+    Holding(
         DataKey,
-        gettext_noop("wrapped data key"),
+        KEY,
         gettext_noop("goes with the template"),
         How.ERASED,
         lambda visitor: DataKey.objects.filter(visitor=visitor),
@@ -215,7 +232,7 @@ HOLDINGS: tuple[Holding, ...] = (
         gettext_noop("goes with the template"),
         How.ERASED,
         lambda visitor: Visitor.objects.filter(pk=visitor.pk),
-        lambda: Visitor.objects.filter(templates=None),
+        lambda: Visitor.objects.filter(templates=None, card=None),
         "subject",
     ),
     Holding(

@@ -22,7 +22,7 @@ class Kind(models.TextChoices):
     """What has a figure of its own, in days. The first four are called as their purposes are."""
 
     LANE = "lane", _("Face template for the lane, after the last visit")
-    PASS = "pass", _("Face template for the pass, after the last visit")
+    PASS = "pass", _("Face template for the pass, and the card, after the last visit")
     HISTORY = "history", _("A visit, for the person’s own history")
     STATISTICS = "statistics", _("A visit, for the store’s statistics")
     CONSENT = "consent", _("The longest consent that can be signed")

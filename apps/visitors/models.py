@@ -202,12 +202,19 @@ def retirement() -> models.Subquery:
 def overdue() -> models.Q:
     """Templates that must go: past a deadline, withdrawn, for a purpose no longer agreed to, or of
     a pack that is retired."""
+    return retired() | _over() | ~models.Q(consent__purposes__contains=[models.F("purpose")])
+
+
+def card_overdue() -> models.Q:
+    """Cards that must go: past a deadline, withdrawn, or no longer agreed to."""
+    return _over() | ~models.Q(consent__purposes__contains=[Purpose.CARD])
+
+
+def _over() -> models.Q:
     return (
-        retired()
-        | models.Q(delete_after__lte=Now())
+        models.Q(delete_after__lte=Now())
         | models.Q(consent__expires_at__lte=Now())
         | models.Q(consent__withdrawn_at__isnull=False)
-        | ~models.Q(consent__purposes__contains=[models.F("purpose")])
     )
 
 
@@ -272,6 +279,34 @@ class FaceTemplate(models.Model):
 
     def __str__(self) -> str:
         return f"template {self.id}"
+
+
+class Card(models.Model):
+    """By what somebody is known who shows no face: the digest of a code that only they have.
+
+    PostgreSQL refuses one without a live consent to it. Its deadlines are those of a template; it
+    has the same clock, which any visit of the person sets back.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    visitor = models.OneToOneField(Visitor, models.CASCADE, related_name="card")
+    consent = models.ForeignKey(Consent, models.PROTECT, related_name="cards")
+    store = models.ForeignKey(Store, models.PROTECT, related_name="cards")
+    digest = models.BinaryField(max_length=32, unique=True)
+    not_after = models.DateTimeField()
+    delete_after = models.DateTimeField(db_index=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(delete_after__lte=models.F("not_after")),
+                name="card_never_outlives_consent",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"card {self.id}"
 
 
 class Eviction(models.Model):

@@ -1,5 +1,6 @@
 """Enrol a visitor under a signed consent, restrict, and forget. No template is opened here."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -18,6 +19,7 @@ from apps.stores.policies import Kind
 from apps.visitors import names
 from apps.visitors.models import (
     Age,
+    Card,
     DataKey,
     Eviction,
     FaceTemplate,
@@ -25,6 +27,7 @@ from apps.visitors.models import (
     Rotation,
     Sex,
     Visitor,
+    card_overdue,
     overdue,
 )
 
@@ -61,13 +64,18 @@ def enroll(
     consent: Consent,
     greeting_name: str,
     contact: str,
-    templates: Sequence[SealedTemplate],
+    templates: Sequence[SealedTemplate] = (),
+    card: bytes | None = None,
     actor: str,
 ) -> Visitor:
-    """Store a visitor and their sealed templates, one a purpose, all under one data key.
+    """Store a visitor and how they are known again: by sealed templates, one a purpose, all under
+    one data key; by a card, of which this is the digest; or by both.
 
-    PostgreSQL refuses them without a live consent to just that purpose.
+    PostgreSQL refuses each without a live consent to just that purpose. Raises ValueError when
+    nothing would know them.
     """
+    if not templates and card is None:
+        raise ValueError("a template or a card is needed")
     person = Visitor.objects.create(
         id=visitor,
         subject=consent.subject,
@@ -75,8 +83,9 @@ def enroll(
         greeting_name=greeting_name,
         contact=contact if Purpose.CONTACT in consent.purposes else "",
     )
-    (wrapped,) = {(each.wrapped_key, each.generation) for each in templates}
-    DataKey.objects.create(visitor=person, wrapped=wrapped[0], generation=wrapped[1])
+    for wrapped, generation in {(each.wrapped_key, each.generation) for each in templates}:
+        # One; a second would be refused.
+        DataKey.objects.create(visitor=person, wrapped=wrapped, generation=generation)
     for template in templates:
         _keep(template, person, consent)
         audit.record(
@@ -88,7 +97,30 @@ def enroll(
             purpose=template.purpose,
             pack=template.pack,
         )
+    if card is not None:
+        _give(card, person, consent)
+        audit.record(actor=actor, action="card.made", subject=consent.subject, visitor=str(visitor))
     return person
+
+
+@transaction.atomic
+def replace_card(*, visitor: Visitor, consent: Consent, card: bytes, actor: str) -> None:
+    """Give a visitor a new card, of which this is the digest. The old one is good for nothing,
+    after a restore either."""
+    for lost in Card.objects.filter(visitor=visitor):
+        deletions.intend("card", visitor=str(visitor.pk), card=str(lost.pk))
+        lost.delete()
+    _give(card, visitor, consent)
+    audit.record(
+        actor=actor, action="card.replaced", subject=consent.subject, visitor=str(visitor.pk)
+    )
+
+
+def void_card(*, visitor: Visitor, card: UUID) -> None:
+    """Make a card that was replaced, and came back with a backup, good for nothing. Its person
+    stays, and takes a new one by their receipt."""
+    held = Card.objects.filter(visitor=visitor, pk=card).exclude(card_overdue())
+    held.update(digest=secrets.token_bytes(32))
 
 
 @transaction.atomic
@@ -106,6 +138,13 @@ def replace_pass(
         template=str(template.template),
         pack=template.pack,
     )
+
+
+def drop_key(visitor: Visitor) -> bool:
+    """Delete a visitor's data key if no template of theirs is left; whether it did. Whoever has a
+    card besides stays, and a card needs none."""
+    gone, _models = DataKey.objects.filter(visitor=visitor, visitor__templates=None).delete()
+    return gone > 0
 
 
 class TemplatesChanged(RuntimeError):
@@ -143,7 +182,7 @@ def carry_over(
 
 
 def _due(consent: Consent, purpose: str) -> datetime:
-    """When a template goes whose person was here just now.
+    """When a template goes whose person was here just now; a card goes as one for a pass does.
 
     Whoever shortens a policy of the store at this moment is waited for.
     """
@@ -151,6 +190,17 @@ def _due(consent: Consent, purpose: str) -> datetime:
         cursor.execute("SELECT FROM stores_store WHERE id = %s FOR SHARE", [consent.store_id])
     inactivity = timedelta(days=promises.days(consent.store, consent.text)[Kind(purpose)])
     return min(consent.expires_at, timezone.now() + inactivity)
+
+
+def _give(card: bytes, visitor: Visitor, consent: Consent) -> None:
+    Card.objects.create(
+        visitor=visitor,
+        consent=consent,
+        store=consent.store,
+        digest=card,
+        not_after=consent.expires_at,
+        delete_after=_due(consent, Purpose.PASS),
+    )
 
 
 def _keep(template: SealedTemplate, visitor: Visitor, consent: Consent) -> None:

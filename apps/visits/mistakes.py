@@ -1,11 +1,11 @@
 """“Not this person”: a greeting that was for someone else, marked by one tap and taken back by one.
 
 Design. The visit leaves every board and every count of the person it named. What is learnt for the
-threshold is a `FalseGreeting`, which names nobody; no picture or vector is touched, so nothing is
-trained, and a template that was taken anew at this visit is erased. The wrong visit itself stays
-for the rest of the shift, and only then is erased: it holds the stay, so that staff are not told
-the same wrong thing again (services.STILL_HERE), and it makes undoing possible. It prolongs no
-template.
+threshold is a `FalseGreeting`, which names nobody, where a face was looked at; no picture or vector
+is touched, so nothing is trained, and a template that was taken anew at this visit is erased. The
+wrong visit itself stays for the rest of the shift, and only then is erased: it holds the stay, so
+that staff are not told the same wrong thing again (services.Way), and it makes undoing possible. It
+prolongs no template.
 """
 
 from datetime import timedelta
@@ -40,22 +40,34 @@ RETURNING id
 """  # noqa: S608
 
 # Back to what held before the wrong visits since the last right one. A minute at least: the
-# database takes no deadline in the past, and the sweep comes after it.
+# database takes no deadline in the past, and the sweep comes after it. `t` is what made the visit,
+# {w} and {p} are the visits that it made.
 PROLONG_NOTHING = """
-UPDATE visitors_facetemplate t
+UPDATE {table} t
    SET delete_after = least(t.delete_after,
                             greatest(before.due, clock_timestamp() + interval '1 minute'))
   FROM consent_consent c,
-       (SELECT w.template_id, min(w.template_due) AS due FROM visits_visit w
-         WHERE w.template_id = %(template)s AND w.wrong_at IS NOT NULL
+       (SELECT min(w.template_due) AS due FROM visits_visit w
+         WHERE {w} AND w.wrong_at IS NOT NULL
            AND NOT EXISTS (SELECT 1 FROM visits_visit p
-                            WHERE p.template_id = w.template_id AND p.wrong_at IS NULL
-                              AND p.arrived_at > w.arrived_at)
-         GROUP BY w.template_id) AS before
- WHERE t.id = before.template_id AND c.id = t.consent_id
+                            WHERE {p} AND p.wrong_at IS NULL AND p.arrived_at > w.arrived_at)
+        HAVING min(w.template_due) IS NOT NULL) AS before
+ WHERE {t} AND c.id = t.consent_id
    AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
    AND t.delete_after > clock_timestamp()
 """
+THE_TEMPLATE = PROLONG_NOTHING.format(
+    table="visitors_facetemplate",
+    t="t.id = %(template)s",
+    w="w.template_id = %(template)s",
+    p="p.template_id = %(template)s",
+)
+THE_CARD = PROLONG_NOTHING.format(
+    table="visitors_card",
+    t="t.visitor_id = %(visitor)s",
+    w="w.visitor_id = %(visitor)s AND w.score IS NULL",
+    p="p.visitor_id = %(visitor)s AND p.score IS NULL",
+)
 
 UNMARK = f"""
 UPDATE visits_visit p
@@ -76,22 +88,24 @@ def mark_wrong(*, visit: Visit, user: User) -> Visit:
     """Say that the person who was seen is not the one this visit names. The first tap counts."""
     with connection.cursor() as cursor:
         one_at_a_time(cursor, visit.store_id)
-        false_greeting = FalseGreeting.objects.create(
-            store_id=visit.store_id,
-            camera_id=visit.camera_id,
-            day=visit.arrived_at.date(),
-            score=round(visit.score, DIGITS),
-            threshold=visit.threshold,
-        )
+        false_greeting = _false_greeting(visit)
         cursor.execute(
-            MARK, {"visit": visit.pk, "user": user.pk, "false_greeting": false_greeting.pk}
+            MARK,
+            {
+                "visit": visit.pk,
+                "user": user.pk,
+                "false_greeting": false_greeting and false_greeting.pk,
+            },
         )
         marked = cursor.fetchone()
         if marked:
-            cursor.execute(PROLONG_NOTHING, {"template": visit.template_id})
+            cursor.execute(
+                THE_CARD if visit.score is None else THE_TEMPLATE,
+                {"template": visit.template_id, "visitor": visit.visitor_id},
+            )
             # Taken anew from somebody else's face (recognition.recapture).
             undone, _ = FaceTemplate.objects.filter(visit=visit.pk).delete()
-        else:
+        elif false_greeting:
             false_greeting.delete()
     visit.refresh_from_db()
     if marked:
@@ -128,7 +142,7 @@ def take_back(*, visit: Visit, user: User) -> bool:
         cursor.execute(
             STAY_ALIVE,
             {
-                "template": visit.template_id,
+                "visitor": visit.visitor_id,
                 "inactivity_days": visit.store.pack.inactivity_days,
             },
         )
@@ -140,6 +154,19 @@ def take_back(*, visit: Visit, user: User) -> bool:
     _record("visit.wrong_undone", visit, user)
     transaction.on_commit(lambda: announce(visit.store_id, row[0]))
     return True
+
+
+def _false_greeting(visit: Visit) -> FalseGreeting | None:
+    """What a wrong visit says of the threshold; nothing, where a card was shown."""
+    if visit.score is None or visit.threshold is None:
+        return None
+    return FalseGreeting.objects.create(
+        store_id=visit.store_id,
+        camera_id=visit.camera_id,
+        day=visit.arrived_at.date(),
+        score=round(visit.score, DIGITS),
+        threshold=visit.threshold,
+    )
 
 
 def _record(action: str, visit: Visit, user: User) -> None:

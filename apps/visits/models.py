@@ -34,11 +34,16 @@ class FalseGreeting(models.Model):
 
 
 class Disclosure(models.Model):
-    """How many arrivals the boards of a store were told, a day. A count and nothing else."""
+    """How many arrivals the boards of a store were told, a day. Counts and nothing else.
+
+    `count` is of matches of faces, by which the rate of false greetings is divided; `by_card` is of
+    arrivals at which no face was looked at, and nothing could be matched falsely.
+    """
 
     store = models.ForeignKey(Store, models.CASCADE, related_name="disclosures")
     day = models.DateField()
-    count = models.PositiveIntegerField(default=0)
+    count = models.PositiveIntegerField(default=0, db_default=0)
+    by_card = models.PositiveIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = (
@@ -144,7 +149,10 @@ class VisitQuerySet(models.QuerySet["Visit"]):
 
 
 class Visit(models.Model):
-    """One person, one stay. Created only by the statement that re-checks the consent (services)."""
+    """One person, one stay. Created only by the statement that re-checks the consent (services).
+
+    Whoever came by their card has no camera, score, threshold or template: no face was looked at.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     sequence = models.BigIntegerField(unique=True, editable=False)
@@ -153,8 +161,8 @@ class Visit(models.Model):
     store = models.ForeignKey(Store, models.PROTECT, related_name="visits")
     camera = models.ForeignKey(Camera, models.SET_NULL, null=True, related_name="visits")
     number = models.PositiveIntegerField(null=True)
-    score = models.FloatField()
-    threshold = models.FloatField()
+    score = models.FloatField(null=True)
+    threshold = models.FloatField(null=True)
     seen_at = models.DateTimeField()
     arrived_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
@@ -166,7 +174,8 @@ class Visit(models.Model):
     false_greeting = models.OneToOneField(
         FalseGreeting, models.SET_NULL, null=True, related_name="+"
     )
-    # What matched, and when it would have gone without this visit: a wrong one prolongs nothing.
+    # What matched, and when that, or the card, would have gone without this visit: a wrong one
+    # prolongs nothing.
     template = models.ForeignKey(FaceTemplate, models.SET_NULL, null=True, related_name="+")
     template_due = models.DateTimeField(null=True)
     delete_after = models.DateTimeField(db_index=True)
@@ -180,6 +189,13 @@ class Visit(models.Model):
             models.CheckConstraint(
                 condition=models.Q(false_greeting=None) | models.Q(wrong_at__isnull=False),
                 name="only_a_wrong_visit_is_a_false_greeting",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(score__isnull=False, threshold__isnull=False)
+                | models.Q(
+                    score=None, threshold=None, camera=None, template=None, false_greeting=None
+                ),
+                name="a_face_has_a_score_and_a_card_has_none",
             ),
         )
 

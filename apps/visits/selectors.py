@@ -140,7 +140,7 @@ def card(visit: Visit, staff: tuple[Colleague, ...] = ()) -> Card:
         number=visit.number,
         last_visit=visit.previous_at if visit.number else None,  # type: ignore[attr-defined]
         arrived_at=visit.arrived_at,
-        confidence="sure" if visit.score >= visit.threshold + SURE else "fairly sure",
+        confidence="sure" if _is_sure(visit) else "fairly sure",
         greeted_at=visit.greeted_at,
         greeted_by=_named(visit.greeted_by).name if visit.greeted_by else "",
         greet_url=reverse("floor:greet", args=[visit.store.slug, visit.pk]),
@@ -155,6 +155,13 @@ def card(visit: Visit, staff: tuple[Colleague, ...] = ()) -> Card:
         preferred_staff=visit.visitor.asks_for,
         remember=note.text if noted and note else "",
     )
+
+
+def _is_sure(visit: Visit) -> bool:
+    """Who shows a card is surely its holder, so that it tells nobody who declined the face."""
+    if visit.score is None or visit.threshold is None:
+        return True
+    return visit.score >= visit.threshold + SURE
 
 
 def may_note(visit: Visit) -> bool:

@@ -39,8 +39,8 @@ from apps.retention.services.hold import lift
 from apps.retention.services.sweep import sweep
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.systems import outbox
-from apps.visitors.models import FaceTemplate, Visitor
-from apps.visitors.services import restrict
+from apps.visitors.models import Card, FaceTemplate, Visitor
+from apps.visitors.services import restrict, void_card
 
 SCHEMA = "consentry-backup/1"
 TYPE = "consentry-backup+jws"
@@ -226,6 +226,8 @@ def _done_again(entry: dict[str, Any]) -> bool:
             )
         case "purpose":
             withdraw_purpose(visitor=visitor, purpose=Purpose(entry["purpose"]), actor=ACTOR)
+        case "card":
+            void_card(visitor=visitor, card=UUID(entry["card"]))
         case "restriction" | "restriction lifted" as kind:
             visitor, paused = lock(visitor.pk), kind == "restriction"
             outbox.restricted(subject=visitor.subject, restricted=paused)
@@ -240,7 +242,8 @@ def _template_again(entry: dict[str, Any]) -> bool:
         return False
     lock(found.visitor_id)
     cause = Erasure.Cause(entry["cause"])
-    if found.visitor.templates.count() > 1:
+    card = Card.objects.filter(visitor=found.visitor)
+    if found.visitor.templates.count() > 1 or card.exists():
         erase_template(template=found, actor=ACTOR, cause=cause)
     else:
         # The one that they were known by afterwards was made after the backup.

@@ -9,12 +9,15 @@ needs no word; and only when the deletion is written where a restored backup can
 (`apps.audit.deletions`). Until then the erasure is *pending*, visible, and the sweep tries again.
 It is never reported as done before.
 
-When a model is retired, whoever is known by another template loses just the one that it made, and
-whoever withdraws one purpose of two just the template for it: the same deletion, acknowledgement
-and certificate, while their consent and their key go on. Whoever withdraws the other stores of a
-group keeps their templates, which are forgotten there with the same word of every recognizer. Where
-a purpose rested on no template (visits, a note, an address), no recognizer has anything to forget,
-and the certificate says nothing of them.
+Whoever has a card and no template is known to no recognizer: nobody has to acknowledge.
+
+When a model is retired, whoever is known by another template, or a card, loses just the one that it
+made, and whoever withdraws one purpose of two just the template for it: the same deletion,
+acknowledgement and certificate, while their consent goes on, and their key for as long as a
+template needs it. Whoever withdraws the other stores of a group keeps their templates, which are
+forgotten there with the same word of every recognizer. Where a purpose rested on no template
+(visits, a note, an address), no recognizer has anything to forget, and the certificate says nothing
+of them.
 """
 
 import time
@@ -33,13 +36,22 @@ from apps.audit.models import Deletion
 from apps.consent import services as consents
 from apps.consent.models import Consent, Purpose
 from apps.recognition.models import Acknowledgement, Recognizer
-from apps.retention.holdings import ELSEWHERE, HOLDINGS, TEMPLATE, VISIT, How, periods
+from apps.retention.holdings import (
+    CARD_ELSEWHERE,
+    ELSEWHERE,
+    HOLDINGS,
+    KEY,
+    TEMPLATE,
+    VISIT,
+    How,
+    periods,
+)
 from apps.retention.holds import Held, held_until
 from apps.retention.models import Erasure, Package, Request
 from apps.stores import policies
 from apps.systems import outbox
 from apps.visitors import services as visitors
-from apps.visitors.models import DataKey, Eviction, FaceTemplate, Visitor
+from apps.visitors.models import Card, DataKey, Eviction, FaceTemplate, Visitor
 from apps.visits.services import announce_all, boards_of
 
 CERTIFICATE_TYPE = "consentry-certificate+jws"
@@ -92,13 +104,14 @@ def erase(*, visitor: Visitor, cause: Erasure.Cause, actor: str, pack: str = "")
 def erase_template(
     *, template: FaceTemplate, actor: str, cause: Erasure.Cause = Erasure.Cause.RETIRED
 ) -> Erasure:
-    """Erase one template of a person who has another and is locked: its model was retired, or its
-    purpose was withdrawn."""
+    """Erase one template of a person who has another, or a card, and is locked: its model was
+    retired, or its purpose was withdrawn."""
     visitor = template.visitor
     key = DataKey.objects.filter(visitor=visitor).only("generation").first()
     pack = f"{template.pack} {template.pack_version}"
     now, pk = clock.now(), template.pk
     template.delete()
+    went = [TEMPLATE, *([KEY] if visitors.drop_key(visitor) else [])]
     retired = cause == Erasure.Cause.RETIRED
     audit.record(
         actor=actor,
@@ -115,7 +128,7 @@ def erase_template(
         pack=pack if retired else "",
         cause=cause,
         actor=actor,
-        scope=[{"what": TEMPLATE, "count": 1, "how": How.ERASED.value}],
+        scope=[{"what": what, "count": 1, "how": How.ERASED.value} for what in went],
         evictions=[Eviction.objects.filter(template=pk).latest("pk").pk],
         generation=key.generation if key else None,
         requested_at=now,
@@ -140,7 +153,11 @@ def erase_elsewhere(*, visitor: Visitor, consent: Consent, actor: str) -> Erasur
         visitor=visitor,
         consent=consent,
         purpose=Purpose.GROUP,
-        scope=[(ELSEWHERE, len(templates)), (VISIT, visits)],
+        scope=[
+            (ELSEWHERE, len(templates)),
+            (CARD_ELSEWHERE, Card.objects.filter(visitor=visitor).count()),
+            (VISIT, visits),
+        ],
         evictions=list(last.distinct("template").values_list("pk", flat=True)),
         actor=actor,
     )
@@ -345,7 +362,7 @@ def _facts(erasure: Erasure) -> dict[str, Any]:
         ],
         "key": {
             "generation": erasure.generation,
-            "row": "deleted" if erasure.whole else "kept",
+            "row": _key_row(erasure),
             "generation_destroyed": None,
         },
         "backup_horizon": _backup_horizon(erasure),
@@ -354,17 +371,25 @@ def _facts(erasure: Erasure) -> dict[str, Any]:
     }
 
 
+def _key_row(erasure: Erasure) -> str:
+    """What became of the person's own key; whoever had a card alone had none."""
+    if any(line["what"] == KEY for line in erasure.scope):
+        return "deleted"
+    return "none" if erasure.generation is None else "kept"
+
+
 def _backup_horizon(erasure: Erasure) -> str:
-    if erasure.whole:
+    if _key_row(erasure) == "deleted":
         return (
             "Backups made before erased_at hold ciphertext and its wrapped key until key "
             f"generation {erasure.generation} is destroyed; they open with no other key."
         )
-    if erasure.purpose and not erasure.evictions:
-        return (
+    if not erasure.evictions:
+        unsealed = (
             "Backups made before erased_at hold what is named in scope, not sealed, until they are "
-            "gone themselves. What else was agreed to goes on."
+            "gone themselves."
         )
+        return unsealed if erasure.whole else f"{unsealed} What else was agreed to goes on."
     if erasure.purpose:
         return (
             "Backups made before erased_at hold the visits. The templates and the person's own key "

@@ -4,11 +4,11 @@ Design. Reads refuse an expired row already; the sweep only makes it gone, so it
 at once, or be killed anywhere. Each row is its own small transaction under SKIP LOCKED, and each
 part is on its own: what fails is counted, logged and left for the next run. A person may have
 several templates, say for a lane and for a pass: one that is over goes by itself, and the person
-goes with the last. So does a template whose model was retired, with a certificate: whoever came by
-since is known by the model that followed. Whoever did not goes with it, as if their time were over:
-what would be left of them could recognise nobody. What is under a legal hold waits for its end
-(retention.holds). Celery beat and `manage.py sweep` call this same
-function and do not meet.
+goes with the last, unless they have a card, which is as good as one. So does a template whose model
+was retired, with a certificate: whoever came by since is known by the model that followed. Whoever
+did not goes with it, as if their time were over: what would be left of them could recognise nobody.
+What is under a legal hold waits for its end (retention.holds). Celery beat and `manage.py sweep`
+call this same function and do not meet.
 """
 
 import logging
@@ -34,10 +34,12 @@ from apps.retention.services.supplement import supplement_all
 from apps.systems.models import Delivery, Told
 from apps.visitors import services as visitors
 from apps.visitors.models import (
+    Card,
     Eviction,
     FaceTemplate,
     Note,
     Visitor,
+    card_overdue,
     not_agreed,
     overdue,
     retired,
@@ -57,6 +59,7 @@ class Swept:
 
     people: int = 0
     templates: int = 0
+    cards: int = 0
     visits: int = 0
     notes: int = 0
     consents: int = 0
@@ -79,6 +82,7 @@ def sweep() -> Swept:
     _erase_people(swept)
     for part in (
         _delete_templates,
+        _delete_cards,
         _delete_visits,
         _delete_notes,
         _delete_proofs,
@@ -149,9 +153,11 @@ def _complete_erasures(swept: Swept) -> None:
 
 
 def _due() -> Q:
-    """Whoever has no template left that is within its time. A pause ends nothing (GDPR 18)."""
-    within = FaceTemplate.objects.filter(visitor=OuterRef("pk")).exclude(overdue())
-    return ~Q(Exists(within)) & ~held("subject", Hold.Ground.CLAIM)
+    """Whoever has no template and no card left that is within its time. A pause ends nothing
+    (GDPR 18)."""
+    template = FaceTemplate.objects.filter(visitor=OuterRef("pk")).exclude(overdue())
+    card = Card.objects.filter(visitor=OuterRef("pk")).exclude(card_overdue())
+    return ~Q(Exists(template)) & ~Q(Exists(card)) & ~held("subject", Hold.Ground.CLAIM)
 
 
 @transaction.atomic
@@ -204,12 +210,30 @@ def _delete_template(pk: UUID) -> bool:
         erase_template(template=template, actor=ACTOR)
         return True
     template.delete()
+    visitors.drop_key(person)
     audit.record(
         actor=ACTOR,
         action="template.swept",
         subject=template.visitor.subject,
         purpose=template.purpose,
     )
+    return True
+
+
+def _delete_cards(swept: Swept) -> None:
+    """Cards that are over, of people who have a template left."""
+    due = Card.objects.filter(card_overdue()).exclude(visitor__in=Visitor.objects.filter(_due()))
+    due = due.exclude(held("visitor__subject", Hold.Ground.CLAIM))
+    for visitor in list(due.values_list("visitor", flat=True)):
+        swept.cards += _delete_card(visitor)
+
+
+@transaction.atomic
+def _delete_card(visitor: UUID) -> bool:
+    person = Visitor.objects.select_for_update(skip_locked=True).filter(pk=visitor).first()
+    if person is None or not Card.objects.filter(card_overdue(), visitor=person).delete()[0]:
+        return False
+    audit.record(actor=ACTOR, action="card.swept", subject=person.subject)
     return True
 
 
@@ -245,7 +269,7 @@ def _delete_notes(swept: Swept) -> None:
 def _delete_proofs(swept: Swept) -> None:
     due = list(
         Consent.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(~held("subject"), delete_after__lte=Now(), templates=None, visits=None)
+        .filter(~held("subject"), delete_after__lte=Now(), templates=None, cards=None, visits=None)
         .values_list("pk", flat=True)[:BATCH]
     )
     if due:

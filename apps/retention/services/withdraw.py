@@ -15,7 +15,7 @@ from apps.audit import deletions
 from apps.audit import services as audit
 from apps.consent import services as consents
 from apps.consent.models import RECOGNITION, Consent, Purpose
-from apps.retention.holdings import CONTACT, NOTE, NUMBER, STATED, VISIT
+from apps.retention.holdings import CARD, CONTACT, NOTE, NUMBER, STATED, VISIT
 from apps.retention.holds import held_until
 from apps.retention.models import Erasure
 from apps.retention.services.erase import (
@@ -26,7 +26,7 @@ from apps.retention.services.erase import (
     lock,
 )
 from apps.systems import outbox
-from apps.visitors.models import Note, Visitor
+from apps.visitors.models import Card, Note, Visitor
 from apps.visits import notes
 from apps.visits.services import KEEPS_VISITS, announce_all, boards_of, one_at_a_time, show_anew
 
@@ -119,6 +119,10 @@ def _erase_what_rested_on(
             count = visitor.visits.exclude(number=None).update(number=None)
             show_anew(visitor, stores)
             return [(NUMBER, count)]
+        case Purpose.CARD:
+            count, _models = Card.objects.filter(visitor=visitor).delete()
+            audit.record(actor=actor, action="card.withdrawn", subject=visitor.subject)
+            return [(CARD, count)]
         case Purpose.CONTACT:
             held, visitor.contact = bool(visitor.contact), ""
             visitor.save(update_fields=["contact"])
