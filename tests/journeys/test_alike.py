@@ -108,9 +108,10 @@ def test_who_wants_no_pass_either_leaves_without_a_trace(
     sister.get_by_test_id("back").locator("visible=true").click()
     expect(sister.get_by_test_id("alike-problem")).to_contain_text("nothing was kept")
     sister.get_by_test_id("alike-pass").click()
+    sister.get_by_test_id("pass-no").click()
     with sister.expect_response("**/kiosk/refuse/") as counted:
-        sister.get_by_test_id("pass-no").click()
-    assert counted.value.request.post_data_json == {"purposes": ["pass"]}
+        sister.get_by_test_id("card-no").click()
+    assert counted.value.request.post_data_json == {"purposes": ["pass", "card"]}
     expect(sister.get_by_test_id("alternative")).to_have_text("Show your card.")
     sister.get_by_test_id("alternative-finished").click()
     expect(sister.get_by_test_id("language-en")).to_be_visible()

@@ -134,7 +134,7 @@ def test_nobody_who_walks_by_is_sent_anywhere_and_a_tap_sends_once(
             pass
     assert "/door/show/" not in sent
     page.get_by_test_id("door-read").click()
-    hears(page, "No pass could be read")
+    hears(page, "No pass and no card could be read")
     assert not faults(page)
     assert sent.count("/door/show/") == 1
     assert Camera.objects.get(tablet=device).aborts == {"no_code": 1}

@@ -189,6 +189,7 @@ def test_whoever_goes_instead_leaves_nothing_behind(
         tablet.get_by_test_id(way).click()
     assert undone.value.status == 204
     if way == "sending-stop":
+        tablet.get_by_test_id("card-no").click()
         expect(tablet.get_by_test_id("alternative")).to_be_visible()
     else:
         expect(tablet.get_by_test_id("language-en")).to_be_visible()
@@ -207,6 +208,7 @@ def test_whoever_stops_while_the_network_is_away_is_told_no_untruth(tablet: Page
     expect(tablet.get_by_test_id("alternative")).to_be_hidden()
     tablet.context.set_offline(False)
     tablet.get_by_test_id("sending-stop").click()
+    tablet.get_by_test_id("card-no").click()
     expect(tablet.get_by_test_id("alternative")).to_be_visible()
     assert nothing_kept()
     # And back: another attempt, which is a whole one.
@@ -215,6 +217,7 @@ def test_whoever_stops_while_the_network_is_away_is_told_no_untruth(tablet: Page
     answer_others(tablet, "history")
     for name in ("term-12", "age-yes", "name-go"):
         tablet.get_by_test_id(name).click()
+    draw(tablet)
     tablet.get_by_test_id("signature-go").click()
     expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
     assert Visitor.objects.count() == Consent.objects.live().count() == 1

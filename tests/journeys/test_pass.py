@@ -132,9 +132,11 @@ def test_saying_no_to_both_kinds_leads_to_the_same_benefits(town: Town, tablet: 
     tablet.get_by_test_id("lane-no").click()
     expect(tablet.get_by_test_id("pass-no")).to_be_visible()
     assert not faults(tablet)
+    tablet.get_by_test_id("pass-no").click()
     with tablet.expect_response("**/kiosk/refuse/") as counted:
-        tablet.get_by_test_id("pass-no").click()
+        tablet.get_by_test_id("card-no").click()
     assert counted.value.status == 204
+    assert counted.value.request.post_data_json == {"purposes": ["lane", "pass", "card"]}
     expect(tablet.get_by_test_id("alternative")).to_have_text("Show your card.")
     tablet.get_by_test_id("change-answer").click()
     tablet.get_by_test_id("lane-yes").click()

@@ -25,12 +25,14 @@ from apps.recognition.client import Recognizer
 from apps.recognition.passes import Pass
 from apps.stores.devices import add_door, revoke
 from apps.stores.models import Camera, Device, Role, Store
+from apps.visitors import cards
+from apps.visitors.cards import CardCode
 from apps.visits.cameras import specs
 from apps.visits.health import abort_words, look_at
 from apps.visits.models import Visit
 from ops.tablet import Answer
-from tests import faces
-from tests.clients import KioskTablet, browser, enrolled, nothing_kept
+from tests import faces, qr
+from tests.clients import KioskTablet, browser, enrolled, nothing_kept, opt_in_form
 from tests.conftest import House, build_house
 from tests.privacy.test_renewal import near_the_end
 from tests.recognition.test_present import ENDS, Holder, holder_of
@@ -144,6 +146,69 @@ def test_a_pass_that_ended_says_no_more_than_one_that_never_was(door: Door, how:
     assert Visit.objects.count() == before
     expected = {"pass_unknown": 2} if reason == "pass_unknown" else {reason: 1, "pass_unknown": 1}
     assert door.camera.aborts == expected
+
+
+def card_from_the_kiosk(house: House) -> CardCode:
+    """What somebody holds who declined the lane and took a card."""
+    purposes = {"lane": False, "card": True, "history": True, "contact": False}
+    form = opt_in_form(house, [], purposes=purposes, name="Ms Rivera")
+    answer = enrolled(house.kiosk).signed("/kiosk/opt-in/", json.dumps(form).encode())
+    assert answer.status == 201, answer.body
+    code = cards.read(answer.json()["receipt"]["card"])
+    assert code is not None
+    assert qr.text_in(qr.drawn(answer.json()["receipt"]["card_svg"])) == code.text()
+    return code
+
+
+def held_up(*texts: str, mode: Any = "blank", person: int = 2) -> list[bytes]:
+    """JPEGs of codes before the tablet, the second beside the first."""
+    frames = list(faces.showing(faces.frames(person, mode, seconds=0.3, fps=10), texts[0]))
+    for text in texts[1:]:
+        frames = [frame[:, ::-1] for frame in frames]
+        frames = [frame[:, ::-1] for frame in faces.showing(frames, text)]
+    return [faces.jpeg(np.ascontiguousarray(frame)) for frame in frames]
+
+
+def test_whoever_shows_a_card_is_welcome_and_no_face_is_looked_for(
+    house: House, settings: Settings, tmp_path: Path
+) -> None:
+    nobody = {"recognizer_socket": str(tmp_path / "nobody.sock")}
+    settings.CONSENTRY = settings.CONSENTRY.model_copy(update=nobody)
+    code, device = card_from_the_kiosk(house), hang(house.store)
+    tablet = enrolled(device)
+
+    def says(pictures: list[bytes]) -> str:
+        return str(tablet.signed(SHOW, body_of(pictures)).json()["say"])
+
+    assert says(held_up(code.text())) == "welcome"
+    visit = Visit.objects.get()
+    assert (visit.visitor.greeting_name, visit.camera) == ("Ms Rivera", None)
+    board = browser(house.staff).get("/floor/harbour-street/").content.decode()
+    assert "Ms Rivera" in board
+    # Two faces beside a pass would be one too many; beside a card nobody looks.
+    assert says(held_up(code.text(), mode="two")) == "welcome", "still here"
+    near_the_end()
+    assert says(held_up(code.text())) == "welcome_ending"
+    camera = Camera.objects.get(tablet=device)
+    assert (camera.triggers, camera.outside_zone, camera.aborts) == (0, 0, {})
+    assert Visit.objects.count() == 1
+
+
+def test_a_card_that_is_none_says_no_more_than_a_pass_that_is_none(house: House) -> None:
+    mine, device = card_from_the_kiosk(house), hang(house.store)
+    tablet = enrolled(device)
+    unknown = tablet.signed(SHOW, body_of(held_up(cards.draw().text())))
+    assert unknown.json() == {"say": "staff"}
+    several = tablet.signed(SHOW, body_of(held_up(mine.text(), cards.draw().text())))
+    assert several.json() == {"say": "two_passes"}
+    beside = held_up(mine.text(), Pass(device.pk, os.urandom(32)).text())
+    assert tablet.signed(SHOW, body_of(beside)).json() == {"say": "two_passes"}
+    # The same signs on anything else are no card of ours.
+    assert tablet.signed(SHOW, body_of(held_up(mine.signs))).json() == {"say": "no_code"}
+    assert not Visit.objects.exists()
+    aborts = Camera.objects.get(tablet=device).aborts
+    assert aborts == {"card_unknown": 1, "two_passes": 2, "no_code": 1}
+    assert "_" not in abort_words("card_unknown")
 
 
 def test_a_forged_share_opens_nothing(door: Door) -> None:

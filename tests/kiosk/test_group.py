@@ -48,7 +48,7 @@ def test_it_is_asked_where_the_group_has_another_store_and_names_it(
     asked = page(tablet)
     assert asked.count('data-purpose="group"') == 1
     assert '<li dir="auto">Old Town</li>' in asked
-    assert "It rests on the lane or the pass" in asked
+    assert "It rests on the lane, the pass or the card" in asked
     questions = ("lane", "history", "group", "contact")
     order = [asked.index(f'data-purpose="{key}"') for key in questions]
     assert order == sorted(order)
