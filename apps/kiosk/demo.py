@@ -165,7 +165,7 @@ def _assess(camera: Camera) -> None:
             "Nothing that needs a hand does that."
         ),
         alternatives=(
-            "A card, without a face, and a pass: both are offered beside it with the same benefits. "
+            "A card without a face, and a pass: both are offered beside it with the same benefits. "
             "Recognising everyone who walks by: refused."
         ),
         proportionality=(

@@ -1,10 +1,10 @@
 """The tablet at the door: a camera that reads passes and cards, with a face of its own towards the
 customer.
 
-It answers in public, so it never says a name, nor why a pass or a card opens nothing: whoever holds
-a copy learns neither whose it is nor whether it ever worked. The name goes to the floor board alone.
-Whom it welcomes it also tells when what they agreed to ends soon, as their receipt would. Of whoever
-shows a card no face is looked for.
+It answers in public, so it never says a name, nor why a pass or a card opens nothing: whoever
+holds a copy learns neither whose it is nor whether it ever worked. The name goes to the floor board
+alone. Whom it welcomes it also tells when what they agreed to ends soon, as their receipt would. Of
+whoever shows a card no face is looked for.
 """
 
 import time
@@ -250,8 +250,8 @@ def sentences() -> dict[str, str]:
         "button": _("Read my pass or card"),
         "without": _("Without a pass"),
         "kept": _(
-            "No picture leaves this tablet before a pass or a card is shown, and none is kept. With "
-            "a card no face is looked for."
+            "No picture leaves this tablet before a pass or a card is shown, and none is kept. "
+            "With a card no face is looked for."
         ),
         "script": _("This tablet needs JavaScript to be switched on."),
     }

@@ -59,13 +59,13 @@ def _card(text: str) -> CardCode | None:
 
 
 def passes_seen(grey: MatLike) -> tuple[list[Pass], bool]:
-    """The passes in a grey uint8 picture (H, W), and whether it holds any code, be it unreadable."""
+    """The passes in a grey uint8 picture (H, W), and whether it holds any code, even unreadable."""
     texts, found = _texts(grey)
     return [one for text in texts if (one := read(text)) is not None], found
 
 
 def _texts(grey: MatLike) -> tuple[list[str], bool]:
-    """What the codes in a grey uint8 picture (H, W) say, and whether there is any, be it unreadable.
+    """What the codes of a grey uint8 picture (H, W) say, and whether any is in it, even unreadable.
 
     ZXing reads what OpenCV's own reader does not: of a hundred passes up to three hold a pattern by
     chance that OpenCV takes for a corner, however well they are shown.
