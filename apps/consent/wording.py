@@ -243,11 +243,10 @@ def _retention_of(kept: dict[Kind, int]) -> str:
         return (
             _(
                 "Your face template: for the lane until %(lane)s days, for the pass (and your "
-                "card) until %(pass)s days after your last visit, at the latest %(term)s days after
-                you "
-                "signed. Your visits: %(history)s days for the history, %(statistics)s days for "
-                "the statistics, or 12 hours without either. Proof that you agreed, without your "
-                "face: %(proof)s days after it ended."
+                "card) until %(pass)s days after your last visit, at the latest %(term)s days "
+                "after you signed. Your visits: %(history)s days for the history, %(statistics)s "
+                "days for the statistics, or 12 hours without either. Proof that you agreed, "
+                "without your face: %(proof)s days after it ended."
             )
             % values
         )
