@@ -40,6 +40,8 @@ from apps.recognition.engine.starter import build_starter
 from apps.recognition.services import record_shipped
 from apps.stores.devices import live_events
 from apps.stores.models import Assessment, Camera, Device, Organization, Role, Store, User
+from apps.visitors import cards
+from apps.visitors.cards import CardCode
 from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate, enroll
 from apps.visitors.vault import FileKeyring
@@ -175,9 +177,14 @@ class House:
         }
         return consents.draft(**{**values, **changes})  # type: ignore[arg-type]
 
-    def visitor(self, name: str = "Ms Chen", **changes: object) -> Visitor:
-        """An enrolled visitor whose template is sealed bytes that nobody opens in this test."""
+    def visitor(
+        self, name: str = "Ms Chen", card: CardCode | None = None, **changes: object
+    ) -> Visitor:
+        """An enrolled visitor whose template is sealed bytes that nobody opens in this test; with a
+        card where that was agreed to, and then with a template only where a lane was too."""
         signed = consents.sign(self.draft(**changes))
+        carded = Purpose.CARD in signed.consent.purposes
+        faced = not carded or Purpose.LANE in signed.consent.purposes
         sealed = SealedTemplate(
             uuid.uuid4(), b"wrapped", 1, b"sealed", starter.NAME, starter.VERSION
         )
@@ -186,7 +193,8 @@ class House:
             consent=signed.consent,
             greeting_name=name,
             contact="",
-            templates=[sealed],
+            templates=[sealed] if faced else [],
+            card=cards.digest(card or cards.draw()) if carded else None,
             actor="test",
         )
 

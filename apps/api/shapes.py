@@ -67,13 +67,14 @@ class Visits(Schema):
 
 class PassIn(Asked):
     pass_: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
-        alias="pass", description="what the QR code of the pass says; in the body, never in a URL"
+        alias="pass",
+        description="what the QR code of the pass, or of a card, says; in the body, never in a URL",
     )
 
 
 class ConsentOut(Schema):
-    """Whether the holder of a pass agrees now, in a store of this client. An unknown pass and one
-    that ended are answered alike."""
+    """Whether the holder of a pass or card agrees now, in a store of this client. An unknown one
+    and one that ended are answered alike."""
 
     agreed: bool
     person: UUID | None

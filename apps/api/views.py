@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import Http404
 from ninja import Body, Query, Status
@@ -27,7 +27,8 @@ from apps.retention.models import Request
 from apps.stores.models import Camera, Device
 from apps.systems import delivery, outbox
 from apps.systems.models import Delivery, Scope, Told
-from apps.visitors.models import FaceTemplate
+from apps.visitors import cards
+from apps.visitors.models import Card, FaceTemplate, cards_now
 from apps.visits.models import Visit
 
 PAGE = 100
@@ -155,26 +156,23 @@ def visits(
 @api.post("/consents", response=_answers(shapes.ConsentOut), operation_id="consent")
 @called("consent", Scope.CONSENTS)
 def consent(call: Call, body: Annotated[shapes.PassIn, Body()]) -> Any:
-    """Whether the holder of a pass agrees, and to what."""
+    """Whether the holder of a pass, or of a card, agrees, and to what."""
     nobody: dict[str, Any] = {"agreed": False, "person": None, "purposes": [], "until": None}
-    shown = passes.read(body.pass_)
-    if shown is None:
+    named = _named(body.pass_)
+    if named is None:
         return nobody
-    named = FaceTemplate.objects.live().filter(
-        Q(pk=shown.template) | Q(shown_as=shown.template), purpose=Purpose.PASS
-    )
     _hold(named.values_list("visitor", flat=True))
-    template = named.select_related("consent", "visitor").first()
-    if template is None or not call.stores.filter(pk__in=stores_of(template.consent)).exists():
+    held = named.select_related("consent", "visitor").first()
+    if held is None or not call.stores.filter(pk__in=stores_of(held.consent)).exists():
         return nobody
-    subject = template.visitor.subject
+    subject = held.visitor.subject
     known = outbox.tell(client=call.client.pk, subjects=[subject])
     audit.record(actor=call.actor, action="consent.asked", subject=subject)
     return {
         "agreed": True,
         "person": known[subject],
-        "purposes": [each for each in template.consent.purposes if each not in outbox.NEVER_TOLD],
-        "until": template.consent.expires_at.date(),
+        "purposes": [each for each in held.consent.purposes if each not in outbox.NEVER_TOLD],
+        "until": held.consent.expires_at.date(),
     }
 
 
@@ -252,6 +250,16 @@ def acknowledge(call: Call, ending: UUID) -> Any:
     own = Delivery.objects.endings().filter(told__client=call.client, pk=ending)
     done = own.exists() and delivery.acknowledge(ending, by=call.actor)
     return {"acknowledged": done}
+
+
+def _named(text: str) -> QuerySet[FaceTemplate] | QuerySet[Card] | None:
+    """What a shown code names: the template of a pass, or a card; None: it is neither."""
+    if shown := passes.read(text):
+        return FaceTemplate.objects.live().filter(
+            Q(pk=shown.template) | Q(shown_as=shown.template), purpose=Purpose.PASS
+        )
+    code = cards.read(text)
+    return cards_now().filter(digest=cards.digest(code)) if code else None
 
 
 def _hold(visitors: Any) -> None:

@@ -242,19 +242,19 @@ def _retention_of(kept: dict[Kind, int]) -> str:
     if values["lane"] != values["pass"] or values["history"] != values["statistics"]:
         return (
             _(
-                "Your face template: for the lane until %(lane)s days, for the pass until %(pass)s "
-                "days after your last visit, at the latest %(term)s days after you signed. Your "
-                "visits: %(history)s days for the history, %(statistics)s days for the statistics, "
-                "or 12 hours without either. Proof that you agreed, without your face: %(proof)s "
-                "days after it ended."
+                "Your face template: for the lane until %(lane)s days, for the pass (and your "
+                "card) until %(pass)s days after your last visit, at the latest %(term)s days "
+                "after you signed. Your visits: %(history)s days for the history, %(statistics)s "
+                "days for the statistics, or 12 hours without either. Proof that you agreed, "
+                "without your face: %(proof)s days after it ended."
             )
             % values
         )
     return _(
-        "Your face template: until %(inactivity)s days after your last visit, at the latest "
-        "%(term)s days after you signed. Your visits: %(visit)s days, or 12 hours without an "
-        "agreed history or statistics. Proof that you agreed, without your face: %(proof)s days "
-        "after it ended."
+        "Your face template, or your card: until %(inactivity)s days after your last visit, at "
+        "the latest %(term)s days after you signed. Your visits: %(visit)s days, or 12 hours "
+        "without an agreed history or statistics. Proof that you agreed, without your face: "
+        "%(proof)s days after it ended."
     ) % {
         "inactivity": values["lane"],
         "term": values["term"],

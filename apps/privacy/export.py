@@ -23,7 +23,7 @@ from apps.retention.models import Erasure, Request
 from apps.systems.models import Client, Scope, Told
 from apps.visitors.models import Visitor
 
-SCHEMA = "consentry-export/3"
+SCHEMA = "consentry-export/4"
 # One drawn line: points [x, y] in 0..1 of the pad's width and height.
 Stroke = list[list[float]]
 
@@ -133,16 +133,26 @@ class Template(_Part):
     sealed_bytes: int
 
 
+class Card(_Part):
+    """Your card. Its code is yours alone; what is kept is a digest that says nothing."""
+
+    created_at: datetime
+    not_after: datetime
+    delete_after: datetime
+
+
 class Stay(_Part):
-    """A visit at which you were recognised."""
+    """A visit at which you were recognised, by your face or by your card."""
 
     arrived_at: datetime
     last_seen_at: datetime
     store: str
     number: int | None
     greeted_at: datetime | None
-    similarity: float = Field(description="cosine of your template and what the camera saw")
-    threshold: float
+    similarity: float | None = Field(
+        description="cosine of your template and what the camera saw; null: you showed your card"
+    )
+    threshold: float | None
     delete_after: datetime
 
 
@@ -210,6 +220,7 @@ class Export(_Part):
     note: Note | None = Field(description="null: there is none")
     consents: list[Agreement]
     templates: list[Template]
+    card: Card | None = Field(description="null: you have none")
     visits: list[Stay]
     mistaken_for_you: list[Mistake]
     ledger: list[Look]
@@ -284,6 +295,7 @@ def everything(visitor: Visitor) -> Export:
             )
             for template in visitor.templates.order_by("created_at")
         ],
+        card=_card(visitor),
         visits=[
             Stay(
                 arrived_at=visit.arrived_at,
@@ -325,6 +337,15 @@ def everything(visitor: Visitor) -> Export:
             for party in organization.third_parties.filter(ended_at=None)
         ]
         + [_system(told.client) for told in _told(visitor)],
+    )
+
+
+def _card(visitor: Visitor) -> Card | None:
+    if not hasattr(visitor, "card"):
+        return None
+    held = visitor.card
+    return Card(
+        created_at=held.created_at, not_after=held.not_after, delete_after=held.delete_after
     )
 
 

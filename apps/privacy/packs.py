@@ -26,7 +26,7 @@ from apps.recognition.models import Recognizer
 from apps.retention.models import Erasure
 from apps.stores.access import actor, stores_of
 from apps.stores.models import Role, Store
-from apps.visitors.models import FaceTemplate, FormerPack, left, overdue
+from apps.visitors.models import Card, FaceTemplate, FormerPack, left, overdue
 from apps.visitors.services import DayRefused, end_pack
 
 LATELY = 14
@@ -255,7 +255,10 @@ def loss(pack: FormerPack, day: date, stores: QuerySet[Store] | None = None) -> 
     others = FaceTemplate.objects.filter(
         visitor=OuterRef("visitor"), delete_after__gt=then, consent__expires_at__gt=then
     ).exclude(pack=pack.name, pack_version=pack.version)
-    lone = still.filter(~Exists(others)).values("visitor").distinct().count()
+    cards = Card.objects.filter(
+        visitor=OuterRef("visitor"), delete_after__gt=then, consent__expires_at__gt=then
+    )
+    lone = still.filter(~Exists(others), ~Exists(cards)).values("visitor").distinct().count()
     return Loss(still.count(), lone)
 
 

@@ -32,6 +32,7 @@ from apps.retention.services.erase import await_acknowledgements, complete, eras
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.stores.limits import allowed
 from apps.visitors import services as visitors
+from apps.visitors.cards import CardCode
 from apps.visitors.models import Age, Sex, Visitor
 from apps.visitors.names import BadName
 from apps.visitors.services import TemplatesChanged
@@ -116,6 +117,7 @@ def _letter(
     done: str = "",
     error: str = "",
     pass_svg: str = "",
+    card: CardCode | None = None,
     passphrase: str = "",
     asking: dict[str, str] | None = None,
     status: int = 200,
@@ -135,6 +137,7 @@ def _letter(
             "done": done,
             "error": error,
             "pass_svg": pass_svg,
+            "card": {"svg": drawn(card.text(), error="m"), "typed": card.typed()} if card else None,
             "passphrase": passphrase,
             "asking": asking or {},
             "kinds": [(kind.value, kind.label) for kind in intake.AT_RECEIPT],
@@ -156,6 +159,8 @@ def _letter(
                 "sign_anew": selectors.sign_anew(consent),
                 "has_pass": selectors.has_pass(consent, visitor),
                 "has_lane": selectors.has_lane(visitor),
+                "has_card": selectors.has_card(consent, visitor),
+                "known_by": selectors.known_by(consent),
             },
             "visitor": visitor,
             "going_on": renewals.going_on(receipt, visitor),
@@ -283,7 +288,7 @@ def pause(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor)
     """Stop being recognised for a while, or go on."""
     paused = request.POST.get("paused") == "yes"
     services.pause(visitor=visitor, paused=paused, actor=SELF)
-    done = _("Paused. No camera here recognises you until you resume.") if paused else ""
+    done = _("Paused. Nothing here recognises you until you resume.") if paused else ""
     return _letter(request, receipt, secret, done=done or _("You are recognised again."))
 
 
@@ -310,6 +315,18 @@ def new_pass(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visit
         done=_("This is your new pass. The old one opens nothing any more."),
         pass_svg=drawn(key_share.text(), error="l"),
     )
+
+
+@while_it_holds
+def new_card(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor) -> HttpResponse:
+    """Show a new card, once; whoever has the old one checks nobody in any more."""
+    if not _may_labour(receipt):
+        return _too_often(request, receipt, secret)
+    card = services.new_card(visitor=visitor, consent=receipt.consent, actor=SELF)
+    if card is None:
+        return _letter(request, receipt, secret, error=_("You have no card."), status=409)
+    done = _("This is your new card. The old one is good for nothing any more.")
+    return _letter(request, receipt, secret, done=done, card=card)
 
 
 @while_it_holds
@@ -507,6 +524,7 @@ def _ended(
         "replaced": erasure.cause == Erasure.Cause.REPLACED,
         "retired": erasure.cause == Erasure.Cause.RETIRED,
         "pressed": erasure.cause == Erasure.Cause.WITHDRAWAL,
+        "known_by": selectors.known_by_then(erasure),
         "contact_email": erasure.store.organization.contact_email,
     }
     context = {"secret": secret, "certificate": certificate}

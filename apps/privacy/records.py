@@ -2,7 +2,7 @@
 
 Nothing in them is typed for them: the controller, who else gets data and the retention come from
 the registers and from `retention.holdings`, the purposes from the cameras that run, from the
-groups, and from consents that still hold.
+ways to check in without a face, from the groups, and from consents that still hold.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from apps.consent.models import RECOGNITION, Consent, Purpose, Receipt, Withdrawal
+from apps.consent.models import FACE, Consent, Purpose, Receipt, Withdrawal
 from apps.consent.wording import Registers
 from apps.retention.holdings import HOLDINGS, periods
 from apps.stores import mail
@@ -27,7 +27,7 @@ HELD: dict[Purpose, tuple[type[Model], ...]] = {
     Purpose.CARD: (Card, Visitor),
     Purpose.HISTORY: (Visit,),
     Purpose.STATISTICS: (Visit, Visitor),
-    Purpose.GROUP: (*RECOGNISED, Visit),
+    Purpose.GROUP: (*RECOGNISED, Card, Visit),
     Purpose.NOTES: (Note,),
     Purpose.CONTACT: (Visitor,),
 }
@@ -73,7 +73,9 @@ def purposes_of(registers: Registers) -> list[Purpose]:
     modes = {
         camera.mode for store in registers.stores for camera in store.cameras.all() if camera.active
     }
-    asked = {purpose for purpose in RECOGNITION if purpose.value in modes}
+    asked = {purpose for purpose in FACE if purpose.value in modes}
+    if any(store.non_face_check_in for store in registers.stores):
+        asked.add(Purpose.CARD)
     if asked:
         asked |= {Purpose.HISTORY, Purpose.STATISTICS, Purpose.NOTES}
         asked |= {Purpose.GROUP} if registers.groups else set()

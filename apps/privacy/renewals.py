@@ -8,7 +8,8 @@ new receipt, whether the answer arrived or not.
 
 A template for a pass opens with its pass alone. Whoever has no other template shows theirs: it is
 sealed anew under the same id and share, so that what they hold is good for as long as the new
-consent. The share goes from their picture to the recognizer and is kept nowhere.
+consent. A card is not sealed: it goes on as it is, and takes no recognizer. The share goes from
+their picture to the recognizer and is kept nowhere.
 """
 
 import uuid
@@ -19,14 +20,14 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.consent import renewals
-from apps.consent.models import Consent, NoticeText, Purpose, Receipt
+from apps.consent.models import FACE, Consent, NoticeText, Purpose, Receipt
 from apps.consent.renewals import Offer
 from apps.privacy.notices import Change, changes
-from apps.recognition.client import Anew, RebindRequest, Recognizer
+from apps.recognition.client import Anew, RebindRequest, Rebound, Recognizer
 from apps.recognition.passes import Pass
 from apps.retention.services.erase import lock
 from apps.visitors import services as visitors
-from apps.visitors.models import Visitor, overdue
+from apps.visitors.models import Card, Visitor, card_overdue, overdue
 from apps.visitors.services import SealedTemplate
 
 
@@ -44,7 +45,8 @@ class GoingOn:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """The receipt that the code opens now, and the new pass if there was one: shown once."""
+    """The receipt that the code opens now, and the new pass if there was one: shown once. A card
+    stays as it is."""
 
     receipt: Receipt
     key_share: Pass | None
@@ -61,14 +63,14 @@ def going_on(receipt: Receipt, visitor: Visitor | None) -> GoingOn | None:
         )
         return GoingOn(None, at_kiosk=sentence)
     lane, pass_ = (_of(visitor, consent, each) for each in (Purpose.LANE, Purpose.PASS))
-    if not (lane or pass_):
+    if not (lane or pass_ or _has_card(visitor, consent)):
         sentence = _(
             "There is no face template of you any more that could be sealed for longer. To go on, "
             "please agree anew at the kiosk."
         )
         return GoingOn(None, at_kiosk=sentence)
     offer = renewals.offer(receipt)
-    return GoingOn(offer, new_pass=lane and pass_, show_pass=not lane) if offer else None
+    return GoingOn(offer, new_pass=lane and pass_, show_pass=pass_ and not lane) if offer else None
 
 
 def renew(
@@ -88,19 +90,9 @@ def renew(
     """
     former = receipt.consent
     consent = renewals.draft(receipt=receipt, notice=notice, digest=digest)
-    new_pass = uuid.uuid4() if not shown and _of(visitor, former, Purpose.PASS) else None
-    made = Recognizer.any_of(settings.CONSENTRY.sockets).rebind(
-        RebindRequest(
-            visitor=visitor.pk,
-            former=former.pk,
-            consent=consent.pk,
-            not_after=int(consent.expires_at.timestamp()),
-            others=consent.group_stores,
-            new_pass=new_pass,
-            shown=shown.template if shown else None,
-        ),
-        share=shown.share if shown else b"",
-    )
+    made = Rebound([], None, None)
+    if any(_of(visitor, former, purpose) for purpose in FACE):
+        made = _rebound(visitor, former, consent, shown)
     with transaction.atomic():
         person = lock(visitor.pk)
         new = renewals.begin(consent=consent, actor=actor)
@@ -124,6 +116,22 @@ def renew(
     return Renewed(new, made.key_share)
 
 
+def _rebound(visitor: Visitor, former: Consent, consent: Consent, shown: Pass | None) -> Rebound:
+    new_pass = uuid.uuid4() if not shown and _of(visitor, former, Purpose.PASS) else None
+    return Recognizer.any_of(settings.CONSENTRY.sockets).rebind(
+        RebindRequest(
+            visitor=visitor.pk,
+            former=former.pk,
+            consent=consent.pk,
+            not_after=int(consent.expires_at.timestamp()),
+            others=consent.group_stores,
+            new_pass=new_pass,
+            shown=shown.template if shown else None,
+        ),
+        share=shown.share if shown else b"",
+    )
+
+
 def changed(former: Consent, text: NoticeText) -> list[Change]:
     """Where the text in force differs from the one that was signed, section by section."""
     before = former.text.notice.texts.filter(locale=text.locale).first()
@@ -133,6 +141,11 @@ def changed(former: Consent, text: NoticeText) -> list[Change]:
 def _of(visitor: Visitor, consent: Consent, purpose: Purpose) -> bool:
     held = visitor.templates.filter(consent=consent, purpose=purpose)
     return held.exclude(overdue()).exists()
+
+
+def _has_card(visitor: Visitor, consent: Consent) -> bool:
+    held = Card.objects.filter(visitor=visitor, consent=consent)
+    return held.exclude(card_overdue()).exists()
 
 
 def _sealed(made: Anew) -> SealedTemplate:

@@ -12,13 +12,14 @@ from django.utils.translation import gettext as _
 from apps.audit import services as audit
 from apps.audit.models import Entry
 from apps.consent import coverage, notices
-from apps.consent.models import RECOGNITION, Consent, Notice, Purpose, Receipt
+from apps.consent.models import FACE, RECOGNITION, Consent, Notice, Purpose, Receipt
 from apps.consent.services import secret_digest
 from apps.consent.wording import Registers
+from apps.retention.holdings import CARD, TEMPLATE
 from apps.retention.models import Erasure, Package, Request
 from apps.retention.services.withdraw import is_last
 from apps.stores.models import Organization, Store, User
-from apps.visitors.models import FaceTemplate, Visitor, left
+from apps.visitors.models import Card, FaceTemplate, Visitor, card_overdue, left
 from apps.visits.services import KEEPS_VISITS
 
 
@@ -177,10 +178,12 @@ class Answer:
         """What stopping it does."""
         if self.last:
             return _(
-                "Nothing else recognises you, so this ends everything: your face template, your "
-                "name and your visits are erased within 15 minutes, and you get a certificate. "
-                "It cannot be undone."
-            )
+                "Nothing else recognises you, so this ends everything: %(known_by)s, your name and "
+                "your visits are erased within 15 minutes, and you get a certificate. It cannot "
+                "be undone."
+            ) % {
+                "known_by": _known_by(face=self.purpose in FACE, card=self.purpose == Purpose.CARD)
+            }
         effects = {
             Purpose.LANE: _(
                 "At once the lane does not recognise you any more. The face template for it is "
@@ -189,6 +192,10 @@ class Answer:
             Purpose.PASS: _(
                 "At once your pass opens nothing any more. The face template for it is erased, and "
                 "you get a certificate."
+            ),
+            Purpose.CARD: _(
+                "At once your card is good for nothing any more. The digest of its code is "
+                "erased, and you get a certificate."
             ),
             Purpose.HISTORY: _(
                 "Our staff are told nothing of your earlier visits any more. Their dates stay for "
@@ -263,6 +270,31 @@ def has_pass(consent: Consent, visitor: Visitor | None) -> bool:
     return visitor.templates.filter(purpose=Purpose.PASS).exists()
 
 
+def has_card(consent: Consent, visitor: Visitor | None) -> bool:
+    """Whether this person is known by a card."""
+    if visitor is None or not consent.live:
+        return False
+    return Card.objects.filter(visitor=visitor).exclude(card_overdue()).exists()
+
+
+def known_by(consent: Consent) -> str:
+    """By what its person is known again, as a part of sentences."""
+    face = any(purpose in consent.purposes for purpose in FACE)
+    return _known_by(face=face, card=Purpose.CARD in consent.purposes)
+
+
+def known_by_then(erasure: Erasure) -> str:
+    """The same of somebody who is erased."""
+    gone = {line["what"] for line in erasure.scope}
+    return _known_by(face=TEMPLATE in gone, card=CARD in gone)
+
+
+def _known_by(*, face: bool, card: bool) -> str:
+    if face and card:
+        return _("your face template and your card")
+    return _("your card") if card else _("your face template")
+
+
 def stopped(consent: Consent, visitor: Visitor | None) -> list[str]:
     """What was agreed to and recognises nobody any more: its template went with its model."""
     if visitor is None or not retired_of(consent):
@@ -300,6 +332,10 @@ def holds(consent: Consent, visitor: Visitor | None) -> list[Hold]:
                 template.delete_after,
             )
             for template in visitor.templates.all()
+        )
+        held.extend(
+            Hold(_("A digest of your card’s code"), _("no face, no picture"), card.delete_after)
+            for card in Card.objects.filter(visitor=visitor)
         )
         visits = list(visitor.visits.theirs())
         if visits:
@@ -344,6 +380,8 @@ def _who(entry: Entry) -> str:
         return capfirst(_("the house"))
     if kind == "camera" and entry.detail.get("mode") == Purpose.PASS:
         return _("The camera that read your pass")
+    if kind == "device" and entry.detail.get("mode") == Purpose.CARD:
+        return _("The tablet at the door")
     return {
         "user": _("Someone who works here"),
         "device": _("The kiosk"),
@@ -355,11 +393,17 @@ def _who(entry: Entry) -> str:
 
 
 def _what(entry: Entry) -> str:
+    if entry.action == "visit.disclosed" and entry.detail.get("mode") == Purpose.CARD:
+        return _("read your card and told the floor board")
     words = {
         "consent.signed": _("signed the consent"),
         "consent.renewed": _("renewed the consent"),
         "visitor.enrolled": _("sealed the template"),
         "pass.replaced": _("made a new pass; the old one ended"),
+        "card.made": _("made your card"),
+        "card.replaced": _("made a new card; the old one ended"),
+        "card.withdrawn": _("erased the card that was for it"),
+        "card.swept": _("erased a card whose time was over"),
         "template.swept": _("erased a template whose time was over"),
         "template.recaptured": _("took your template anew, for a new model"),
         "template.undone": _("erased the template that was taken at that visit"),

@@ -1,4 +1,4 @@
-"""What people change of their own, by receipt: the name, a pause, the pass.
+"""What people change of their own, by receipt: the name, a pause, the pass, the card.
 
 Each act is one transaction with its ledger entry, and locks the visitor first, as an erasure does.
 Raises Visitor.DoesNotExist when the person was erased meanwhile.
@@ -15,8 +15,10 @@ from apps.recognition.client import Recognizer
 from apps.recognition.passes import Pass
 from apps.retention.services.erase import lock
 from apps.systems import outbox
+from apps.visitors import cards
 from apps.visitors import services as visitors
-from apps.visitors.models import Visitor
+from apps.visitors.cards import CardCode
+from apps.visitors.models import Card, Visitor, card_overdue
 from apps.visitors.services import SealedTemplate
 from apps.visits.services import announce_all, boards_of, redraw
 
@@ -58,6 +60,22 @@ def pause(*, visitor: Visitor, paused: bool, actor: str) -> None:
     else:
         # They show it again: a board is given only what is newer than what it has.
         transaction.on_commit(partial(redraw, visitor=visitor))
+
+
+@transaction.atomic
+def new_card(*, visitor: Visitor, consent: Consent, actor: str) -> CardCode | None:
+    """Make a new card, to be shown once; the old one ends. None when there is none to replace."""
+    person = lock(visitor.pk)
+    if not Card.objects.filter(visitor=person).exclude(card_overdue()).exists():
+        return None
+    code = cards.draw()
+    visitors.replace_card(
+        visitor=person,
+        consent=Consent.objects.get(pk=consent.pk),
+        card=cards.digest(code),
+        actor=actor,
+    )
+    return code
 
 
 def new_pass(*, visitor: Visitor, consent: Consent, actor: str) -> Pass:

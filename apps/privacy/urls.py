@@ -15,6 +15,7 @@ urlpatterns = [
     path("pause/", receipts.pause, name="pause"),
     path("renew/", receipts.renew, name="renew"),
     path("pass/", receipts.new_pass, name="new_pass"),
+    path("card/", receipts.new_card, name="new_card"),
     path("everything/", receipts.everything, name="everything"),
     path("ask/", receipts.ask, name="ask"),
     path("package/", receipts.package, name="package"),

@@ -210,6 +210,11 @@ def card_overdue() -> models.Q:
     return _over() | ~models.Q(consent__purposes__contains=[Purpose.CARD])
 
 
+def cards_now() -> models.QuerySet[Card]:
+    """Cards that are good now: not past any deadline, consent live, person not restricted."""
+    return Card.objects.exclude(card_overdue()).filter(visitor__restricted_at=None)
+
+
 def _over() -> models.Q:
     return (
         models.Q(delete_after__lte=Now())

@@ -160,8 +160,8 @@ def carry_over(
     templates: Sequence[SealedTemplate],
     new_pass: bool,
 ) -> None:
-    """Put a visitor's templates under the consent that renews `former`, as they were sealed for it;
-    with a `new_pass` all but the one of the old pass. Raises TemplatesChanged.
+    """Put a visitor's templates and card under the consent that renews `former`, as they were
+    sealed for it; with a `new_pass` all but the one of the old pass. Raises TemplatesChanged.
 
     The person's own act is as good as a visit: the time without one begins anew. Templates that
     are over stay under the former consent, for the sweep.
@@ -179,6 +179,11 @@ def carry_over(
             not_after=consent.expires_at,
             delete_after=_due(consent, Purpose.LANE),
         )
+    Card.objects.filter(visitor=visitor, consent=former).exclude(card_overdue()).update(
+        consent=consent,
+        not_after=consent.expires_at,
+        delete_after=_due(consent, Purpose.PASS),
+    )
 
 
 def _due(consent: Consent, purpose: str) -> datetime:

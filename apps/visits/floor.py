@@ -15,16 +15,17 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.stores import witnesses
 from apps.stores.access import actor, stores_of
 from apps.stores.devices import NonceStoreDown
 from apps.stores.limits import allowed
 from apps.stores.models import Role, Store, User
+from apps.visitors import cards
 from apps.visitors.models import Visitor
 from apps.visitors.names import BadNote
-from apps.visits import feed, look_alikes, looks, notes, selectors, sensitive
+from apps.visits import checkin, feed, look_alikes, looks, notes, selectors, sensitive
 from apps.visits.handing import colleagues
 from apps.visits.handing import hand_on as hand
 from apps.visits.mistakes import mark_wrong, take_back
@@ -32,7 +33,7 @@ from apps.visits.models import Visit
 from apps.visits.services import greet as mark_greeted
 
 # In ten minutes, for one member of staff.
-WITNESS_CODES = 20
+WITNESS_CODES, CARDS = 20, 60
 
 
 def _store(request: HttpRequest, slug: str) -> Store:
@@ -122,6 +123,33 @@ def witness(request: HttpRequest, slug: str) -> HttpResponse:
     if request.headers.get("Consentry-Partial"):
         return render(request, "floor/_witness.html", {"store": store, **shown})
     return _board(request, store, None, "floor/board.html", **shown)
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def check_in(request: HttpRequest, slug: str) -> HttpResponse:
+    """Take a card instead of a face: scanned, or its signs typed. Of whose it is, only the board
+    tells; without JavaScript this is a page of its own, which does not refresh under a hand."""
+    store = _store(request, slug)
+    partial = bool(request.headers.get("Consentry-Partial"))
+    typed, status, problem = request.POST.get("card", ""), 200, ""
+    if request.method == "POST":
+        code = cards.read(typed)
+        if not allowed(f"card:{request.user.pk}", limit=CARDS, seconds=600):
+            status, problem = 429, _("Too many attempts. Please wait ten minutes.")
+        elif (
+            code is None
+            or checkin.check_in(code=code, store=store, actor=actor(request.user)).outcome
+            == "refused"
+        ):
+            status, problem = 422, _("No card with this code is good here.")
+        elif not partial:
+            return redirect("floor:board", slug)
+    shown = {"store": store, "problem": problem, "typed": typed if problem else ""}
+    if partial:
+        done = request.method == "POST" and not problem
+        return render(request, "floor/_card_in.html", {**shown, "done": done}, status=status)
+    return render(request, "floor/card_in.html", shown, status=status)
 
 
 async def events(request: HttpRequest, slug: str) -> HttpResponseBase:

@@ -10,6 +10,7 @@ urlpatterns = [
     path("<slug:slug>/", floor.board, name="board"),
     path("<slug:slug>/wall/", floor.wall, name="wall"),
     path("<slug:slug>/events/", floor.events, name="events"),
+    path("<slug:slug>/card/", floor.check_in, name="check_in"),
     path("<slug:slug>/witness/", floor.witness, name="witness"),
     path("<slug:slug>/visits/<uuid:visit>/greet/", floor.greet, name="greet"),
     path("<slug:slug>/visits/<uuid:visit>/hand/", floor.hand_on, name="hand_on"),

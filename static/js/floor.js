@@ -207,6 +207,38 @@ board.addEventListener("submit", async (event) => {
   }
 });
 
+/* A card is scanned or typed. What was wrong stands at the field, with what was typed; who it is
+   comes as any arrival does. */
+const enter = document.getElementById("floor-enter");
+enter?.addEventListener("toggle", () => {
+  if (enter.open) enter.querySelector("input[name=card]").focus();
+});
+enter?.addEventListener("submit", async (event) => {
+  const form = event.target;
+  event.preventDefault();
+  /* A scanner may send its Enter twice. */
+  if (form.dataset.sent !== undefined) return;
+  form.dataset.sent = "";
+  try {
+    const reply = await fetch(form.action, {
+      method: "POST",
+      body: new FormData(form),
+      headers: { Accept: "text/html", "Consentry-Partial": "1" },
+    });
+    const parsed = new DOMParser().parseFromString(await reply.text(), "text/html");
+    const fresh = parsed.getElementById("floor-card-in");
+    if (!fresh) throw new Error("no form in the reply");
+    form.replaceWith(document.importNode(fresh, true));
+    const field = enter.querySelector("input[name=card]");
+    field.focus();
+    field.select();
+  } catch {
+    delete form.dataset.sent;
+    if (navigator.onLine) form.submit();
+    else announce.textContent = board.dataset.failedText;
+  }
+});
+
 let witnessOver = 0;
 
 function hideWitness() {

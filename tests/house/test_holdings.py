@@ -103,7 +103,7 @@ def test_what_has_a_deadline_is_found_by_it() -> None:
 def test_what_is_held_of_somebody_is_found_and_nobody_elses(
     house: House, holding: holdings.Holding
 ) -> None:
-    agreed = [Purpose.LANE, Purpose.HISTORY, Purpose.NOTES, Purpose.CONTACT]
+    agreed = [Purpose.LANE, Purpose.CARD, Purpose.HISTORY, Purpose.NOTES, Purpose.CONTACT]
     listening(house)
     first, second = house.visitor(purposes=agreed), house.visitor(purposes=agreed)
     for visitor in (first, second):

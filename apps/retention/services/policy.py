@@ -29,8 +29,12 @@ from apps.visits.services import KEPT, one_at_a_time
 TEMPLATE_KINDS = (Kind.LANE, Kind.PASS)
 VISIT_KINDS = (Kind.HISTORY, Kind.STATISTICS)
 
-# `former` and `new`: the policies, in days; both less what was promised.
-TEMPLATES = """
+
+def _held(table: str, purpose: str, kind: str) -> str:
+    """SQL: what a shorter policy moves in a table of what people are known by. purpose, kind: what
+    it needs, and whose figure it is kept by. `former` and `new`: the policies, in days; both less
+    what was promised."""
+    return f"""
 SELECT t.id, t.visitor_id AS person, t.delete_after AS was,
        least(t.delete_after, new_days * interval '1 day' + greatest(
            t.created_at, c.signed_at,
@@ -38,14 +42,21 @@ SELECT t.id, t.visitor_id AS person, t.delete_after AS was,
              WHERE p.visitor_id = t.visitor_id AND p.wrong_at IS NULL),
            CASE WHEN t.delete_after < least(t.not_after, c.expires_at)
                 THEN t.delete_after - former_days * interval '1 day' END)) AS due
-  FROM visitors_facetemplate t JOIN consent_consent c ON c.id = t.consent_id,
-       LATERAL (SELECT promised_days(t.store_id, c.text_id, t.purpose) AS told) AS p,
+  FROM {table} t JOIN consent_consent c ON c.id = t.consent_id,
+       LATERAL (SELECT promised_days(t.store_id, c.text_id, {kind}) AS told) AS p,
        LATERAL (SELECT least(%(former)s, p.told) AS former_days,
                        least(%(new)s, p.told) AS new_days) AS d
- WHERE t.store_id = %(store)s AND t.purpose = %(kind)s AND new_days < former_days
-   AND t.delete_after > clock_timestamp() AND t.purpose = ANY (c.purposes)
+ WHERE t.store_id = %(store)s AND {kind} = %(kind)s AND new_days < former_days
+   AND t.delete_after > clock_timestamp() AND {purpose} = ANY (c.purposes)
    AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
-"""
+"""  # noqa: S608
+
+
+TEMPLATES = {
+    "visitors_facetemplate": _held("visitors_facetemplate", "t.purpose", "t.purpose"),
+    # A card is kept for as long as a pass.
+    "visitors_card": _held("visitors_card", "'card'", "'pass'"),
+}
 
 # As long as the longer of the two that were agreed to allows.
 VISITS = f"""
@@ -137,14 +148,16 @@ def _move(policy: Policy) -> None:
         if policy.former is None:
             return
         kind, now = Kind(policy.kind), policies.days(policy.store)
-        table, query, values = _query(policy.store, kind, {kind: policy.former}, now)
-        # Ended at once all the same: a template takes no deadline in the past, see visits.mistakes.
-        cursor.execute(
-            f"""UPDATE {table} x
-                   SET delete_after = greatest(m.due, clock_timestamp() + interval '1 second')
-                  FROM ({query}) AS m WHERE x.id = m.id AND m.due < m.was""",  # noqa: S608
-            values,
-        )
+        queries, values = _queries(policy.store, kind, {kind: policy.former}, now)
+        for table, query in queries.items():
+            # Ended at once all the same: a template takes no deadline in the past, see
+            # visits.mistakes.
+            cursor.execute(
+                f"""UPDATE {table} x
+                       SET delete_after = greatest(m.due, clock_timestamp() + interval '1 second')
+                      FROM ({query}) AS m WHERE x.id = m.id AND m.due < m.was""",  # noqa: S608
+                values,
+            )
         policy.former = None
         policy.save(update_fields=["former"])
 
@@ -173,24 +186,25 @@ def _counted(
     """How many people are moved, and how many of them at once."""
     if kind == Kind.CONSENT or after[kind] >= before[kind]:
         return 0, 0
-    _table, query, values = _query(store, kind, before, after)
+    queries, values = _queries(store, kind, before, after)
+    moved = " UNION ALL ".join(queries.values())
     with connection.cursor() as cursor:
         cursor.execute(
             f"""SELECT count(DISTINCT person),
                        count(DISTINCT person) FILTER (WHERE due <= clock_timestamp())
-                  FROM ({query}) AS m WHERE due < was""",  # noqa: S608
+                  FROM ({moved}) AS m WHERE due < was""",  # noqa: S608
             values,
         )
         people, at_once = cursor.fetchone()
     return people, at_once
 
 
-def _query(
+def _queries(
     store: Store, kind: Kind, before: dict[Kind, int], after: dict[Kind, int]
-) -> tuple[str, str, dict[str, Any]]:
-    """The table, the rows that are moved in it, and the values of that query."""
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Tables, each with the rows that are moved in it, and the values of these queries."""
     if kind in TEMPLATE_KINDS:
         values = {"store": store.pk, "kind": kind, "former": before[kind], "new": after[kind]}
-        return "visitors_facetemplate", TEMPLATES, values
+        return TEMPLATES, values
     values = {"store": store.pk, **{each.value: after[each] for each in VISIT_KINDS}}
-    return "visits_visit", VISITS, values
+    return {"visits_visit": VISITS}, values

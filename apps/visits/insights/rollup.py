@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Min, Q
+from django.db.models import Count, F, Min, Q
 from django.db.models import Sum as Total
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -229,7 +229,8 @@ def figures(stores: Sequence[Store], month: Month) -> Figures:
             if guest.away is not None:
                 row[next(name for name, last in BANDS.items() if guest.away <= last)] += 1
     within = Q(store__in=stores, day__gte=month.begins, day__lt=month.ends)
-    for store, count in Disclosure.objects.filter(within).values_list("store", "count"):
+    told = Disclosure.objects.filter(within).values_list("store", F("count") + F("by_card"))
+    for store, count in told:
         table[store]["arrivals"] += count
     for store, purpose, count in Refusal.objects.filter(within).values_list(
         "store", "purpose", "count"
@@ -258,12 +259,13 @@ def _without_what_cannot_be(row: dict[str, int], store: Store) -> None:
     """Leave out what everybody knows to be nothing (structural zeros): they hide nobody, and would
     have other stores' numbers withheld with them."""
     recognises = store.cameras.filter(mode__in=(Camera.Mode.LANE, Camera.Mode.PASS))
+    greets = bool(store.non_face_check_in) or recognises.exists()
     asks = store.devices.filter(kind=Device.Kind.KIOSK)
     for names, able in (
-        ([name for name in FIGURES if name not in KIOSK], recognises),
-        (KIOSK, asks),
+        ([name for name in FIGURES if name not in KIOSK], greets),
+        (KIOSK, asks.exists()),
     ):
-        if not any(row[name] for name in names) and not able.exists():
+        if not able and not any(row[name] for name in names):
             for name in names:
                 del row[name]
 
