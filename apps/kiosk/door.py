@@ -221,7 +221,7 @@ def sentences() -> dict[str, str]:
     return {
         "title": _("Show your pass or your card"),
         "opening": _("The camera is opening. One moment."),
-        "ready": _("Hold your pass beside your face. A card you show by itself."),
+        "ready": _("Hold your pass beside your face, or show your card alone."),
         "reading": _("Hold still, one moment."),
         "welcome": _("Welcome. Please come in."),
         "welcome_ending": _(
@@ -250,8 +250,7 @@ def sentences() -> dict[str, str]:
         "button": _("Read my pass or card"),
         "without": _("Without a pass"),
         "kept": _(
-            "No picture leaves this tablet before a pass or a card is shown, and none is kept. "
-            "With a card no face is looked for."
+            "No picture leaves this tablet before a pass or a card is shown, and none is kept."
         ),
         "script": _("This tablet needs JavaScript to be switched on."),
     }
