@@ -1,50 +1,3 @@
-<<<<<<< HEAD
-"""The kiosk asks whoever declined every face about a card; cards are not drawn by the dozen."""
-
-import json
-import re
-
-from apps.stores.models import Camera, Store
-from apps.visitors.models import Card
-from tests.clients import KioskTablet, enrolled, opt_in_form
-from tests.conftest import House
-
-CARD = {"lane": False, "card": True, "history": False, "contact": False}
-
-
-def asked(tablet: KioskTablet) -> str:
-    return tablet.request("/kiosk/en/").body.decode()
-
-
-def test_it_is_asked_after_the_faces_and_has_no_number_among_the_questions(house: House) -> None:
-    Camera.objects.create(store=house.store, name="Pass reader", mode="pass", source="x.mp4")
-    page = asked(enrolled(house.kiosk))
-    questions = re.findall(r'data-purpose="(\w+)"', page)
-    assert questions[:4] == ["lane", "pass", "card", "history"]
-    numbers = re.findall(r"question (\d+) of (\d+)", page)
-    rest = len(questions) - 1
-    assert numbers == [(str(number), str(rest)) for number in range(1, rest + 1)]
-    assert page.count("what you agree to, one more question") == 1
-
-
-def test_where_nobody_is_checked_in_without_a_face_no_card_is_offered(house: House) -> None:
-    tablet = enrolled(house.kiosk)
-    assert 'data-testid="alike-card"' in asked(tablet)
-    Store.objects.update(non_face_check_in="")
-    page = asked(tablet)
-    assert 'data-purpose="card"' not in page
-    assert 'data-testid="alike-card"' not in page
-
-
-def test_cards_are_limited_and_the_tablet_may_try_again_later(house: House) -> None:
-    tablet = enrolled(house.kiosk)
-    body = json.dumps(opt_in_form(house, [], purposes=CARD)).encode()
-    answers = [tablet.signed("/kiosk/opt-in/", body) for _ in range(31)]
-    assert [answer.status for answer in answers] == [201] * 30 + [429]
-    # What was said stays on the screen that sends it.
-    assert answers[-1].json()["error"]["step"] == "sending"
-    assert Card.objects.count() == 30
-=======
 """Whoever declines the face opts in without a camera, and takes a card home."""
 
 import uuid
@@ -116,4 +69,3 @@ def test_without_any_way_to_be_known_nothing_is_kept(house: House) -> None:
 def test_who_cannot_move_needs_no_witness_where_no_camera_looks(house: House) -> None:
     assert opted_in(house, still=True).signed.consent.presence_witness is None
     assert Consent.objects.get().purposes == [Purpose.CARD, Purpose.HISTORY]
->>>>>>> card
