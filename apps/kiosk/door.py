@@ -219,9 +219,9 @@ def sentences() -> dict[str, str]:
     """What the page says, in the language that is active. "staff" is one sentence for all that a
     pass or a card may be refused for, and "welcome" names nobody."""
     return {
-        "title": _("Show your pass or your card"),
+        "title": _("Show your pass or card"),
         "opening": _("The camera is opening. One moment."),
-        "ready": _("Hold your pass beside your face, or show your card alone."),
+        "ready": _("Hold your pass beside your face, or show a card."),
         "reading": _("Hold still, one moment."),
         "welcome": _("Welcome. Please come in."),
         "welcome_ending": _(
@@ -247,11 +247,9 @@ def sentences() -> dict[str, str]:
         "camera_missing": _("No camera was found. Please ask our staff."),
         "camera_busy": _("The camera does not start. Please ask our staff."),
         "camera_lost": _("The camera stopped by itself. One moment."),
-        "button": _("Read my pass or card"),
+        "button": _("Read my code"),
         "without": _("Without a pass"),
-        "kept": _(
-            "No picture leaves this tablet before a pass or a card is shown, and none is kept."
-        ),
+        "kept": _("No picture leaves this tablet before a code is shown, and none is kept."),
         "script": _("This tablet needs JavaScript to be switched on."),
     }
 
