@@ -145,6 +145,7 @@ def test_whoever_stops_before_the_camera_may_take_a_card_and_a_lost_answer_loses
     expect(tablet.get_by_role("button", name="Stop: without a card")).to_be_visible()
     assert not faults(tablet)
     tablet.get_by_test_id("resend").click()
+    expect(tablet.get_by_test_id("card-signs")).to_be_visible()
     code = cards.read(tablet.get_by_test_id("card-signs").inner_text())
     assert code is not None
     assert Visitor.objects.count() == Card.objects.count() == Consent.objects.count() == 1
