@@ -137,6 +137,18 @@ def test_a_shorter_policy_of_the_pass_moves_cards_too(house: House) -> None:
     assert Card.objects.get().delete_after <= timezone.now() + timedelta(days=30)
 
 
+def test_a_card_ends_with_its_consent_when_a_changed_notice_shortens_that(
+    house: House, code: CardCode
+) -> None:
+    house.visitor(card=code, purposes=BY_CARD)
+    end = timezone.now() + timedelta(days=20)
+    Consent.objects.update(expires_at=end)
+    assert Card.objects.get().delete_after == end
+    assert check_in(code=code, store=house.store, actor="test").outcome == "visit"
+    Card.objects.update(delete_after=end + timedelta(days=1))
+    assert Card.objects.get().delete_after == end
+
+
 def test_a_lost_card_stays_lost_after_a_restore(transactional_db: None, code: CardCode) -> None:
     house = build_house()
     guest, fresh = house.visitor(card=code, purposes=BY_CARD), cards.draw()
