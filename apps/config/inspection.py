@@ -112,7 +112,7 @@ def _inspected(document: bytes) -> dict[str, Any]:
         found = script.checked(document, key)
     except script.Invalid as invalid:
         return {"verdict": "bad", "reason": str(invalid)}
-    certificate, kept = found.certificate, found.certificate["key"]["row"] == "kept"
+    certificate, part = found.certificate, found.certificate["key"]["row"] != "deleted"
     acknowledged = [each for each in certificate["recognizers"] if each["acknowledged_at"]]
     return {
         "verdict": "part" if certificate["partial"] else "good",
@@ -124,7 +124,7 @@ def _inspected(document: bytes) -> dict[str, Any]:
             {"what": _word(line["what"]), "count": line["count"], "how": _word(line["how"])}
             for line in certificate["scope"]
         ],
-        "key_kept": kept,
+        "part": part,
         "horizon": (found.supplement or certificate)["backup_horizon"],
         "acknowledged": len(acknowledged),
         **{

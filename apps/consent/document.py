@@ -15,7 +15,7 @@ import rfc8785
 from django.conf import settings
 
 from apps.audit import signing
-from apps.consent.models import Consent, Purpose, Receipt
+from apps.consent.models import FACE, RECOGNITION, Consent, Purpose, Receipt
 from apps.consent.signature import method_of
 from apps.stores.models import Store
 
@@ -42,7 +42,8 @@ PII = {
     Purpose.CARD: [_pii("digest of a card's code"), _pii("name to be greeted by")],
     Purpose.HISTORY: [_pii("dates of visits")],
     Purpose.STATISTICS: [_pii("dates of visits")],
-    Purpose.GROUP: [*RECOGNISED, _pii("dates and stores of visits")],
+    # With it what they are known by, see `_held`.
+    Purpose.GROUP: [_pii("dates and stores of visits")],
     Purpose.NOTES: [_pii("a short note by staff")],
     Purpose.CONTACT: [_pii("e-mail address", optional=True)],
 }
@@ -60,8 +61,9 @@ PROCESSING = {
     Purpose.HISTORY: "dates kept with the visits at which the person was recognised",
     Purpose.STATISTICS: "dates counted together with those of at least four others",
     Purpose.GROUP: (
-        "the same sealed templates, compared in the named stores of the group too, each in the way "
-        "that was agreed to; a store that joins the group later is not covered"
+        "the same sealed templates, compared in the named stores of the group too, and the same "
+        "card, good there, each in the way that was agreed to; a store that joins the group later "
+        "is not covered"
     ),
     Purpose.NOTES: "one note kept for the staff of the store, shown to the person on their receipt",
     Purpose.CONTACT: "one e-mail, 14 days before the consent ends",
@@ -197,9 +199,11 @@ def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
         "purpose": purpose.value,
         "purpose_type": "personalised welcome",
         "lawful_basis": "explicit consent",
-        "pii_information": PII[purpose],
+        "pii_information": _held(consent, purpose),
         "pii_controllers": [str(store.organization_id)],
-        "collection_method": "kiosk in the store, camera opened after the signature",
+        "collection_method": "kiosk in the store, camera opened after the signature"
+        if any(each in consent.purposes for each in FACE)
+        else "kiosk in the store, no camera",
         "processing_method": PROCESSING[purpose],
         "storage_locations": ["the store's own database"],
         "processing_locations": names,
@@ -223,6 +227,14 @@ def _processing(consent: Consent, purpose: Purpose) -> dict[str, Any]:
         ],
         "services": [f"greeting by name in {name}" for name in names],
     }
+
+
+def _held(consent: Consent, purpose: Purpose) -> list[dict[str, Any]]:
+    """What a purpose needs; that of the group what their person is known by, too."""
+    known = [each for each in RECOGNITION if each in consent.purposes]
+    needed = [*(known if purpose == Purpose.GROUP else []), purpose]
+    found = {each["pii_type"]: each for one in needed for each in PII[one]}
+    return list(found.values())
 
 
 def _group(consent: Consent, purpose: Purpose, stores: list[Store]) -> dict[str, Any]:

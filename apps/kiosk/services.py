@@ -248,7 +248,8 @@ def _enroll(
 ) -> OptedIn:
     """Keep the person; crops: of whoever agreed to be recognised by their face."""
     visitor = uuid.uuid4()
-    sealed, templates = None, []
+    sealed: Sealed | None = None
+    templates: list[visitors.SealedTemplate] = []
     if crops is not None:
         agreed = [purpose for purpose in FACE if purpose in consent.purposes]
         sealed, templates = _seal(consent, crops, watched, visitor=visitor, purposes=agreed)

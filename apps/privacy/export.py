@@ -137,7 +137,6 @@ class Card(_Part):
     """Your card. Its code is yours alone; what is kept is a digest that says nothing."""
 
     created_at: datetime
-    not_after: datetime
     delete_after: datetime
 
 
@@ -343,10 +342,7 @@ def everything(visitor: Visitor) -> Export:
 def _card(visitor: Visitor) -> Card | None:
     if not hasattr(visitor, "card"):
         return None
-    held = visitor.card
-    return Card(
-        created_at=held.created_at, not_after=held.not_after, delete_after=held.delete_after
-    )
+    return Card(created_at=visitor.card.created_at, delete_after=visitor.card.delete_after)
 
 
 def _told(visitor: Visitor) -> QuerySet[Told]:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from apps.audit import services as audit
 from apps.audit.models import Entry
 from apps.consent import coverage, notices
-from apps.consent.models import FACE, RECOGNITION, Consent, Notice, Purpose, Receipt
+from apps.consent.models import FACE, Consent, Notice, Purpose, Receipt
 from apps.consent.services import secret_digest
 from apps.consent.wording import Registers
 from apps.retention.holdings import CARD, TEMPLATE
@@ -302,7 +302,7 @@ def stopped(consent: Consent, visitor: Visitor | None) -> list[str]:
     known = set(visitor.templates.values_list("purpose", flat=True))
     return [
         str(purpose.label)
-        for purpose in RECOGNITION
+        for purpose in FACE
         if purpose in consent.purposes and purpose.value not in known
     ]
 

@@ -289,8 +289,8 @@ class FaceTemplate(models.Model):
 class Card(models.Model):
     """By what somebody is known who shows no face: the digest of a code that only they have.
 
-    PostgreSQL refuses one without a live consent to it. Its deadlines are those of a template; it
-    has the same clock, which any visit of the person sets back.
+    PostgreSQL refuses one without a live consent to it, and keeps its deadline within that. It has
+    the clock of a template, which any visit of the person sets back.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -298,17 +298,8 @@ class Card(models.Model):
     consent = models.ForeignKey(Consent, models.PROTECT, related_name="cards")
     store = models.ForeignKey(Store, models.PROTECT, related_name="cards")
     digest = models.BinaryField(max_length=32, unique=True)
-    not_after = models.DateTimeField()
     delete_after = models.DateTimeField(db_index=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    class Meta:
-        constraints = (
-            models.CheckConstraint(
-                condition=models.Q(delete_after__lte=models.F("not_after")),
-                name="card_never_outlives_consent",
-            ),
-        )
 
     def __str__(self) -> str:
         return f"card {self.id}"

@@ -180,9 +180,7 @@ def carry_over(
             delete_after=_due(consent, Purpose.LANE),
         )
     Card.objects.filter(visitor=visitor, consent=former).exclude(card_overdue()).update(
-        consent=consent,
-        not_after=consent.expires_at,
-        delete_after=_due(consent, Purpose.PASS),
+        consent=consent, delete_after=_due(consent, Purpose.PASS)
     )
 
 
@@ -203,7 +201,6 @@ def _give(card: bytes, visitor: Visitor, consent: Consent) -> None:
         consent=consent,
         store=consent.store,
         digest=card,
-        not_after=consent.expires_at,
         delete_after=_due(consent, Purpose.PASS),
     )
 

@@ -94,7 +94,7 @@ def mark_wrong(*, visit: Visit, user: User) -> Visit:
             {
                 "visit": visit.pk,
                 "user": user.pk,
-                "false_greeting": false_greeting and false_greeting.pk,
+                "false_greeting": false_greeting.pk if false_greeting else None,
             },
         )
         marked = cursor.fetchone()

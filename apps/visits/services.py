@@ -61,14 +61,15 @@ WHOSE = """
 """
 LAWFUL = f"""
    AND c.store_id = t.store_id AND {covers_sql("s.id")}
-   AND t.delete_after > clock_timestamp() AND t.not_after > clock_timestamp()
+   AND t.delete_after > clock_timestamp()
    AND c.withdrawn_at IS NULL AND c.expires_at > clock_timestamp()
    AND v.restricted_at IS NULL AND s.non_face_check_in <> ''
 """
 FACE_MAY = f"""
   FROM visitors_facetemplate t {WHOSE}
   JOIN stores_camera k ON k.id = %(camera)s AND k.store_id = s.id
- WHERE t.id = %(template)s AND t.purpose = k.mode AND t.purpose = ANY (c.purposes) {LAWFUL}
+ WHERE t.id = %(template)s AND t.purpose = k.mode AND t.purpose = ANY (c.purposes)
+   AND t.not_after > clock_timestamp() {LAWFUL}
    AND NOT EXISTS (SELECT 1 FROM visitors_formerpack f WHERE f.name = t.pack
                       AND f.version = t.pack_version AND f.ends_at <= clock_timestamp())
    AND k.active AND k.signage_confirmed_at IS NOT NULL
@@ -166,7 +167,7 @@ BY_FACE = Way(
 STAY_ALIVE = f"""
 WITH cards AS (
     UPDATE visitors_card t SET delete_after = least(
-               t.not_after, clock_timestamp() + make_interval(days => {CARD_DAYS}))
+               c.expires_at, clock_timestamp() + make_interval(days => {CARD_DAYS}))
       FROM consent_consent c
      WHERE t.visitor_id = %(visitor)s AND c.id = t.consent_id
        AND t.delete_after > clock_timestamp() AND 'card' = ANY (c.purposes)

@@ -18,7 +18,8 @@ from apps.retention.services.erase import erase
 from apps.stores.models import Organization, Role, User
 from apps.systems import services
 from apps.systems.models import Delivery, Event, Scope, Token, Told
-from apps.visitors.services import SealedTemplate, enroll
+from apps.visitors import cards
+from apps.visitors.services import SealedTemplate, enroll, restrict
 from apps.visits.mistakes import mark_wrong, take_back
 from apps.visits.services import disclose, greet
 from tests.conftest import House
@@ -214,6 +215,14 @@ def test_a_pass_says_what_its_holder_agrees_to_until_that_is_over(
     nobody: dict[str, Any] = {"agreed": False, "person": None, "purposes": [], "until": None}
     for who, shown in ((elsewhere, code), (caller, unknown), (caller, code), (caller, "x")):
         assert who.post("consents", {"pass": shown}).json() == nobody
+
+
+def test_a_card_says_the_same_of_its_holder(house: House, caller: Caller) -> None:
+    code = cards.draw()
+    visitor = house.visitor(card=code, purposes=[Purpose.CARD])
+    assert caller.post("consents", {"pass": code.text()}).json()["purposes"] == ["card"]
+    restrict(visitor=visitor, restricted=True, actor="self")
+    assert not caller.post("consents", {"pass": code.text()}).json()["agreed"]
 
 
 def test_a_request_is_filed_for_who_is_known_and_names_nobody(house: House, caller: Caller) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from playwright.sync_api import Browser, Locator, expect
 
 from apps.consent.models import Purpose
+from apps.visitors import cards
 from apps.visits.services import disclose
 from tests.journeys.accessible import faults
 from tests.journeys.conftest import Town, log_in, watched
@@ -52,8 +53,30 @@ def test_a_card_comes_by_itself_and_stays_one_card(
     expect(page.get_by_test_id("visit-card")).to_have_count(1)
     problems += faults(page)
 
+    # Somebody shows a card: scanned, which is typing and Enter; a slip stays to be mended.
+    code = cards.draw()
+    town.house.visitor("Mr Okoye", code, purposes=[Purpose.CARD])
+    page.get_by_test_id("card-open").click()
+    field = page.get_by_test_id("card-code")
+    expect(field).to_be_focused()
+    for name in ("card-open", "card-code", "card-go"):
+        assert_a_thumb_hits(page.get_by_test_id(name))
+    page.keyboard.type("abcd-efgh-jkmn-pqrs\n")
+    expect(page.get_by_test_id("card-problem")).to_be_visible()
+    expect(field).to_have_value("abcd-efgh-jkmn-pqrs")
+    problems += faults(page)
+    page.keyboard.type(f"{code.text()}\n")
+    expect(page.get_by_test_id("card-done")).to_be_visible()
+    expect(page.get_by_test_id("visit-name")).to_have_text(["Mr Okoye", "Ms Chen"])
+    expect(page.locator("#floor-announce")).to_have_text("Mr Okoye is here")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("")
+    problems += faults(page)
+    page.get_by_test_id("wrong").first.click()
+
     page.get_by_test_id("floor-wall").click()
     expect(page.get_by_test_id("visit-name")).to_have_text("Ms Chen")
+    expect(page.get_by_test_id("card-open")).to_have_count(0)
     expect(page.get_by_test_id("wrong")).to_be_hidden()
     expect(page.get_by_test_id("floor-sound")).to_have_attribute("aria-pressed", "true")
     page.set_viewport_size({"width": 1920, "height": 1080})
@@ -76,6 +99,17 @@ def test_without_javascript_the_board_refreshes_and_greets(
     expect(page.locator("meta[http-equiv=refresh]")).to_have_attribute("content", "10")
     page.get_by_test_id("greet").click()
     expect(page.get_by_test_id("visit-greeted")).to_contain_text("Linda")
+
+    code = cards.draw()
+    town.house.visitor("Mr Okoye", code, purposes=[Purpose.CARD])
+    page.get_by_test_id("card-page").click()
+    expect(page.locator("meta[http-equiv=refresh]")).to_have_count(0)
+    page.get_by_test_id("card-code").fill("ABCD")
+    page.get_by_test_id("card-go").click()
+    expect(page.get_by_test_id("card-problem")).to_be_visible()
+    page.get_by_test_id("card-code").fill(code.typed())
+    page.get_by_test_id("card-go").click()
+    expect(page.get_by_test_id("visit-name")).to_have_text(["Mr Okoye", "Ms Chen"])
 
 
 def test_somebody_else_is_taken_off_both_boards_and_a_slip_brings_them_back(

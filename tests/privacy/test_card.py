@@ -110,7 +110,7 @@ def test_one_tap_renews_a_card_without_a_recognizer(
     assert 'data-testid="receipt-done"' in text
     card = Card.objects.get()
     assert card.consent.renews == former
-    assert card.not_after > timezone.now() + timedelta(days=300)
+    assert card.delete_after > timezone.now() + timedelta(days=300)
     assert outcome(code, house) == "visit"
 
 

@@ -165,6 +165,8 @@ def test_who_shows_their_own_pass_is_a_visit_once_a_stay(
     assert verify(recognizer, holder, crops_of(2)) == "still_here"
     visit = Visit.objects.get()
     assert (visit.visitor, visit.camera, visit.number) == (holder.visitor, holder.camera, 1)
+    assert visit.score is not None
+    assert visit.threshold is not None
     assert visit.score >= visit.threshold
 
 

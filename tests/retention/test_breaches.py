@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -52,7 +53,7 @@ def breach_of(house: House, **changes: object) -> Breach:
     return breaches.write(breach=Breach(**{**values, **changes}), actor="test")
 
 
-def reachable(house: House, name: str, contact: str, **changes: object) -> Visitor:
+def reachable(house: House, name: str, contact: str, **changes: Any) -> Visitor:
     visitor = house.visitor(name, purposes=[Purpose.LANE, Purpose.CONTACT], **changes)
     Visitor.objects.filter(pk=visitor.pk).update(contact=contact)
     return visitor

@@ -70,7 +70,7 @@ def test_who_had_a_card_alone_is_erased_with_a_certificate_that_anyone_can_check
     )
     erasure = complete(erase(visitor=guest, cause=Erasure.Cause.WITHDRAWAL, actor="self"))
     facts = facts_of(erasure)
-    assert facts["key"] == {"generation": None, "row": "none", "generation_destroyed": None}
+    assert facts["key"] == {"generation": None, "row": "deleted", "generation_destroyed": None}
     assert "not sealed" in str(facts["backup_horizon"])
     scope = scope_of(erasure)
     assert (scope["digest of the code of a card"], scope["visit"]) == (1, 1)
@@ -109,7 +109,9 @@ def test_of_a_card_and_a_template_one_that_is_over_goes_alone(house: House) -> N
     assert not DataKey.objects.exists(), "a key that opens nothing any more"
 
 
-def test_taking_the_card_back_leaves_the_face_and_the_other_way_round(house: House) -> None:
+def test_taking_the_card_back_leaves_the_face_and_the_other_way_round(
+    house: House, tmp_path: Path
+) -> None:
     first, second = house.visitor(purposes=BOTH), house.visitor(purposes=BOTH)
     (erasure,) = withdraw_purpose(visitor=first, purpose=Purpose.CARD, actor="self")
     assert scope_of(complete(erasure)) == {"digest of the code of a card": 1}
@@ -117,7 +119,9 @@ def test_taking_the_card_back_leaves_the_face_and_the_other_way_round(house: Hou
     assert first.templates.exists()
     (erasure,) = withdraw_purpose(visitor=second, purpose=Purpose.LANE, actor="self")
     assert scope_of(erasure) == {"sealed face template": 1, "wrapped data key": 1}
-    assert facts_of(complete(erasure))["key"]["row"] == "deleted"  # type: ignore[index]
+    erasure = complete(erasure)
+    assert facts_of(erasure)["key"]["row"] == "none"  # type: ignore[index]
+    assert json.loads(verify(tmp_path, erasure.papers)[-1])["valid"]
     assert Card.objects.filter(visitor=second).exists()
     (erasure,) = withdraw_purpose(visitor=second, purpose=Purpose.CARD, actor="self")
     assert erasure.whole
@@ -131,6 +135,18 @@ def test_a_shorter_policy_of_the_pass_moves_cards_too(house: House) -> None:
     assert (effect.people, effect.at_once) == (1, 0)
     change(store=house.store, figures=figures, reason="We need it for less.", actor="test")
     assert Card.objects.get().delete_after <= timezone.now() + timedelta(days=30)
+
+
+def test_a_card_ends_with_its_consent_when_a_changed_notice_shortens_that(
+    house: House, code: CardCode
+) -> None:
+    house.visitor(card=code, purposes=BY_CARD)
+    end = timezone.now() + timedelta(days=20)
+    Consent.objects.update(expires_at=end)
+    assert Card.objects.get().delete_after == end
+    assert check_in(code=code, store=house.store, actor="test").outcome == "visit"
+    Card.objects.update(delete_after=end + timedelta(days=1))
+    assert Card.objects.get().delete_after == end
 
 
 def test_a_lost_card_stays_lost_after_a_restore(transactional_db: None, code: CardCode) -> None:

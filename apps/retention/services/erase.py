@@ -372,14 +372,19 @@ def _facts(erasure: Erasure) -> dict[str, Any]:
 
 
 def _key_row(erasure: Erasure) -> str:
-    """What became of the person's own key; whoever had a card alone had none."""
-    if any(line["what"] == KEY for line in erasure.scope):
+    """What became of the person's own key: it went with them, it goes on, or, with their last
+    template, there is none any more."""
+    if erasure.whole:
         return "deleted"
-    return "none" if erasure.generation is None else "kept"
+    return "none" if _key_went(erasure) else "kept"
+
+
+def _key_went(erasure: Erasure) -> bool:
+    return any(line["what"] == KEY for line in erasure.scope)
 
 
 def _backup_horizon(erasure: Erasure) -> str:
-    if _key_row(erasure) == "deleted":
+    if _key_went(erasure):
         return (
             "Backups made before erased_at hold ciphertext and its wrapped key until key "
             f"generation {erasure.generation} is destroyed; they open with no other key."

@@ -30,17 +30,19 @@ TEMPLATE_KINDS = (Kind.LANE, Kind.PASS)
 VISIT_KINDS = (Kind.HISTORY, Kind.STATISTICS)
 
 
-def _held(table: str, purpose: str, kind: str) -> str:
-    """SQL: what a shorter policy moves in a table of what people are known by. purpose, kind: what
-    it needs, and whose figure it is kept by. `former` and `new`: the policies, in days; both less
-    what was promised."""
+def _held(table: str, purpose: str, kind: str, end: str) -> str:
+    """SQL: what a shorter policy moves in a table of what people are known by.
+
+    purpose, kind: what it needs, and whose figure it is kept by. end: its hard end. `former` and
+    `new` are the policies, in days; both less what was promised.
+    """
     return f"""
 SELECT t.id, t.visitor_id AS person, t.delete_after AS was,
        least(t.delete_after, new_days * interval '1 day' + greatest(
            t.created_at, c.signed_at,
            (SELECT max(p.arrived_at) FROM visits_visit p
              WHERE p.visitor_id = t.visitor_id AND p.wrong_at IS NULL),
-           CASE WHEN t.delete_after < least(t.not_after, c.expires_at)
+           CASE WHEN t.delete_after < {end}
                 THEN t.delete_after - former_days * interval '1 day' END)) AS due
   FROM {table} t JOIN consent_consent c ON c.id = t.consent_id,
        LATERAL (SELECT promised_days(t.store_id, c.text_id, {kind}) AS told) AS p,
@@ -53,9 +55,11 @@ SELECT t.id, t.visitor_id AS person, t.delete_after AS was,
 
 
 TEMPLATES = {
-    "visitors_facetemplate": _held("visitors_facetemplate", "t.purpose", "t.purpose"),
+    "visitors_facetemplate": _held(
+        "visitors_facetemplate", "t.purpose", "t.purpose", "least(t.not_after, c.expires_at)"
+    ),
     # A card is kept for as long as a pass.
-    "visitors_card": _held("visitors_card", "'card'", "'pass'"),
+    "visitors_card": _held("visitors_card", "'card'", "'pass'", "c.expires_at"),
 }
 
 # As long as the longer of the two that were agreed to allows.

@@ -35,11 +35,11 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("score__isnull", False), ("threshold__isnull", False))
                 | models.Q(
-                    ("score", None),
-                    ("threshold", None),
                     ("camera", None),
-                    ("template", None),
                     ("false_greeting", None),
+                    ("score", None),
+                    ("template", None),
+                    ("threshold", None),
                 ),
                 name="a_face_has_a_score_and_a_card_has_none",
             ),
