@@ -78,8 +78,8 @@ def test_a_guest_without_a_face_takes_a_card_and_is_greeted_by_it(
     assert not [*faults(tablet), *crowded(tablet)]
     yes.click()
     answer_others(tablet, "history")
-    for answer in ("term-12", "age-yes"):
-        tablet.get_by_test_id(answer).click()
+    for tap in ("term-12", "age-yes"):
+        tablet.get_by_test_id(tap).click()
     tablet.get_by_test_id("name").fill("Ms Rivera")
     tablet.get_by_test_id("name-go").click()
     expect(tablet.get_by_test_id("answers")).to_contain_text("by a card, without your face")
