@@ -330,9 +330,10 @@ def _replace_pass(consent: Consent, device: Device, form: OptIn) -> Pass | None:
     return sealed.key_share
 
 
+@transaction.atomic
 def _replace_card(consent: Consent, device: Device) -> CardCode | None:
     """A new card for the repeated attempt; nobody saw the code of the one before."""
-    person = Visitor.objects.filter(subject=consent.subject).first()
+    person = Visitor.objects.select_for_update().filter(subject=consent.subject).first()
     if person is None or Purpose.CARD not in consent.purposes:
         return None
     card = cards.draw()

@@ -380,11 +380,18 @@ def renew(request: HttpRequest, receipt: Receipt, secret: str, visitor: Visitor)
         request,
         done.receipt,
         secret,
-        done=_("Renewed. The code and the pass that you have stay the same.")
-        if going_on.show_pass
-        else _("Renewed. The code that you have stays the same."),
+        done=_renewed(going_on),
         pass_svg=drawn(done.key_share.text(), error="l") if done.key_share else "",
     )
+
+
+def _renewed(going_on: renewals.GoingOn) -> str:
+    """What of what they hold stays good."""
+    if going_on.show_pass:
+        return _("Renewed. The code and the pass that you have stay the same.")
+    if going_on.card:
+        return _("Renewed. The code and the card that you have stay the same.")
+    return _("Renewed. The code that you have stays the same.")
 
 
 def _to_be_read(

@@ -34,11 +34,13 @@ from apps.visitors.services import SealedTemplate
 @dataclass(frozen=True, slots=True)
 class GoingOn:
     """How a person whose consent is near its end can go on: by this offer, or, in a sentence, why
-    that takes the kiosk. new_pass: their pass is made anew with it; show_pass: they show theirs.
+    that takes the kiosk. new_pass: their pass is made anew with it; show_pass: they show theirs;
+    card: theirs goes on.
     """
 
     offer: Offer | None
     new_pass: bool = False
+    card: bool = False
     show_pass: bool = False
     at_kiosk: str = ""
 
@@ -63,14 +65,17 @@ def going_on(receipt: Receipt, visitor: Visitor | None) -> GoingOn | None:
         )
         return GoingOn(None, at_kiosk=sentence)
     lane, pass_ = (_of(visitor, consent, each) for each in (Purpose.LANE, Purpose.PASS))
-    if not (lane or pass_ or _has_card(visitor, consent)):
+    card = _has_card(visitor, consent)
+    if not (lane or pass_ or card):
         sentence = _(
             "There is no face template of you any more that could be sealed for longer. To go on, "
             "please agree anew at the kiosk."
         )
         return GoingOn(None, at_kiosk=sentence)
     offer = renewals.offer(receipt)
-    return GoingOn(offer, new_pass=lane and pass_, show_pass=pass_ and not lane) if offer else None
+    if offer is None:
+        return None
+    return GoingOn(offer, new_pass=lane and pass_, card=card, show_pass=pass_ and not lane)
 
 
 def renew(

@@ -229,7 +229,7 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         Visitor,
         gettext_noop("name to be greeted by, contact, and sex and age as stated"),
-        gettext_noop("goes with the template"),
+        gettext_noop("goes with the last template or card"),
         How.ERASED,
         lambda visitor: Visitor.objects.filter(pk=visitor.pk),
         lambda: Visitor.objects.filter(templates=None, card=None),
@@ -247,7 +247,7 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         Salt,
         gettext_noop("link between the person and the ledger"),
-        gettext_noop("goes with the template"),
+        gettext_noop("goes with the last template or card"),
         How.ERASED,
         lambda visitor: Salt.objects.filter(subject=visitor.subject),
         orphaned_salts,

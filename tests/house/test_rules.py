@@ -434,6 +434,7 @@ ROOMY = {
     "stores_store.check_in_words": "a sentence in each language",
     "stores_store.languages": "codes of languages",
     "systems_client.scopes": "words of a list",
+    "visitors_card.digest": "32 bytes: the digest of a random code",
     "visitors_datakey.wrapped": "a sealed key of a visitor",
     "visitors_facetemplate.sealed": "the sealed template of a visitor who signed",
     "visitors_rotation.wrapped": "random bytes of the organization, sealed",
@@ -893,8 +894,8 @@ def test_rule_8_a_half_finished_opt_in_leaves_nothing(
 
 def test_rule_8_what_can_be_agreed_to_is_this() -> None:
     """A new purpose belongs into the tests above; a pass has more in recognition/test_present.py
-    and visits/test_disclose_pass.py, statistics in visits/test_returning.py, a group in
-    visits/test_disclose_group.py, notes in visits/test_note.py, contact in
-    retention/test_remind.py."""
+    and visits/test_disclose_pass.py, a card in visits/test_check_in.py, statistics in
+    visits/test_returning.py, a group in visits/test_disclose_group.py, notes in
+    visits/test_note.py, contact in retention/test_remind.py."""
     rest = ["history", "statistics", "group", "notes", "contact"]
-    assert [purpose.value for purpose in Purpose] == ["lane", "pass", *rest]
+    assert [purpose.value for purpose in Purpose] == ["lane", "pass", "card", *rest]

@@ -66,6 +66,10 @@ def test_what_the_house_does_anew_is_in_the_records_at_once(house: House, office
     Camera.objects.create(store=house.store, name="Desk", mode=Camera.Mode.PASS, source="x")
     assert "Recognise me when I show my pass" in page_of(officer, house)
     Camera.objects.update(active=False)
+    page = page_of(officer, house)
+    assert "Recognise me when" not in page
+    assert "Recognise me by a card, without my face" in page
+    Store.objects.update(non_face_check_in="")
     assert "Recognise me" not in page_of(officer, house)
     house.visitor()
     assert "Recognise me when I come back" in page_of(officer, house), "somebody still agrees to it"
