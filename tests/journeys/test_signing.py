@@ -55,10 +55,11 @@ def vouch(tablet: Page, phone: Page) -> None:
     tablet.get_by_test_id("witness-go").click()
 
 
-def answer(tablet: Page, language: str, age: str, term: int = 6) -> None:
+def answer(tablet: Page, language: str, age: str, term: int = 6, by: str = "lane") -> None:
     choose(tablet, language)
     tablet.get_by_test_id("notice-go").click()
-    tablet.get_by_test_id("lane-yes").click()
+    for tap in ("lane-no", "card-yes") if by == "card" else ("lane-yes",):
+        tablet.get_by_test_id(tap).click()
     answer_others(tablet, "history")
     for name in (f"term-{term}", f"age-{age}"):
         tablet.get_by_test_id(name).click()
@@ -90,11 +91,11 @@ def looks_right(page: Page) -> None:
     assert not faults(page)
 
 
-@LANGUAGES
+@pytest.mark.parametrize(("language", "by"), [("en", "lane"), ("zh-hans", "card")])
 def test_whoever_cannot_draw_types_a_name_before_a_witness(
-    town: Town, tablet: Page, colleague: Page, language: str
+    town: Town, tablet: Page, colleague: Page, language: str, by: str
 ) -> None:
-    answer(tablet, language, "yes")
+    answer(tablet, language, "yes", by=by)
     tablet.get_by_test_id("name").fill("Ms Rivera")
     tablet.get_by_test_id("name-go").click()
     tablet.get_by_test_id("signature-type").click()
@@ -112,6 +113,7 @@ def test_whoever_cannot_draw_types_a_name_before_a_witness(
     expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
     looks_right(tablet)
     consent = Consent.objects.get()
+    assert consent.purposes == [by, "history"]
     assert consent.signature == {"name": "Ana Rivera"}
     assert (consent.signature_method, consent.witness) == ("typed", town.house.staff)
     with translation.override(language):
