@@ -2,9 +2,12 @@
 
 import json
 import re
+import uuid
 
 from apps.stores.models import Camera, Store
-from apps.visitors.models import Card
+from apps.visitors import cards
+from apps.visitors.models import Card, Visitor
+from apps.visits.checkin import check_in
 from tests.clients import KioskTablet, enrolled, opt_in_form
 from tests.conftest import House
 
@@ -33,6 +36,20 @@ def test_where_nobody_is_checked_in_without_a_face_no_card_is_offered(house: Hou
     page = asked(tablet)
     assert 'data-purpose="card"' not in page
     assert 'data-testid="alike-card"' not in page
+
+
+def test_an_attempt_by_card_that_succeeded_unseen_is_undone(house: House) -> None:
+    tablet, attempt = enrolled(house.kiosk), str(uuid.uuid4())
+    body = json.dumps(opt_in_form(house, [], purposes=CARD, attempt=attempt)).encode()
+    lost = cards.read(tablet.signed("/kiosk/opt-in/", body).json()["receipt"]["card"])
+    assert lost is not None
+    undone = tablet.signed("/kiosk/undo/", json.dumps({"attempt": attempt}).encode())
+    assert undone.status == 204
+    assert not Visitor.objects.exists()
+    assert not Card.objects.exists()
+    assert check_in(code=lost, store=house.store, actor="test").outcome == "refused"
+    late = tablet.signed("/kiosk/opt-in/", body)
+    assert (late.status, late.json()["error"]["code"]) == (422, "undone")
 
 
 def test_cards_are_limited_and_the_tablet_may_try_again_later(house: House) -> None:
