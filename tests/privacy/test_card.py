@@ -86,6 +86,7 @@ def test_taking_the_card_back_is_ending_everything_where_nothing_else_knows_them
 ) -> None:
     text = holder.text("stop/", purpose="card")
     assert "Your card, your name and your visits are erased." in text
+    assert "sealed bytes" not in text
     assert not Visitor.objects.exists()
     assert outcome(code, house) == "refused"
     assert b"." in holder.post("certificate/").content
