@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import NamedTuple
@@ -84,7 +84,8 @@ class Gallery:
         self._clock = clock
         self._lock = threading.RLock()
         self._stores: dict[UUID, dict[Space, _Shelf]] = {}
-        self._homes: dict[UUID, dict[UUID, Space]] = {}
+        # Where each template is held; most of a store have one and the same of these.
+        self._homes: dict[UUID, Mapping[UUID, Space]] = {}
 
     def __len__(self) -> int:
         """How many templates are held, each once."""
@@ -137,18 +138,21 @@ class Gallery:
             raise WrongVector(f"one vector of {self.dim} numbers is needed for each template")
         if not (np.abs(np.einsum("nd,nd->n", rows, rows) - 1.0) <= 2e-3).all():
             raise WrongVector("vectors must have length 1")
-        if len({entry.template for entry in entries}) != len(entries):
+        here = {store: space}
+        homes: dict[UUID, Mapping[UUID, Space]] = dict.fromkeys(
+            (entry.template for entry in entries), here
+        )
+        if len(homes) != len(entries):
             raise WrongVector("a template is named twice")
         with self._lock:
-            for entry in entries:
-                if entry.template in self._homes:
-                    self._take_from(store, entry.template)
+            for template in [each for each in homes if each in self._homes]:
+                self._take_from(store, template)
+                homes[template] = {**self._homes.get(template, {}), **here}
             shelves = self._stores.setdefault(store, {})
             if space not in shelves:
                 shelves[space] = _Shelf(space)
             shelves[space].extend(entries, rows, room)
-            for entry in entries:
-                self._homes.setdefault(entry.template, {})[store] = space
+            self._homes.update(homes)
 
     def evict(self, template: UUID) -> bool:
         """Forgets a template in every store; False when it was not held."""
@@ -250,11 +254,13 @@ class Gallery:
         return bool(stores)
 
     def _take_from(self, store: UUID, template: UUID) -> bool:
-        homes = self._homes.get(template, {})
+        homes = dict(self._homes.get(template, {}))
         space = homes.pop(store, None)
         if space is None:
             return False
-        if not homes:
+        if homes:
+            self._homes[template] = homes
+        else:
             del self._homes[template]
         shelves = self._stores[store]
         shelves[space].remove(template)

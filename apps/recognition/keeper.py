@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -35,9 +36,9 @@ from apps.recognition.gallery import Enrolled
 from apps.recognition.leaving import declare
 from apps.recognition.presentation import Windows
 from apps.recognition.rotations import Rotations
-from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, key_of_row, open_rows
+from apps.recognition.sealed import COLUMNS, LIVE, TEMPLATES, sealed_row, use_of_row
 from apps.recognition.spaces import Space
-from apps.visitors.vault import FileKeyring, OpenKey, SealBroken, UnknownGeneration
+from apps.visitors.vault import FileKeyring, SealBroken, UnknownGeneration, Use, unseal_all
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,19 @@ SELECT {COLUMNS}, {ELSEWHERE} AS elsewhere {TEMPLATES}
  WHERE {LIVE} AND t.purpose = 'lane' AND t.pack = %(pack)s AND t.pack_version = %(version)s
 """
 
+Fault = SealBroken | UnknownGeneration
 Opened = tuple[uuid.UUID, list[Enrolled], NDArray[np.float32], Space]
+
+
+@dataclass(slots=True)
+class _Lot:
+    """Rows of one reading that were sealed alike and that the same stores hold, in one space."""
+
+    use: Use
+    space: Space
+    stores: tuple[uuid.UUID, ...]
+    numbers: list[int] = field(default_factory=list)
+    entries: list[Enrolled] = field(default_factory=list)
 
 
 class Keeper(threading.Thread):
@@ -288,30 +301,40 @@ class Keeper(threading.Thread):
                 yield from self._opened(batch, pack)
 
     def _opened(self, rows: list[Any], pack: Pack) -> Iterator[Opened]:
-        """Each step for all rows before the next one: see `unseal_all`."""
-        found = [(row, *keys) for row in rows if (keys := self._keys(row, pack))]
-        shelves: dict[tuple[uuid.UUID, Space], tuple[list[int], list[Enrolled]]] = {}
+        lots: dict[tuple[object, ...], _Lot | Fault] = {}
+        found: list[tuple[Any, _Lot]] = []
+        for row in rows:
+            alike = (
+                *(row.organization_id, row.store_id, row.purpose, row.rotation),
+                *(*row.group_stores, None, *row.elsewhere),
+            )
+            lot = lots.get(alike) or lots.setdefault(alike, self._lot(row, pack))
+            if isinstance(lot, _Lot):
+                found.append((row, lot))
+            else:
+                _complain(row, lot)
         with briefly(np.empty((len(found), pack.dim), np.float32)) as vectors:
-            opened = open_rows([(row, key) for row, key, _ in found], pack=pack, into=vectors)
-            for number, (row, _, space) in enumerate(found):
-                if not opened[number]:
-                    _complain(row, SealBroken())
+            sealed = [sealed_row(row, lot.use) for row, lot in found]
+            faults = unseal_all(sealed, keyring=self._keyring, into=vectors)
+            for number, ((row, lot), fault) in enumerate(zip(found, faults, strict=True)):
+                if fault:
+                    _complain(row, fault)
+                else:
+                    lot.numbers.append(number)
+                    lot.entries.append(Enrolled(row.template, row.visitor_id, row.delete_after))
+            for lot in lots.values():
+                if not isinstance(lot, _Lot) or not lot.numbers:
                     continue
-                entry = Enrolled(row.template, row.visitor_id, row.delete_after)
-                for store in (row.store_id, *row.elsewhere):
-                    numbers, entries = shelves.setdefault((store, space), ([], []))
-                    numbers.append(number)
-                    entries.append(entry)
-            for (store, space), (numbers, entries) in shelves.items():
-                with briefly(vectors[numbers]) as some:
-                    yield store, entries, some, space
+                with briefly(vectors[lot.numbers]) as some:
+                    for store in lot.stores:
+                        yield store, lot.entries, some, lot.space
 
-    def _keys(self, row: Any, pack: Pack) -> tuple[OpenKey, Space] | None:
+    def _lot(self, row: Any, pack: Pack) -> _Lot | Fault:
         try:
-            return key_of_row(row, keyring=self._keyring), self.rotations.of(row, pack.dim)
+            space = self.rotations.of(row, pack.dim)
         except (SealBroken, UnknownGeneration) as error:
-            _complain(row, error)
-            return None
+            return error
+        return _Lot(use_of_row(row, pack=pack), space, (row.store_id, *row.elsewhere))
 
 
 def _complain(row: Any, error: Exception) -> None:

@@ -1,7 +1,6 @@
 """Reads sealed templates and opens them. What is not sealed for just this row stays closed."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -15,11 +14,12 @@ from apps.visitors.vault import (
     Binding,
     FileKeyring,
     OpenKey,
+    Sealed,
     Share,
+    Use,
     seal,
     seal_for_pass,
     unseal,
-    unseal_all,
     unseal_with_pass,
     unwrap,
 )
@@ -89,16 +89,17 @@ def open_row(
     return unseal_with_pass(bytes(row.sealed), data_key, share, binding)
 
 
-def open_rows(
-    rows: Sequence[tuple[Any, OpenKey]], *, pack: Pack | PackName, into: NDArray[np.float32]
-) -> list[bool]:
-    """`open_row` for many that need no share, with the data key of each: see `unseal_all`."""
-    return unseal_all(
-        [
-            (row.sealed, key, binding_of_row(row, pack=pack, rotation=row.rotation))
-            for row, key in rows
-        ],
-        into,
+def sealed_row(row: Any, use: Use) -> Sealed:
+    """A row of COLUMNS as `unseal_all` opens it; `use` is its own, shared with others."""
+    # In their order: by name it takes twice as long, and a whole store is loaded with it.
+    return Sealed(
+        use,
+        row.visitor_id,
+        row.template,
+        row.consent_id,
+        int(row.not_after),
+        row.wrapped,
+        row.sealed,
     )
 
 
@@ -112,24 +113,27 @@ def key_of_row(row: Any, *, keyring: FileKeyring) -> OpenKey:
     )
 
 
+def use_of_row(row: Any, *, pack: Pack | PackName) -> Use:
+    """What the template of a row of COLUMNS has in common with others."""
+    return binding_of_row(row, pack=pack, rotation=row.rotation).use
+
+
 def binding_of_row(row: Any, *, pack: Pack | PackName, rotation: int) -> Binding:
     """What the template of a row of COLUMNS is, or is to be, bound to."""
-    # In their order: by name it takes twice as long, and a whole store is loaded with it.
-    return Binding(
-        row.organization_id,
-        _scope(row.store_id, *sorted(row.group_stores)),
-        row.visitor_id,
-        row.template,
-        pack.name,
-        pack.version,
-        row.purpose,
-        row.consent_id,
-        int(row.not_after),
-        rotation,
+    return binding_of(
+        organization=row.organization_id,
+        store=row.store_id,
+        visitor=row.visitor_id,
+        template=row.template,
+        consent=row.consent_id,
+        purpose=row.purpose,
+        not_after=int(row.not_after),
+        pack=pack,
+        others=row.group_stores,
+        rotation=rotation,
     )
 
 
-@lru_cache(maxsize=256)
 def _scope(store: UUID, *others: UUID) -> str:
     """Names the store, and every other store that the consent names, whether it still covers it or
     not: a store that somebody adds to a signed consent opens nothing."""

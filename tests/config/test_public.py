@@ -24,7 +24,7 @@ def test_bipa_15a_the_schedule_is_public_in_words_too(house: House) -> None:
     """740 ILCS 14/15(a): a written policy, made available to the public."""
     Store.objects.update(jurisdiction="us-il")
     page = Client().get(f"/public/{house.store.slug}/").content.decode()
-    assert "Your face template: until 365 days after your last visit" in page
+    assert "Your face template, or your card: until 365 days after your last visit" in page
 
 
 def test_it_says_who_answers_and_in_what_time(house: House) -> None:

@@ -11,6 +11,7 @@ from apps.consent import services as consents
 from apps.consent.models import Consent, Purpose
 from apps.consent.wording import Registers
 from apps.privacy.export import Export
+from apps.privacy.paper import package_pdf
 from apps.privacy.records import activities
 from apps.visitors import cards
 from apps.visitors.cards import CardCode
@@ -20,6 +21,7 @@ from tests import qr
 from tests.clients import browser
 from tests.conftest import House
 from tests.privacy.conftest import Customer
+from tests.privacy.test_paper import text_of
 from tests.privacy.test_renewal import near_the_end, offered
 
 SIGNS = re.compile(r'data-testid="card-signs">([^<]+)<')
@@ -86,6 +88,7 @@ def test_taking_the_card_back_is_ending_everything_where_nothing_else_knows_them
 ) -> None:
     text = holder.text("stop/", purpose="card")
     assert "Your card, your name and your visits are erased." in text
+    assert "sealed bytes" not in text
     assert not Visitor.objects.exists()
     assert outcome(code, house) == "refused"
     assert b"." in holder.post("certificate/").content
@@ -98,7 +101,7 @@ def test_everything_held_names_the_card_and_a_visit_without_a_score(
     held = Export.model_validate_json(holder.post("everything/").content)
     assert held.card is not None
     assert (held.templates, held.visits[0].similarity, held.visits[0].number) == ([], None, 1)
-    assert holder.post("paper/").status_code == 200
+    assert "by your card" in text_of(package_pdf(held, "en"))
 
 
 def test_one_tap_renews_a_card_without_a_recognizer(

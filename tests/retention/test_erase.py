@@ -10,11 +10,13 @@ from django.db import connection, transaction
 from apps.audit import services as audit
 from apps.audit.models import Entry
 from apps.consent import services as consents
-from apps.consent.models import Consent
+from apps.consent.models import Consent, Purpose
 from apps.recognition.client import Decision
 from apps.retention.models import Erasure
 from apps.retention.services.erase import complete, erase
+from apps.visitors import cards
 from apps.visitors.models import Visitor
+from apps.visits.checkin import check_in
 from apps.visits.models import Visit
 from apps.visits.services import disclose, greet
 from tests.conftest import House, build_house
@@ -80,26 +82,37 @@ def test_who_withdraws_while_somebody_greets_them_is_erased(town: House) -> None
     nothing_is_left()
 
 
-def test_who_withdraws_while_a_camera_sees_them_is_erased(town: House) -> None:
-    visitor, moment = town.visitor(), Moment()
+def arriving(town: House, way: str) -> tuple[Visitor, Callable[[], Decision]]:
+    """Somebody, and how they arrive."""
+    code = cards.draw()
+    agreed = [Purpose.HISTORY, Purpose(way)]
+    visitor = town.visitor(card=code, purposes=agreed)
+    if way == "card":
+        return visitor, lambda: check_in(code=code, store=town.store, actor="test")
     match = match_of(visitor, town)
+    return visitor, lambda: disclose(match)
+
+
+@pytest.mark.parametrize("way", ["lane", "card"])
+def test_who_withdraws_while_they_arrive_is_erased(town: House, way: str) -> None:
+    (visitor, arrive), moment = arriving(town, way), Moment()
     with transaction.atomic():
         # Whoever needs the consent waits.
         Consent.objects.select_for_update().get()
-        seen = moment.begin(lambda: disclose(match))
+        seen = moment.begin(arrive)
         erased = moment.begin(lambda: end(visitor))
     assert seen.result(timeout=10).outcome == "visit", "a moment before"
     assert erased.result(timeout=10).document
     nothing_is_left()
 
 
-def test_who_is_seen_while_being_erased_is_not_disclosed(town: House) -> None:
-    visitor, moment = town.visitor(), Moment()
-    match = match_of(visitor, town)
+@pytest.mark.parametrize("way", ["lane", "card"])
+def test_who_arrives_while_being_erased_is_not_disclosed(town: House, way: str) -> None:
+    (visitor, arrive), moment = arriving(town, way), Moment()
     with transaction.atomic():
         run(f"SELECT pg_advisory_xact_lock({audit.LOCK})")
         erased = moment.begin(lambda: end(visitor))
-        seen = moment.begin(lambda: disclose(match))
+        seen = moment.begin(arrive)
     assert erased.result(timeout=10).document
     assert seen.result(timeout=10) == Decision(None, "refused")
     nothing_is_left()

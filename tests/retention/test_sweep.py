@@ -38,6 +38,7 @@ from tests.waiting import until
 NOBODY = {
     "people": 0,
     "templates": 0,
+    "cards": 0,
     "visits": 0,
     "notes": 0,
     "consents": 0,

@@ -283,13 +283,14 @@ def test_a_keyring_shows_its_keys_nowhere(path: Path, keyring: FileKeyring) -> N
     keyring.rotate()
     told = [repr(keyring), str(keyring), f"{keyring}", repr(keyring.generations)]
     told.append(repr(keyring._ring) + repr(keyring._ring.ciphers))
-    for act in (lambda: keyring.unwrap(9, b"", b""), lambda: keyring.destroy(2)):
+    into = bytearray(32)
+    for act in (lambda: keyring.unwrap_into(9, b"", b"", into), lambda: keyring.destroy(2)):
         try:
             act()
         except (UnknownGeneration, NewestGeneration) as error:
             told.append("".join(traceback.format_exception(error)))
     with pytest.raises(SealBroken):
-        keyring.unwrap(1, b"\0" * 60, b"")
+        keyring.unwrap_into(1, b"\0" * 60, b"", into)
     assert len(told) == 7
     for secret in secrets_in(path):
         raw = base64.b64decode(secret)

@@ -148,17 +148,33 @@ def test_every_truncation_and_every_addition_is_found(data_key: OpenKey, binding
         vault.unseal(sealed + b"\0", data_key, binding)
 
 
-def test_of_many_each_opens_by_itself_and_a_broken_one_leaves_nothing(binding: Binding) -> None:
+def test_of_many_each_opens_by_itself_and_a_closed_one_leaves_nothing(
+    binding: Binding, tmp_path: Path
+) -> None:
+    keyring, other = (FileKeyring.create(tmp_path / name) for name in ("ours", "another"))
     rows = []
-    for length in (8, 8, 8, 9, 8):
+    for length, ring in zip((8, 8, 8, 9, 8, 8, 8), (keyring,) * 5 + (other, keyring), strict=True):
         key, own = vault.new_data_key(), binding._replace(template=uuid4(), visitor=uuid4())
-        rows.append((vault.seal(a_vector(length), key, own), key, own))
-    rows[1] = (rows[1][0][:-1] + bytes([rows[1][0][-1] ^ 1]), *rows[1][1:])
-    rows[2] = (rows[0][0], *rows[2][1:])
-    into = np.full((5, 8), 7, np.float32)
-    assert vault.unseal_all(rows, into) == [True, False, False, False, True]
+        who = {"visitor": own.visitor, "organization": own.organization}
+        rows.append(
+            vault.Sealed(
+                own.use,
+                *(own.visitor, own.template, own.consent, own.not_after),
+                vault.wrap(key, **who, keyring=ring),
+                vault.seal(a_vector(length), key, own),
+            )
+        )
+    broken = rows[1].sealed
+    rows[1] = rows[1]._replace(sealed=broken[:-1] + bytes([broken[-1] ^ 1]))
+    rows[2] = rows[2]._replace(sealed=rows[0].sealed)
+    rows[6] = rows[6]._replace(wrapped=rows[6].wrapped[:7] + b"\x02" + rows[6].wrapped[8:])
+    into = np.full((7, 8), 7, np.float32)
+    why = vault.unseal_all(rows, keyring=keyring, into=into)
+    no, unknown = vault.SealBroken, vault.UnknownGeneration
+    nothing = type(None)
+    assert [type(each) for each in why] == [nothing, no, no, no, nothing, no, unknown]
     assert into[0].tobytes() == into[4].tobytes() == a_vector(8).tobytes()
-    assert not into[1:4].any()
+    assert not into[[1, 2, 3, 5, 6]].any()
 
 
 def test_the_header_commits_to_the_key_before_anything_is_decrypted(

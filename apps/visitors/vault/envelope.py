@@ -13,7 +13,6 @@ import hmac
 import os
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple, NoReturn
 from uuid import UUID
 
@@ -31,6 +30,7 @@ from apps.visitors.vault.keyring import (
     Keyring,
     SealBroken,
     Secret,
+    UnknownGeneration,
 )
 
 KEY_SCHEMA = b"CDK1"
@@ -96,6 +96,47 @@ class Share(Hidden):
         return memoryview(self._secret).toreadonly()
 
 
+class Use:
+    """What many templates are sealed for alike; each is sealed for its own visitor, time and so on
+    besides.
+
+    `info` is what a template's key is derived for. All is put into its form once, because a
+    recognizer opens every template of a store while nobody can be greeted yet.
+    """
+
+    __slots__ = ("_after", "_before", "_between", "info", "organization")
+
+    def __init__(
+        self,
+        *,
+        organization: UUID,
+        scope: str,
+        pack: str,
+        pack_version: str,
+        purpose: str,
+        rotation: int,
+    ) -> None:
+        what = [part.encode() for part in (pack, pack_version, purpose)]
+        self.organization = organization.bytes
+        self.info = joined(TEMPLATE_SCHEMA, what[2], what[0], what[1])
+        self._before = joined(self.organization, scope.encode())
+        self._between = joined(*what)
+        # One field more, so what was sealed before there were rotations still opens.
+        self._after = joined(rotation.to_bytes(4, "big")) if rotation else b""
+
+    def associated(
+        self, header: bytes, visitor: bytes, template: bytes, consent: bytes, not_after: int
+    ) -> bytes:
+        """Everything that a template is bound to, as `joined` writes it. Identifiers: 16 bytes."""
+        return b"".join(
+            (
+                *(_HEADER_LENGTH[len(header)], header, self._before),
+                *(_ID, visitor, _ID, template, self._between),
+                *(_ID, consent, _TIME, not_after.to_bytes(8, "big", signed=True), self._after),
+            )
+        )
+
+
 class Binding(NamedTuple):
     """What a template is sealed for. It opens for exactly this and nothing else.
 
@@ -116,20 +157,37 @@ class Binding(NamedTuple):
     not_after: int
     rotation: int = 0
 
-    def _associated(self, header: bytes) -> bytes:
-        # The same bytes as `joined` of all of them; packed, because a recognizer makes this for
-        # every template of a store while nobody can be greeted yet.
-        return b"".join(
-            (
-                *(_HEADER_LENGTH[len(header)], header),
-                *(_ID, self.organization.bytes, _text(self.scope)),
-                _TWO_IDS.pack(16, self.visitor.bytes, 16, self.template.bytes),
-                _text(self.pack, self.pack_version, self.purpose),
-                _ID_AND_TIME.pack(16, self.consent.bytes, 8, self.not_after),
-                # One field more, so what was sealed before there were rotations still opens.
-                _NUMBER.pack(4, self.rotation) if self.rotation else b"",
-            )
+    @property
+    def use(self) -> Use:
+        """What of it is the same for many."""
+        return Use(
+            organization=self.organization,
+            scope=self.scope,
+            pack=self.pack,
+            pack_version=self.pack_version,
+            purpose=self.purpose,
+            rotation=self.rotation,
         )
+
+    def _associated(self, header: bytes) -> bytes:
+        return self.use.associated(
+            header, self.visitor.bytes, self.template.bytes, self.consent.bytes, self.not_after
+        )
+
+
+class Sealed(NamedTuple):
+    """A template and its visitor's key as they lie in the database, to be opened with many others.
+
+    `sealed` and `wrapped` are what `seal` and `wrap` made; the rest is as in `Binding`.
+    """
+
+    use: Use
+    visitor: UUID
+    template: UUID
+    consent: UUID
+    not_after: int
+    wrapped: bytes
+    sealed: bytes
 
 
 def new_data_key() -> OpenKey:
@@ -160,15 +218,29 @@ def wrap(data_key: OpenKey, *, visitor: UUID, organization: UUID, keyring: Keyri
     """Wrap with the keyring's newest generation, which the header names (see `generation_of`)."""
     header = KEY_HEADER.pack(KEY_SCHEMA, keyring.newest)
     return header + keyring.wrap(
-        generation_of(header), data_key._secret, _key_associated(header, organization, visitor)
+        generation_of(header),
+        data_key._secret,
+        _key_associated(header, organization.bytes, visitor.bytes),
     )
 
 
 def unwrap(wrapped: bytes, *, visitor: UUID, organization: UUID, keyring: Keyring) -> OpenKey:
     """Open a wrapped key. UnknownGeneration when its generation is gone, SealBroken otherwise."""
-    header, body = wrapped[: KEY_HEADER.size], wrapped[KEY_HEADER.size :]
+    secret = bytearray(KEY_BYTES)
+    _unwrap_into(wrapped, organization.bytes, visitor.bytes, keyring, secret)
+    return OpenKey(secret)
+
+
+def _unwrap_into(
+    wrapped: bytes,
+    organization: bytes,
+    visitor: bytes,
+    keyring: Keyring,
+    into: bytearray | memoryview,
+) -> None:
+    header = wrapped[: KEY_HEADER.size]
     associated = _key_associated(header, organization, visitor)
-    return OpenKey(keyring.unwrap(generation_of(wrapped), body, associated))
+    keyring.unwrap_into(generation_of(header), wrapped[KEY_HEADER.size :], associated, into)
 
 
 def rewrap(wrapped: bytes, *, visitor: UUID, organization: UUID, keyring: Keyring) -> bytes:
@@ -218,44 +290,60 @@ def unseal(sealed: bytes, data_key: OpenKey, binding: Binding) -> Vector:
     The caller has already asked the database whether `binding.not_after` is past, and overwrites
     the vector when it is done.
     """
-    plain = np.zeros((1, _dimension(sealed)), _FLOAT)
-    if not unseal_all([(sealed, data_key, binding)], plain)[0]:
+    plain = np.zeros(_dimension(sealed), _FLOAT)
+    cipher, commitment = _derive(data_key, binding)
+    if not hmac.compare_digest(commitment, sealed[_COMMITTED]):
         raise SealBroken
-    return plain[0].astype(np.float32, copy=False)
+    _decrypt(sealed, cipher, binding._associated(sealed[: _TEMPLATE_HEADER.size]), plain)
+    return plain.astype(np.float32, copy=False)
 
 
 def unseal_all(
-    templates: Sequence[tuple[bytes, OpenKey, Binding]], into: NDArray[np.float32]
-) -> list[bool]:
-    """Open many as `unseal` opens one; whether each of them opened.
+    rows: Sequence[Sealed], *, keyring: Keyring, into: NDArray[np.float32]
+) -> list[SealBroken | UnknownGeneration | None]:
+    """`unwrap` and `unseal` many; why each of them stayed closed, or None for one that opened.
 
-    into: little-endian float32 (N, D), contiguous; row i becomes the vector of template i, or zeros
-    where the seal is broken or the vector has another length than D.
+    into: little-endian float32 (N, D), contiguous; row i becomes the vector of rows[i], or zeros
+    where it stayed closed or has another length than D.
 
-    All keys are derived before anything is decrypted: a processor that does one thing many times
-    needs half the time of one that does a bit of everything for each template.
+    All keys are unwrapped, then all derived, then everything is decrypted: a processor that does
+    one thing many times needs half the time of one that does a bit of everything for each.
     """
-    derived = bytearray(KEY_BYTES + COMMITMENT_BYTES)
+    secrets, derived = bytearray(KEY_BYTES * len(rows)), bytearray(KEY_BYTES + COMMITMENT_BYTES)
     key, commitment = memoryview(derived)[:KEY_BYTES], memoryview(derived)[KEY_BYTES:]
-    ciphers = []
+    whole = memoryview(secrets)
+    places = [whole[at : at + KEY_BYTES] for at in range(0, len(secrets), KEY_BYTES)]
+    faults: list[SealBroken | UnknownGeneration | None] = [None] * len(rows)
+    ciphers: list[AESGCM | None] = []
     try:
-        for sealed, data_key, binding in templates:
-            about = _use(binding.purpose, binding.pack, binding.pack_version)
-            HKDF(_SHA256, len(derived), None, about).derive_into(data_key._secret, derived)
-            committed = hmac.compare_digest(commitment, sealed[_COMMITTED])
+        for number, (row, secret) in enumerate(zip(rows, places, strict=True)):
+            try:
+                _unwrap_into(row.wrapped, row.use.organization, row.visitor.bytes, keyring, secret)
+            except (SealBroken, UnknownGeneration) as fault:
+                faults[number] = fault
+        for row, secret in zip(rows, places, strict=True):
+            HKDF(_SHA256, len(derived), None, row.use.info).derive_into(secret, derived)
+            committed = hmac.compare_digest(commitment, row.sealed[_COMMITTED])
             ciphers.append(AESGCM(key) if committed else None)
     finally:
+        wipe(secrets)
         wipe(derived)
-    opened = []
-    for (sealed, _, binding), cipher, plain in zip(templates, ciphers, into, strict=True):
-        try:
-            _decrypt(sealed, cipher, binding, plain)
-        except (SealBroken, InvalidTag):
+    for number, (row, cipher, plain) in enumerate(zip(rows, ciphers, into, strict=True)):
+        if faults[number] is None:
+            use, visitor, template, consent, not_after, _, sealed = row
+            header = sealed[: _TEMPLATE_HEADER.size]
+            try:
+                if cipher is None:
+                    raise SealBroken
+                about = use.associated(
+                    header, visitor.bytes, template.bytes, consent.bytes, not_after
+                )
+                _decrypt(sealed, cipher, about, plain)
+            except SealBroken as fault:
+                faults[number] = fault
+        if faults[number] is not None:
             plain.fill(0)
-            opened.append(False)
-        else:
-            opened.append(True)
-    return opened
+    return faults
 
 
 def _dimension(sealed: bytes) -> int:
@@ -268,19 +356,18 @@ def _dimension(sealed: bytes) -> int:
     return size
 
 
-def _decrypt(sealed: bytes, cipher: AESGCM | None, binding: Binding, plain: Vector) -> None:
-    """Write the vector into `plain`, float32 (D,). Raises SealBroken, InvalidTag.
-
-    cipher: None when the commitment is to another key.
-    """
-    if cipher is None or len(sealed) != _TEMPLATE_HEADER.size + plain.nbytes + TAG_BYTES:
+def _decrypt(sealed: bytes, cipher: AESGCM, associated: bytes, plain: Vector) -> None:
+    """Write the vector into `plain`, float32 (D,). Raises SealBroken; then it holds anything."""
+    if len(sealed) != _TEMPLATE_HEADER.size + plain.nbytes + TAG_BYTES:
         raise SealBroken
     schema, size, _commitment, nonce = _TEMPLATE_HEADER.unpack_from(sealed)
     if schema != TEMPLATE_SCHEMA or size != len(plain):
         raise SealBroken
-    associated = binding._associated(sealed[: _TEMPLATE_HEADER.size])
     body = memoryview(sealed)[_TEMPLATE_HEADER.size :]
-    cipher.decrypt_into(nonce, body, associated, plain.data.cast("B"))
+    try:
+        cipher.decrypt_into(nonce, body, associated, plain.data.cast("B"))
+    except InvalidTag:
+        raise SealBroken from None
 
 
 def seal_for_pass(vector: Vector, data_key: OpenKey, share: Share, binding: Binding) -> bytes:
@@ -318,7 +405,7 @@ def _derive(data_key: OpenKey, binding: Binding) -> tuple[AESGCM, bytes]:
 
     The commitment makes it infeasible to craft one ciphertext that opens under two data keys.
     """
-    return _expand(data_key, _use(binding.purpose, binding.pack, binding.pack_version))
+    return _expand(data_key, binding.use.info)
 
 
 def _derive_for_pass(share: Share, binding: Binding) -> tuple[AESGCM, bytes]:
@@ -336,25 +423,14 @@ def _expand(secret: Hidden, about: bytes) -> tuple[AESGCM, bytes]:
         wipe(derived)
 
 
-def _key_associated(header: bytes, organization: UUID, visitor: UUID) -> bytes:
-    # Its parts' lengths are always the same, so they are not counted each time.
-    return b"".join((_KEY_LENGTH, header, _TWO_IDS.pack(16, organization.bytes, 16, visitor.bytes)))
+def _key_associated(header: bytes, organization: bytes, visitor: bytes) -> bytes:
+    # As `joined` writes them; an identifier is 16 bytes.
+    return b"".join((_KEY_LENGTH, header, _ID, organization, _ID, visitor))
 
 
 def joined(*parts: bytes) -> bytes:
     """Each part with its length before it, so that no two lists of parts look alike."""
     return b"".join([piece for part in parts for piece in (_length(part), part)])
-
-
-@lru_cache(maxsize=256)  # scopes, packs and purposes: few, over and over
-def _text(*parts: str) -> bytes:
-    return joined(*(part.encode() for part in parts))
-
-
-@lru_cache(maxsize=256)
-def _use(*about: str) -> bytes:
-    """What a template's key is derived for: purpose, pack and its version."""
-    return joined(TEMPLATE_SCHEMA, *(part.encode() for part in about))
 
 
 def _length(part: bytes) -> bytes:
@@ -365,7 +441,4 @@ _SHA256 = SHA256()
 _KEY_LENGTH = _length(bytes(KEY_HEADER.size))
 _HEADER_LENGTH = {form.size: _length(bytes(form.size)) for form in (_TEMPLATE_HEADER, _PASS_HEADER)}
 _ID = _length(bytes(16))
-# With their lengths before them, as `joined` writes them.
-_TWO_IDS = struct.Struct(">I16sI16s")
-_ID_AND_TIME = struct.Struct(">I16sIq")
-_NUMBER = struct.Struct(">II")
+_TIME = _length(bytes(8))

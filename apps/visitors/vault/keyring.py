@@ -69,8 +69,10 @@ class Keyring(Protocol):
     def wrap(self, generation: int, secret: Secret, associated: bytes) -> bytes:
         """Seal `secret` (32 bytes) together with `associated`. Raises UnknownGeneration."""
 
-    def unwrap(self, generation: int, wrapped: bytes, associated: bytes) -> bytearray:
-        """Return what was wrapped, in memory that the caller overwrites when it is done.
+    def unwrap_into(
+        self, generation: int, wrapped: bytes, associated: bytes, into: bytearray | memoryview
+    ) -> None:
+        """Write what was wrapped, 32 bytes, into memory that the caller overwrites in the end.
 
         Raises UnknownGeneration, SealBroken when anything differs.
         """
@@ -104,11 +106,11 @@ class FileKeyring:
     """A keyring in one local file (JSON, mode 0400), shared by the processes that may read it.
 
     `newest`, `generations` and `wrap` first look whether another process replaced the file.
-    `unwrap` works from memory, because a recognizer opens a whole store when it starts, and reads
-    again only for a generation it does not know. So a long-lived process calls `refresh` before it
-    acknowledges that a generation is gone. Everything raises KeyFileError when the file is missing,
-    damaged, or readable by others, and CustodianFailed, which is one, when what lies in it is
-    sealed by a custodian that cannot be asked.
+    `unwrap_into` works from memory, because a recognizer opens a whole store when it starts, and
+    reads again only for a generation it does not know. So a long-lived process calls `refresh`
+    before it acknowledges that a generation is gone. Everything raises KeyFileError when the file
+    is missing, damaged, or readable by others, and CustodianFailed, which is one, when what lies in
+    it is sealed by a custodian that cannot be asked.
     """
 
     __slots__ = ("_custodian", "_identity", "_retry_at", "_ring", "path")
@@ -158,17 +160,17 @@ class FileKeyring:
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._cipher(generation).encrypt(nonce, secret, associated)
 
-    def unwrap(self, generation: int, wrapped: bytes, associated: bytes) -> bytearray:
-        """Return the secret. Raises UnknownGeneration or SealBroken."""
+    def unwrap_into(
+        self, generation: int, wrapped: bytes, associated: bytes, into: bytearray | memoryview
+    ) -> None:
+        """Write the secret into 32 bytes. Raises UnknownGeneration or SealBroken."""
         cipher = self._cipher(generation)
-        if len(wrapped) < NONCE_BYTES + TAG_BYTES:
+        if len(wrapped) != NONCE_BYTES + KEY_BYTES + TAG_BYTES:
             raise SealBroken
-        secret = bytearray(len(wrapped) - NONCE_BYTES - TAG_BYTES)
         try:
-            cipher.decrypt_into(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], associated, secret)
+            cipher.decrypt_into(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], associated, into)
         except InvalidTag:
             raise SealBroken from None
-        return secret
 
     def rotate(self) -> int:
         """Add a generation and return its number; from now on every process wraps with it."""

@@ -9,7 +9,7 @@ wrapped rotation  `CRO1` ‖ generation u32 ‖ what the keyring's provider made
 from uuid import UUID
 
 from apps.visitors.vault.envelope import KEY_HEADER, Hidden, generation_of, joined, random_bytes
-from apps.visitors.vault.keyring import Keyring
+from apps.visitors.vault.keyring import KEY_BYTES, Keyring
 
 SCHEMA = b"CRO1"
 
@@ -44,7 +44,9 @@ def unwrap_rotation(
     """Open a wrapped rotation. Raises SealBroken, UnknownGeneration."""
     header, body = wrapped[: KEY_HEADER.size], wrapped[KEY_HEADER.size :]
     associated = joined(header, organization.bytes, number.to_bytes(4, "big"))
-    return Rotation(keyring.unwrap(generation_of(wrapped, SCHEMA), body, associated))
+    secret = bytearray(KEY_BYTES)
+    keyring.unwrap_into(generation_of(wrapped, SCHEMA), body, associated, secret)
+    return Rotation(secret)
 
 
 def rewrap_rotation(wrapped: bytes, *, organization: UUID, number: int, keyring: Keyring) -> bytes:
