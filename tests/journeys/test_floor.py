@@ -73,6 +73,7 @@ def test_a_card_comes_by_itself_and_stays_one_card(
     expect(field).to_have_value("")
     problems += faults(page)
     page.get_by_test_id("wrong").first.click()
+    expect(page.get_by_test_id("visit-name")).to_have_text(["Ms Chen"])
 
     page.get_by_test_id("floor-wall").click()
     expect(page.get_by_test_id("visit-name")).to_have_text("Ms Chen")
