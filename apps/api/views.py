@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import Http404
 from ninja import Body, Query, Status
@@ -27,7 +27,7 @@ from apps.retention.models import Request
 from apps.stores.models import Camera, Device
 from apps.systems import delivery, outbox
 from apps.systems.models import Delivery, Scope, Told
-from apps.visitors.models import FaceTemplate
+from apps.visitors.models import FaceTemplate, Visitor
 from apps.visits.models import Visit
 
 PAGE = 100
@@ -40,7 +40,8 @@ api = DocumentedAPI(
     version="1",
     urls_namespace="api",
     description="For other systems of a house: stores, devices, arrivals of people who signed, "
-    "requests, what is over. Every call is an entry in the house's ledger. Errors are RFC 9457.",
+    "requests, what is over or corrected. Every call is an entry in the house's ledger. "
+    "Errors are RFC 9457.",
     auth=Bearer(),
     docs_url=None,
 )
@@ -103,16 +104,7 @@ def visits(
 
     Numbers of one store become visible in their order, so whoever asks on from `next` misses
     nothing, however long it was away."""
-    shop = call.store(store)
-    lawful = Visit.objects.theirs().filter(
-        covers("consent__", F("store_id")),
-        store=shop,
-        delete_after__gt=Now(),
-        consent__withdrawn_at=None,
-        consent__expires_at__gt=Now(),
-        visitor__restricted_at=None,
-        sequence__gt=after,
-    )
+    lawful = _lawful(call).filter(store=call.store(store), sequence__gt=after)
     page = list(lawful.order_by("sequence").values_list("pk", "visitor")[: limit + 1])
     # An erasure locks the visitor too: what is still there once this is held will be told of it.
     _hold(visitor for _pk, visitor in page[:limit])
@@ -150,6 +142,21 @@ def visits(
         "next": found[-1].sequence if found else after,
         "more": len(page) > limit,
     }
+
+
+@api.get("/people/{uuid:person}", response=_answers(shapes.PersonOut), operation_id="person")
+@called("person", Scope.VISITS, Scope.NAMES)
+def person(call: Call, person: UUID) -> Any:
+    """How somebody of whom this client was told is greeted now: for one that heard
+    `person.rectified`."""
+    told = Told.objects.filter(client=call.client, person=person, subject__isnull=False).first()
+    if told is None:
+        raise Http404
+    _hold(Visitor.objects.filter(subject=told.subject).values_list("pk", flat=True))
+    visit = _lawful(call).filter(visitor__subject=told.subject).select_related("visitor").first()
+    if visit is not None:
+        audit.record(actor=call.actor, action="name.told", subject=told.subject)
+    return {"person": person, "name": visit.visitor.greeting_name if visit else None}
 
 
 @api.post("/consents", response=_answers(shapes.ConsentOut), operation_id="consent")
@@ -220,8 +227,8 @@ def file_request(call: Call, body: Annotated[shapes.RequestIn, Body()]) -> Any:
 @api.get("/endings", response=_answers(shapes.Endings), operation_id="endings")
 @called("endings")
 def endings(call: Call) -> Any:
-    """What is over and this client has not acknowledged: for one without a webhook, or one that was
-    away. Every client may ask (GDPR 19)."""
+    """What is over or corrected and this client has not acknowledged: for one without a webhook, or
+    one that was away. Every client may ask (GDPR 19)."""
     found = Delivery.objects.endings().filter(told__client=call.client).select_related("told")
     page = list(found[: PAGE + 1])
     call.noted["count"] = len(page[:PAGE])
@@ -252,6 +259,18 @@ def acknowledge(call: Call, ending: UUID) -> Any:
     own = Delivery.objects.endings().filter(told__client=call.client, pk=ending)
     done = own.exists() and delivery.acknowledge(ending, by=call.actor)
     return {"acknowledged": done}
+
+
+def _lawful(call: Call) -> QuerySet[Visit]:
+    """Visits that a client may read of now."""
+    return Visit.objects.theirs().filter(
+        covers("consent__", F("store_id")),
+        store__in=call.stores,
+        delete_after__gt=Now(),
+        consent__withdrawn_at=None,
+        consent__expires_at__gt=Now(),
+        visitor__restricted_at=None,
+    )
 
 
 def _hold(visitors: Any) -> None:

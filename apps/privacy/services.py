@@ -31,8 +31,9 @@ def rename(
     actor: str,
 ) -> None:
     """Greet a person by another name (GDPR 16), say it so, and have whom they ask for come; what is
-    None stays. Open boards show it. Raises BadName."""
+    None stays. Open boards show it, and other systems hear that it changed. Raises BadName."""
     visitor = lock(visitor.pk)
+    before = _called(visitor)
     visitors.rename(
         visitor=visitor,
         greeting_name=greeting_name,
@@ -40,8 +41,14 @@ def rename(
         asks_for=asks_for,
         actor=actor,
     )
+    if _called(visitor) != before:
+        outbox.rectified(subject=visitor.subject)
     # Afterwards: it takes the boards' turn, which comes before the visitor's lock.
     transaction.on_commit(partial(redraw, visitor=visitor))
+
+
+def _called(visitor: Visitor) -> tuple[str, str, str]:
+    return visitor.greeting_name, visitor.say_as, visitor.asks_for
 
 
 @transaction.atomic
