@@ -34,7 +34,7 @@ from apps.stores.models import Device, User
 from apps.stores.witnesses import Seen, witness_of
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
-from apps.visitors.names import SOMETHING_TO_SAY, GreetingName
+from apps.visitors.names import SOMETHING_TO_SAY, BesideTheName, GreetingName
 from apps.visits import reports
 
 MIN_CROPS = 3
@@ -120,6 +120,8 @@ class OptIn(BaseModel):
     term: int
     age_ok: bool
     name: GreetingName
+    say_as: BesideTheName = ""
+    asks_for: BesideTheName = ""
     contact: Annotated[
         str, StringConstraints(strip_whitespace=True, max_length=120, pattern=ONE_LINE)
     ] = ""
@@ -229,6 +231,8 @@ def _enroll(
             visitor=visitor,
             consent=signed.consent,
             greeting_name=form.name,
+            say_as=form.say_as,
+            asks_for=form.asks_for,
             contact=form.contact,
             templates=templates,
             actor=f"device:{device.pk}",

@@ -13,12 +13,16 @@ from django.db import transaction
 from apps.consent.models import Consent, Purpose
 from apps.recognition.client import Recognizer
 from apps.recognition.passes import Pass
+from apps.retention.holds import Held, held_until
 from apps.retention.services.erase import lock
 from apps.systems import outbox
 from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate
 from apps.visits.services import announce_all, boards_of, redraw
+
+# Who acts by their own receipt, as the ledger calls them.
+SELF = "self"
 
 
 @transaction.atomic
@@ -53,10 +57,15 @@ def _called(visitor: Visitor) -> tuple[str, str, str]:
 
 @transaction.atomic
 def pause(*, visitor: Visitor, paused: bool, actor: str) -> None:
-    """Stop recognising a person without erasing anything, or go on (GDPR 18). Twice is once."""
+    """Stop recognising a person without erasing anything, or go on (GDPR 18). Twice is once.
+
+    Raises Held when anybody but the person ends a pause that a legal claim needs.
+    """
     visitor = lock(visitor.pk)
     if (visitor.restricted_at is not None) == paused:
         return
+    if not paused and actor != SELF and (until := held_until(visitor.subject)):
+        raise Held(until)
     outbox.restricted(subject=visitor.subject, restricted=paused)
     visitors.restrict(visitor=visitor, restricted=paused, actor=actor)
     if paused:

@@ -3,8 +3,10 @@
 import io
 import json
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import jsonschema
 import pytest
@@ -19,7 +21,7 @@ from pytest_django.fixtures import Settings
 from apps.audit import services as audit
 from apps.audit.models import Entry
 from apps.privacy import tasks
-from apps.privacy.requests import alarms, decide, identity, packages
+from apps.privacy.requests import alarms, clock, decide, identity, packages
 from apps.privacy.requests.rows import RequestRefused
 from apps.retention.models import Erasure, Package, Request
 from apps.retention.services.erase import erase
@@ -416,6 +418,52 @@ def test_where_no_mail_goes_the_mark_is_passed_all_the_same(
 @pytest.fixture
 def town(transactional_db: None) -> House:
     return build_house()
+
+
+def test_nobody_who_withdraws_waits_for_a_mail_server(town: House, settings: Settings) -> None:
+    """It takes the message and is silent. Meanwhile nothing is locked, nobody else sends the same,
+    and when it hangs up, nothing was written."""
+    visitor = town.visitor()
+    late = verified(town, visitor, Kind.RECTIFICATION)
+    ready = approved(town, visitor, Kind.RECTIFICATION)
+    Request.objects.update(reach="someone@example.org")
+    settings.EMAIL_TIMEOUT = 120
+    how: dict[str, Any] = {"told": Told.MAIL, "actor": OFFICER}
+    refusal = Request.Refusal.GROUNDS
+    steps: list[Callable[[], object]] = [
+        lambda: clock.extend(request=late, reason="Three stores.", **how),
+        lambda: decide.refuse(request=late, reason=refusal, text="Because.", **how),
+        lambda: decide.answer(request=ready, text="Corrected.", **how),
+    ]
+
+    def alone(step: Callable[[], object]) -> str:
+        try:
+            step()
+        except RequestRefused as refused:
+            return refused.code
+        finally:
+            connection.close()
+        return "done"
+
+    for step in steps:
+        with postbox(silent=True) as box, ThreadPoolExecutor(1) as pool:
+            by_mail(settings, box.url)
+            sending = pool.submit(alone, step)
+            assert box.asked.wait(60)
+            with transaction.atomic():
+                # Raises where somebody holds them.
+                Visitor.objects.select_for_update(nowait=True).get()
+                list(Request.objects.select_for_update(nowait=True))
+            with pytest.raises(RequestRefused, match="Somebody else"):
+                step()
+            box.ended.set()
+            assert sending.result(60) == "mail"
+    assert set(Request.objects.values_list("state", flat=True)) == {"verified", "approved"}
+    with postbox() as box:
+        by_mail(settings, box.url)
+        for step in steps:
+            step()
+        assert len(box.taken) == 3
 
 
 def test_a_package_whose_worker_was_killed_is_made_by_the_next_one_and_once(town: House) -> None:
