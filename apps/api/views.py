@@ -149,8 +149,8 @@ def visits(
 def person(call: Call, person: UUID) -> Any:
     """How somebody of whom this client was told is greeted now: for one that heard
     `person.rectified`."""
-    told = Told.objects.filter(client=call.client, person=person, subject__isnull=False).first()
-    if told is None:
+    told = Told.objects.filter(client=call.client, person=person).first()
+    if told is None or told.subject is None:
         raise Http404
     _hold(Visitor.objects.filter(subject=told.subject).values_list("pk", flat=True))
     visit = _lawful(call).filter(visitor__subject=told.subject).select_related("visitor").first()
