@@ -28,6 +28,7 @@ from apps.retention.services.erase import erase
 from apps.retention.services.sweep import sweep
 from apps.stores.models import Role, User
 from apps.stores.witnesses import new_code
+from apps.systems.models import Delivery, Event
 from apps.visitors.models import Visitor
 from apps.visits.services import disclose
 from tests.clients import browser
@@ -49,6 +50,7 @@ from tests.privacy.requests import (
     verified,
 )
 from tests.privacy.test_portal import number, text_of
+from tests.systems.others import listening
 from tests.visits.test_disclose import match_of
 from tests.waiting import until
 
@@ -148,13 +150,17 @@ def test_what_is_said_of_a_correction_is_not_lost_when_it_is_incomplete(
     customer.post("ask/", kind="rectification", words="It is Ms Chan.")
     request = Request.objects.get()
     assert "It is Ms Chan." in text_of(officer, f"/admin/retention/request/{request.pk}/change/")
+    listening(house)
+    disclose(match_of(customer.visitor, house))
     page = act(officer, request, "approve", name="", answer="Corrected.")
     assert request.state == State.ANSWERED
+    assert not Delivery.objects.endings().exists()
     customer.post("ask/", kind="rectification", words="Really.")
     request = Request.objects.open().get()
     act(officer, request, "approve", name="Ms Chan", answer="Corrected.")
     customer.visitor.refresh_from_db()
     assert customer.visitor.greeting_name == "Ms Chan"
+    assert Delivery.objects.endings().get().event == Event.RECTIFIED
     assert "Corrected." in customer.text()
 
 

@@ -7,11 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from django.db import connection
 from django.test import Client as Browser
 
 from apps.stores.models import Store
@@ -117,6 +118,8 @@ class Listener:
         self.drips = False
         # The messages to which it never answers, by their id.
         self.hangs_on: set[str] = set()
+        # What happens while it does not.
+        self.meanwhile: Callable[[], object] = lambda: None
         listener = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -126,6 +129,8 @@ class Listener:
                 listener.came.set()
                 listener.go_on.wait(60)
                 if self.headers["webhook-id"] in listener.hangs_on:
+                    listener.meanwhile()
+                    connection.close()
                     listener.over.wait(60)
                     return
                 status = listener.answers.pop(0) if listener.answers else 204
