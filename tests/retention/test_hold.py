@@ -234,6 +234,10 @@ def test_an_officer_holds_and_lifts_and_the_person_is_told(
     assert one.author == f"user:{house.dpo.pk}"
     visitor.refresh_from_db()
     assert visitor.restricted_at is not None
+    resume = reverse("admin:visitor_restrict", args=[visitor.pk])
+    said = client.post(resume, follow=True).content.decode()
+    assert "A legal claim keeps this person paused" in said
+    assert Visitor.objects.get().restricted_at is not None
     request = approved(house, visitor, Request.Kind.ERASURE)
     page = reverse("admin:retention_request_change", args=[request.pk])
     assert request.state == Request.State.PARTIAL
