@@ -314,11 +314,11 @@ def _rows(dump: Path, table: str) -> Iterator[dict[str, bytes]]:
     with subprocess.Popen(read, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as source:
         assert source.stdout is not None
         for line in source.stdout:
-            if found := COPY.match(line):
-                names = _names(found)
+            if not names:
+                names = _names(found) if (found := COPY.match(line)) else []
             elif line == END:
                 names = []
-            elif names:
+            else:
                 yield dict(zip(names, line[:-1].split(b"\t"), strict=True))
     if source.returncode:
         raise BackupFailed(f"pg_restore could not read {table} from the backup.")
