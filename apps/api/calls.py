@@ -72,8 +72,9 @@ class Call:
         return found
 
 
-def called(action: str, scope: Scope | None = None) -> Callable[[Callable[..., Any]], Any]:
-    """Run a view in one transaction with the ledger's entry of the call, for whoever has the scope.
+def called(action: str, *scopes: Scope) -> Callable[[Callable[..., Any]], Any]:
+    """Run a view in one transaction with the ledger's entry of the call, for whoever has all of the
+    scopes.
 
     The view's first argument becomes the `Call`. A refusal by the view is written down too.
     """
@@ -83,8 +84,10 @@ def called(action: str, scope: Scope | None = None) -> Callable[[Callable[..., A
         def wrapped(request: HttpRequest, **arguments: Any) -> Any:
             call = Call(request.auth)  # type: ignore[attr-defined]
             try:
-                if scope is not None and scope not in call.client.scopes:
-                    raise Refused(403, f"This client may not do that; it lacks {scope.value!r}.")
+                for scope in scopes:
+                    if scope not in call.client.scopes:
+                        lacks = f"it lacks {scope.value!r}."
+                        raise Refused(403, f"This client may not do that; {lacks}")
                 if not request.GET.keys() <= _asked_by_query(view):
                     raise Refused(422, "This call has no query parameter of that name.")
                 with transaction.atomic():

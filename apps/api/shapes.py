@@ -65,6 +65,16 @@ class Visits(Schema):
     more: bool = Field(description="there is more at once")
 
 
+class PersonOut(Schema):
+    """What may be known of a person now: of one who came to a store of this client, while they
+    agree to that. It is what their visits say, and no more."""
+
+    person: UUID
+    name: str | None = Field(
+        description="null: no name may be used now; during a pause, ask again when it is over"
+    )
+
+
 class PassIn(Asked):
     pass_: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
         alias="pass",
@@ -109,14 +119,15 @@ class RequestIn(Asked):
 
 
 class Ending(Schema):
-    """Something that this client was told of is over, or paused: do the same there (delete it, use
-    it for nothing), then acknowledge."""
+    """Something that this client was told of is over, paused or corrected: do the same there
+    (delete it, use it for nothing, ask for the name again), then acknowledge."""
 
     id: UUID
     type: Literal[
         "visit.retracted",
         "person.restricted",
         "person.resumed",
+        "person.rectified",
         "consent.withdrawn",
         "person.erased",
     ]

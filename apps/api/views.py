@@ -28,7 +28,7 @@ from apps.stores.models import Camera, Device
 from apps.systems import delivery, outbox
 from apps.systems.models import Delivery, Scope, Told
 from apps.visitors import cards
-from apps.visitors.models import Card, FaceTemplate, cards_now
+from apps.visitors.models import Card, FaceTemplate, Visitor, cards_now
 from apps.visits.models import Visit
 
 PAGE = 100
@@ -41,7 +41,8 @@ api = DocumentedAPI(
     version="1",
     urls_namespace="api",
     description="For other systems of a house: stores, devices, arrivals of people who signed, "
-    "requests, what is over. Every call is an entry in the house's ledger. Errors are RFC 9457.",
+    "requests, what is over or corrected. Every call is an entry in the house's ledger. "
+    "Errors are RFC 9457.",
     auth=Bearer(),
     docs_url=None,
 )
@@ -104,16 +105,7 @@ def visits(
 
     Numbers of one store become visible in their order, so whoever asks on from `next` misses
     nothing, however long it was away."""
-    shop = call.store(store)
-    lawful = Visit.objects.theirs().filter(
-        covers("consent__", F("store_id")),
-        store=shop,
-        delete_after__gt=Now(),
-        consent__withdrawn_at=None,
-        consent__expires_at__gt=Now(),
-        visitor__restricted_at=None,
-        sequence__gt=after,
-    )
+    lawful = _lawful(call).filter(store=call.store(store), sequence__gt=after)
     page = list(lawful.order_by("sequence").values_list("pk", "visitor")[: limit + 1])
     # An erasure locks the visitor too: what is still there once this is held will be told of it.
     _hold(visitor for _pk, visitor in page[:limit])
@@ -151,6 +143,21 @@ def visits(
         "next": found[-1].sequence if found else after,
         "more": len(page) > limit,
     }
+
+
+@api.get("/people/{uuid:person}", response=_answers(shapes.PersonOut), operation_id="person")
+@called("person", Scope.VISITS, Scope.NAMES)
+def person(call: Call, person: UUID) -> Any:
+    """How somebody of whom this client was told is greeted now: for one that heard
+    `person.rectified`."""
+    told = Told.objects.filter(client=call.client, person=person).first()
+    if told is None or told.subject is None:
+        raise Http404
+    _hold(Visitor.objects.filter(subject=told.subject).values_list("pk", flat=True))
+    visit = _lawful(call).filter(visitor__subject=told.subject).select_related("visitor").first()
+    if visit is not None:
+        audit.record(actor=call.actor, action="name.told", subject=told.subject)
+    return {"person": person, "name": visit.visitor.greeting_name if visit else None}
 
 
 @api.post("/consents", response=_answers(shapes.ConsentOut), operation_id="consent")
@@ -218,8 +225,8 @@ def file_request(call: Call, body: Annotated[shapes.RequestIn, Body()]) -> Any:
 @api.get("/endings", response=_answers(shapes.Endings), operation_id="endings")
 @called("endings")
 def endings(call: Call) -> Any:
-    """What is over and this client has not acknowledged: for one without a webhook, or one that was
-    away. Every client may ask (GDPR 19)."""
+    """What is over or corrected and this client has not acknowledged: for one without a webhook, or
+    one that was away. Every client may ask (GDPR 19)."""
     found = Delivery.objects.endings().filter(told__client=call.client).select_related("told")
     page = list(found[: PAGE + 1])
     call.noted["count"] = len(page[:PAGE])
@@ -260,6 +267,18 @@ def _named(text: str) -> QuerySet[FaceTemplate] | QuerySet[Card] | None:
         )
     code = cards.read(text)
     return cards_now().filter(digest=cards.digest(code)) if code else None
+
+
+def _lawful(call: Call) -> QuerySet[Visit]:
+    """Visits that a client may read of now."""
+    return Visit.objects.theirs().filter(
+        covers("consent__", F("store_id")),
+        store__in=call.stores,
+        delete_after__gt=Now(),
+        consent__withdrawn_at=None,
+        consent__expires_at__gt=Now(),
+        visitor__restricted_at=None,
+    )
 
 
 def _hold(visitors: Any) -> None:

@@ -1,5 +1,5 @@
 """A demo house: two stores that are one group, a kiosk, a door tablet in each, a lane and a pass
-camera, a sales person, two officers.
+camera, three sales people, two officers.
 
 Everything goes through the same services as in a real house. Passwords derive from the secret key
 of this one installation, so that they survive a restart and are the same nowhere else.
@@ -81,6 +81,9 @@ def seed(clip: Path) -> Demo:
     )
     logins = {
         "linda": _person("linda", "Linda", Role.Kind.STAFF),
+        # To be asked for at the kiosk, and to have somebody handed on to.
+        "marco": _person("marco", "Marco", Role.Kind.STAFF),
+        "yuki": _person("yuki", "Yuki", Role.Kind.STAFF),
         "diana": _person("diana", "Diana", Role.Kind.DPO),
         # What one officer writes, the other one approves.
         "omar": _person("omar", "Omar", Role.Kind.DPO),

@@ -43,7 +43,7 @@ from apps.visitors import cards
 from apps.visitors import services as visitors
 from apps.visitors.cards import CardCode
 from apps.visitors.models import Visitor
-from apps.visitors.names import SOMETHING_TO_SAY, GreetingName
+from apps.visitors.names import SOMETHING_TO_SAY, BesideTheName, GreetingName
 from apps.visits import reports
 
 MIN_CROPS = 3
@@ -134,6 +134,8 @@ class OptIn(BaseModel):
     term: int
     age_ok: bool
     name: GreetingName
+    say_as: BesideTheName = ""
+    asks_for: BesideTheName = ""
     contact: Annotated[
         str, StringConstraints(strip_whitespace=True, max_length=120, pattern=ONE_LINE)
     ] = ""
@@ -264,6 +266,8 @@ def _enroll(
             visitor=visitor,
             consent=signed.consent,
             greeting_name=form.name,
+            say_as=form.say_as,
+            asks_for=form.asks_for,
             contact=form.contact,
             templates=templates,
             card=cards.digest(card) if card else None,

@@ -62,6 +62,8 @@ STEPS = {
     "term": "term",
     "age_ok": "age",
     "name": "name",
+    "say_as": "name",
+    "asks_for": "name",
     "contact": "name",
     "signature": "signature",
     "guardian": "guardian",

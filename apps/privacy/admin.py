@@ -1,10 +1,9 @@
 """People in the portal: a record opens only for a reason, and every look is in the ledger."""
 
-import contextlib
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -28,7 +27,7 @@ from apps.privacy.policies import PolicyAdmin
 from apps.privacy.selectors import where
 from apps.privacy.services import pause
 from apps.recognition.models import Calibration
-from apps.retention.holds import Hold
+from apps.retention.holds import Held, Hold
 from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import plan
 from apps.stores.access import actor
@@ -126,12 +125,16 @@ class VisitorAdmin(StoreScopedAdmin):
         """Pause or resume recognition of one person (GDPR 18). Needs the record's reason."""
         visitor = self._visitor(request, str(pk))
         if request.method == "POST" and _reason(request, visitor):
-            with contextlib.suppress(Visitor.DoesNotExist):  # erased this very moment
+            try:
                 pause(
                     visitor=visitor,
                     paused=visitor.restricted_at is None,
                     actor=actor(request.user),
                 )
+            except Held as claim:
+                self.message_user(request, claim.paused, messages.ERROR)
+            except Visitor.DoesNotExist:
+                pass  # Erased this very moment.
         return HttpResponseRedirect(reverse("admin:visitors_visitor_change", args=[pk]))
 
     def _visitor(self, request: HttpRequest, pk: str) -> Visitor:

@@ -24,6 +24,7 @@ from apps.consent.signature import said
 from apps.privacy import export, paper, renewals, selectors, services
 from apps.privacy.requests import intake, packages
 from apps.privacy.requests.rows import RequestRefused
+from apps.privacy.services import SELF
 from apps.privacy.shown import NoPass, shown_pass
 from apps.recognition.client import PassRefused, RecognizerDown
 from apps.retention.holds import Held, held_until
@@ -38,7 +39,6 @@ from apps.visitors.names import BadName
 from apps.visitors.services import TemplatesChanged
 from apps.visits import notes
 
-SELF = "self"
 TRIES, WINDOW = 30, 600
 # How often what costs work may be asked for with one receipt, in one window.
 LABOURS = 20

@@ -410,6 +410,7 @@ def _what(entry: Entry) -> str:
         "template.retired": _("erased the template of the former model"),
         "visit.disclosed": _("recognised you and told the floor board"),
         "visit.told": _("was told of your arrival"),
+        "name.told": _("read the name to greet you by"),
         "consent.asked": _("asked by your pass what you agreed to"),
         "visit.shown": _("saw your name on the floor board"),
         "visit.greeted": _("greeted you"),

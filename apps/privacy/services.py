@@ -13,6 +13,7 @@ from django.db import transaction
 from apps.consent.models import Consent, Purpose
 from apps.recognition.client import Recognizer
 from apps.recognition.passes import Pass
+from apps.retention.holds import Held, held_until
 from apps.retention.services.erase import lock
 from apps.systems import outbox
 from apps.visitors import cards
@@ -21,6 +22,9 @@ from apps.visitors.cards import CardCode
 from apps.visitors.models import Card, Visitor, card_overdue
 from apps.visitors.services import SealedTemplate
 from apps.visits.services import announce_all, boards_of, redraw
+
+# Who acts by their own receipt, as the ledger calls them.
+SELF = "self"
 
 
 @transaction.atomic
@@ -33,8 +37,9 @@ def rename(
     actor: str,
 ) -> None:
     """Greet a person by another name (GDPR 16), say it so, and have whom they ask for come; what is
-    None stays. Open boards show it. Raises BadName."""
+    None stays. Open boards show it, and other systems hear that it changed. Raises BadName."""
     visitor = lock(visitor.pk)
+    before = _called(visitor)
     visitors.rename(
         visitor=visitor,
         greeting_name=greeting_name,
@@ -42,16 +47,27 @@ def rename(
         asks_for=asks_for,
         actor=actor,
     )
+    if _called(visitor) != before:
+        outbox.rectified(subject=visitor.subject)
     # Afterwards: it takes the boards' turn, which comes before the visitor's lock.
     transaction.on_commit(partial(redraw, visitor=visitor))
 
 
+def _called(visitor: Visitor) -> tuple[str, str, str]:
+    return visitor.greeting_name, visitor.say_as, visitor.asks_for
+
+
 @transaction.atomic
 def pause(*, visitor: Visitor, paused: bool, actor: str) -> None:
-    """Stop recognising a person without erasing anything, or go on (GDPR 18). Twice is once."""
+    """Stop recognising a person without erasing anything, or go on (GDPR 18). Twice is once.
+
+    Raises Held when anybody but the person ends a pause that a legal claim needs.
+    """
     visitor = lock(visitor.pk)
     if (visitor.restricted_at is not None) == paused:
         return
+    if not paused and actor != SELF and (until := held_until(visitor.subject)):
+        raise Held(until)
     outbox.restricted(subject=visitor.subject, restricted=paused)
     visitors.restrict(visitor=visitor, restricted=paused, actor=actor)
     if paused:

@@ -217,8 +217,8 @@ HOLDINGS: tuple[Holding, ...] = (
         Delivery,
         gettext_noop("message to another system that waits to be acknowledged"),
         gettext_noop(
-            "3 days, at the latest with the visit; that something ended: until it is "
-            "acknowledged, 90 days at the latest"
+            "3 days, at the latest with the visit; that something ended or was corrected: until "
+            "it is acknowledged, 90 days at the latest"
         ),
         How.ERASED,
         lambda visitor: Delivery.objects.filter(told__subject=visitor.subject),
@@ -228,7 +228,10 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     Holding(
         Visitor,
-        gettext_noop("name to be greeted by, contact, and sex and age as stated"),
+        gettext_noop(
+            "name to be greeted by, how it is said, whom they ask for, contact, and sex and age as "
+            "stated"
+        ),
         gettext_noop("goes with the last template or card"),
         How.ERASED,
         lambda visitor: Visitor.objects.filter(pk=visitor.pk),

@@ -7,7 +7,10 @@ sealed template too, because what a camera did may be at issue, and without the 
 show later whether it was they: GDPR 17(3)(e), and 9(2)(f) for what is biometric. It is the only
 ground on which a template outlives its deadline, and from that moment on nobody is recognised by
 it: what is kept for a claim is used for nothing else (18(1)(c), 18(2)), so placing one pauses the
-person. No ground keeps anything matchable, and none stops a withdrawal.
+person. Nobody here ends that pause while the claim lasts. The person may, by their receipt and for
+as long as what they signed holds: 18(2) lets what is restricted be used with their consent, and the
+claim is none of theirs. The hold stays all the same: what is left of them is kept as before. No
+ground keeps anything matchable past its time, and none stops a withdrawal.
 
 Every hold ends by itself. PostgreSQL refuses to delete a person under a claim, and
 a proof under any hold (migration 0008).
@@ -21,7 +24,9 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
-from django.utils.translation import gettext_lazy as _
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.stores.models import Store
 
@@ -36,8 +41,8 @@ class Hold(models.Model):
     """
 
     class Ground(models.TextChoices):
-        PROOF = "proof", _("The proof of consent is needed for longer")
-        CLAIM = "claim", _("A legal claim: everything that is left of the person")
+        PROOF = "proof", gettext_lazy("The proof of consent is needed for longer")
+        CLAIM = "claim", gettext_lazy("A legal claim: everything that is left of the person")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     subject = models.UUIDField(db_index=True)
@@ -50,8 +55,8 @@ class Hold(models.Model):
 
     class Meta:
         ordering = ("ends_at",)
-        verbose_name = _("legal hold")
-        verbose_name_plural = _("legal holds")
+        verbose_name = gettext_lazy("legal hold")
+        verbose_name_plural = gettext_lazy("legal holds")
         constraints = (
             models.CheckConstraint(
                 condition=Q(ends_at__gt=models.F("begun_at"))
@@ -70,6 +75,14 @@ class Held(Exception):
     def __init__(self, until: datetime) -> None:
         super().__init__(f"held until {until.isoformat()}")
         self.until = until
+
+    @property
+    def paused(self) -> str:
+        """Why an officer does not have somebody recognised again yet."""
+        return _(
+            "A legal claim keeps this person paused until %(day)s. Lift the hold first; before "
+            "that only they themselves can end the pause, by their receipt."
+        ) % {"day": date_format(self.until, "DATE_FORMAT")}
 
 
 def held(subject: str, *grounds: Hold.Ground) -> Q:

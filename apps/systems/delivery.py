@@ -2,11 +2,13 @@
 
 Design. One worker at a time serves one client, under an advisory lock that PostgreSQL gives back
 when the worker dies, so that messages arrive in the order in which they were written unless one is
-tried again. To take a message is to count the try and to set when the next one is due, committed
-before anything is sent: a worker that is killed half-way has only spent one try, and the message
-goes out again with the same id. Back-off doubles from 5 seconds to 6 hours, each wait spread by a
-half, and after `TRIES` tries, about three days, the message has failed: the officer sees it and can
-send it again. At a door that does not open, nothing else of that client is tried meanwhile.
+tried again: what was tried least goes first, so that one message on which a receiver hangs keeps
+nothing else waiting. To take a message is to count the try and to set when the next one is due,
+committed before anything is sent: a worker that is killed half-way has only spent one try, and the
+message goes out again with the same id. Back-off doubles from 5 seconds to 6 hours, each wait
+spread by a half, and after `TRIES` tries, about three days, the message has failed: the officer
+sees it and can send it again. At a door that does not open, nothing else of that client is tried
+meanwhile, and the more messages were tried there in vain the longer.
 
 What is sent follows Standard Webhooks: `webhook-id` stays, `webhook-timestamp` is that of the try,
 `webhook-signature` covers both and the body. Any 2xx acknowledges.
@@ -74,11 +76,23 @@ def deliver(client: UUID) -> int:
             outcome = _try(*taken)
             acknowledged += outcome is Outcome.TAKEN
             if outcome is Outcome.UNREACHABLE:
-                # What else waits is not tried at a door that is shut; it counts no try.
-                rest = Delivery.objects.due().filter(told__client=client)
-                rest.update(due_at=taken[0].due_at)
+                _stand_back(client, taken[0])
                 break
     return acknowledged
+
+
+def _stand_back(client: UUID, last: Delivery) -> None:
+    """Try nothing for a while at a door that did not open for `last`: what waits counts no try.
+
+    What was tried less often than it had been does not wait: it was written meanwhile, and had it
+    been there, it would have gone first.
+    """
+    theirs = Delivery.objects.filter(told__client=client, failed_at=None)
+    in_vain = theirs.filter(attempts__gt=0).count()
+    until = max(last.due_at, clock.now() + wait_after(min(in_vain, TRIES)))
+    theirs.filter(pk=last.pk).update(due_at=until)
+    rest = Delivery.objects.due().filter(told__client=client, attempts__gte=last.attempts - 1)
+    rest.update(due_at=until)
 
 
 def _take(client: UUID) -> tuple[Delivery, Webhook, bytes] | None:
@@ -89,7 +103,7 @@ def _take(client: UUID) -> tuple[Delivery, Webhook, bytes] | None:
             .filter(told__client=client)
             .select_related("told__client__webhook")
             .select_for_update(of=("told",), skip_locked=True)
-            .order_by("at", "due_at", "id")
+            .order_by("attempts", "at", "id")
             .first()
         )
         if found is None:

@@ -41,6 +41,7 @@ class Event(models.TextChoices):
     RETRACTED = "visit.retracted", _("the arrival was someone else's")
     RESTRICTED = "person.restricted", _("recognition paused")
     RESUMED = "person.resumed", _("recognition resumed")
+    RECTIFIED = "person.rectified", _("name corrected")
     WITHDRAWN = "consent.withdrawn", _("consent withdrawn")
     ERASED = "person.erased", _("erased")
 

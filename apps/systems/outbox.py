@@ -105,6 +105,14 @@ def restricted(*, subject: UUID, restricted: bool) -> None:
     _put(Told.objects.filter(subject=subject), event)
 
 
+def rectified(*, subject: UUID) -> None:
+    """How a person is named was corrected (GDPR 16, 19): every system that was told of them hears
+    it, and reads what it may anew. As `withdrawn`."""
+    # One word of it is enough: at whichever comes last, what holds by then is read.
+    Delivery.objects.filter(told__subject=subject, event=Event.RECTIFIED).delete()
+    _put(Told.objects.filter(subject=subject), Event.RECTIFIED)
+
+
 def withdrawn(*, subject: UUID, purpose: Purpose | None = None) -> None:
     """A person took back one purpose, or everything: every system that was told of them hears it.
     The caller holds a lock on the visitor, and `lock`."""
@@ -119,6 +127,8 @@ def erased(*, subject: UUID) -> None:
     on nothing here says who they were; the rows go when the systems have acknowledged."""
     _stop_news(subject)
     told = Told.objects.filter(subject=subject)
+    # There is nothing to be read anew.
+    Delivery.objects.filter(told__in=told, event=Event.RECTIFIED).delete()
     _put(told, Event.ERASED)
     told.update(subject=None, delete_after=clock.now() + Told.LIMIT)
 

@@ -38,7 +38,7 @@ class Age(models.TextChoices):
 class Visitor(models.Model):
     """A person who signed. The name is what they asked to be greeted by, nothing more.
 
-    Who likes says by their receipt how that name is said, and whom of the staff they ask for.
+    Who likes says how that name is said, and whom of the staff they ask for.
 
     `sex` and `age` are what they said of themselves on their receipt, for the statistics that they
     agreed to; PostgreSQL refuses either without, and empties both when that purpose ends.

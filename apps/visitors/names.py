@@ -1,7 +1,7 @@
 """What people and staff write about a person in words: the name to greet them by, and a note.
 
-The name is given at the kiosk, and changed later by receipt, with how it is said and whom they ask
-for; the note is written on the floor.
+The name is given at the kiosk, and changed later by receipt; who likes adds how it is said and whom
+they ask for. The note is written on the floor.
 """
 
 from typing import Annotated
@@ -16,11 +16,17 @@ SOMETHING_TO_SAY = r"^\P{Cc}*[\p{L}\p{N}\p{P}\p{S}]\P{Cc}*$"
 GreetingName = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=60, pattern=SOMETHING_TO_SAY)
 ]
+# How the name is said, or whom they ask for: as a name is, or nothing.
+BesideTheName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=60, pattern=rf"^$|{SOMETHING_TO_SAY}"),
+]
 NoteText = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=Note.MOST, pattern=SOMETHING_TO_SAY)
 ]
 
 _names: TypeAdapter[str] = TypeAdapter(GreetingName)
+_beside: TypeAdapter[str] = TypeAdapter(BesideTheName)
 _notes: TypeAdapter[str] = TypeAdapter(NoteText)
 
 
@@ -43,7 +49,10 @@ def greeting_name(text: str) -> str:
 
 def beside_the_name(text: str) -> str:
     """How the name is said, or whom they ask for: as a name is, or nothing. Raises BadName."""
-    return greeting_name(text) if text.strip() else ""
+    try:
+        return _beside.validate_python(text)
+    except ValidationError:
+        raise BadName from None
 
 
 def note(text: str) -> str:

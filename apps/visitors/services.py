@@ -63,6 +63,8 @@ def enroll(
     visitor: UUID,
     consent: Consent,
     greeting_name: str,
+    say_as: str = "",
+    asks_for: str = "",
     contact: str,
     templates: Sequence[SealedTemplate] = (),
     card: bytes | None = None,
@@ -81,6 +83,8 @@ def enroll(
         subject=consent.subject,
         store=consent.store,
         greeting_name=greeting_name,
+        say_as=say_as,
+        asks_for=asks_for,
         contact=contact if Purpose.CONTACT in consent.purposes else "",
     )
     for wrapped, generation in {(each.wrapped_key, each.generation) for each in templates}:

@@ -3,6 +3,9 @@
 
     CRM_SECRET=whsec_… python3 crm.py 9000 crm.sqlite3
 
+With CRM_API=https://…/api/v1 and CRM_TOKEN=cst_… it asks for a name that was corrected; without
+them it only stops using the one that is wrong.
+
 Python's standard library and nothing else. What a receiver must do, and where it is done here:
 
 - believe nothing that is not signed, or was signed more than five minutes ago (`verified`);
@@ -12,6 +15,8 @@ Python's standard library and nothing else. What a receiver must do, and where i
 - delete what it knows of a person when told `person.erased`, or `consent.withdrawn` with no
   purpose; and take nothing of them that comes late (`gone`);
 - use nothing of whoever is `paused`;
+- when told `person.rectified`, ask how the person is greeted now (`asked`), and acknowledge only
+  once that is known;
 - ignore types that it does not know, with a 2xx.
 
 A person is known by an id that Consentry drew for this CRM alone.
@@ -25,10 +30,14 @@ import os
 import sqlite3
 import sys
 import time
+import urllib.error
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TOLERANCE = 300
 LARGEST = 64 * 1024
+# Consentry waits for ten seconds for the answer to its message.
+PATIENCE = 5
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS seen (id TEXT PRIMARY KEY, at REAL NOT NULL);
@@ -37,6 +46,8 @@ CREATE TABLE IF NOT EXISTS visit (id TEXT PRIMARY KEY, person TEXT NOT NULL, sto
 CREATE TABLE IF NOT EXISTS paused (person TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS gone (person TEXT PRIMARY KEY);
 """
+
+RENAME = "UPDATE visit SET name = ? WHERE person = ?"
 
 
 def verified(secret: str, headers: dict[str, str], body: bytes) -> bool:
@@ -51,9 +62,27 @@ def verified(secret: str, headers: dict[str, str], body: bytes) -> bool:
     return any(hmac.compare_digest(expected.encode(), each.encode()) for each in given)
 
 
+def asked(person: str) -> str | None:
+    """How a person is greeted now; None where no name may be used. Raises OSError: ask again."""
+    api, token = os.environ.get("CRM_API"), os.environ.get("CRM_TOKEN")
+    if not api or not token:
+        return None
+    call = urllib.request.Request(f"{api}/people/{person}")  # noqa: S310  (the operator's own)
+    call.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(call, timeout=PATIENCE) as answer:  # noqa: S310
+            return json.load(answer)["name"]
+    except urllib.error.HTTPError as refusal:
+        if refusal.code in (403, 404):
+            return None
+        raise
+
+
 def take(file: str, sent: str, message: dict) -> bool:
     """Do what a message says and write down that it came; False when it came before."""
     data = message.get("data", {})
+    renamed = message.get("type") in ("person.rectified", "person.resumed")
+    name = asked(data["person"]) if renamed else None
     with sqlite3.connect(file, timeout=10) as known:
         try:
             known.execute("INSERT INTO seen VALUES (?, ?)", (sent, time.time()))
@@ -73,6 +102,10 @@ def take(file: str, sent: str, message: dict) -> bool:
                 known.execute("INSERT OR IGNORE INTO paused VALUES (?)", (data["person"],))
             case "person.resumed":
                 known.execute("DELETE FROM paused WHERE person = ?", (data["person"],))
+                if name is not None:
+                    known.execute(RENAME, (name, data["person"]))
+            case "person.rectified":
+                known.execute(RENAME, (name, data["person"]))
             case "person.erased":
                 _forget(known, data["person"])
             case "consent.withdrawn" if data["purpose"] is None:
@@ -105,6 +138,8 @@ class Receiver(BaseHTTPRequestHandler):
             first = take(self.file, headers["webhook-id"], json.loads(body))
         except (KeyError, ValueError):
             return self._answer(400)
+        except OSError:
+            return self._answer(503)
         # Known already: it is acknowledged again, and nothing is done twice.
         return self._answer(204 if first else 200)
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from apps.audit.models import Entry
 from apps.consent import services as consents
 from apps.consent.models import Purpose
+from apps.privacy.services import pause, rename
 from apps.recognition.engine import starter
 from apps.recognition.passes import Pass
 from apps.retention.models import Erasure, Request
@@ -172,6 +173,36 @@ def test_an_arrival_that_was_someone_elses_is_taken_back(house: House, caller: C
     assert visits(caller, house)["visits"] == []
     assert take_back(visit=visit, user=house.staff)
     assert [each["id"] for each in visits(caller, house, after=since)["visits"]] == [str(visit.pk)]
+
+
+def test_whoever_was_told_of_somebody_reads_their_new_name_and_no_more_than_before(
+    house: House, caller: Caller
+) -> None:
+    visitor = house.visitor()
+    visit = visit_of(disclose(match_of(visitor, house)))
+    (read,) = visits(caller, house)["visits"]
+    path = f"people/{read['person']}"
+    rename(visitor=visitor, greeting_name="Ms Chan", say_as="chahn", actor="self")
+    (told,) = caller.get("endings").json()["endings"]
+    assert (told["type"], told["person"]) == (Event.RECTIFIED, read["person"])
+    assert "Chan" not in str(told)
+    assert caller.get(path).json() == {"person": read["person"], "name": "Ms Chan"}
+    assert caller.post(f"endings/{told['id']}/acknowledge").json() == {"acknowledged": True}
+    assert Entry.objects.filter(action="name.told", actor=f"client:{caller.client.pk}").exists()
+    # Nobody else knows them by this id; names need their scope, and that of visits.
+    assert is_problem(Caller(let_in(house)).get(path), 404)
+    for scope in (Scope.VISITS, Scope.NAMES):
+        assert is_problem(Caller(let_in(house, [scope])).get(path), 403)
+    # As from their visits: nothing when paused, nor once the last one is gone.
+    nameless = {"person": read["person"], "name": None}
+    pause(visitor=visitor, paused=True, actor="self")
+    assert caller.get(path).json() == nameless
+    pause(visitor=visitor, paused=False, actor="self")
+    assert caller.get(path).json()["name"] == "Ms Chan"
+    mark_wrong(visit=visit, user=house.staff)
+    assert caller.get(path).json() == nameless
+    erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor="self")
+    assert is_problem(caller.get(path), 404)
 
 
 def holder(house: House) -> tuple[str, Any]:

@@ -181,6 +181,10 @@ def test_every_screen_is_accessible(tablet: Page, language: str) -> None:
         tablet.get_by_test_id(answer).click()
     found["name"] = faults(tablet)
     tablet.get_by_test_id("name").fill("Ms Rivera")
+    tablet.get_by_test_id("beside-open").click()
+    tablet.get_by_test_id("say-as").fill("ree-VEH-ra")
+    tablet.get_by_test_id("asks-for").fill("Linda")
+    found["beside the name"] = faults(tablet)
     tablet.get_by_test_id("contact").fill("+41 44 123")
     tablet.get_by_test_id("name-go").click()
     expect(screen(tablet, "name").get_by_test_id("problem")).not_to_be_empty()
@@ -194,6 +198,8 @@ def test_every_screen_is_accessible(tablet: Page, language: str) -> None:
     found["camera"] = faults(tablet)
     expect(tablet.get_by_test_id("receipt-code")).to_be_visible(timeout=30_000)
     found["done"] = faults(tablet)
+    visitor = Visitor.objects.get()
+    assert (visitor.say_as, visitor.asks_for) == ("ree-VEH-ra", "Linda")
     assert not {name: problems for name, problems in found.items() if problems}
 
 

@@ -377,6 +377,8 @@ WRITE_TO = {"purposes": {"lane": True, "history": True, "contact": True}}
         ({"name": "\u200b\u2060"}, (400, "name")),
         ({"name": "Chen\x00"}, (400, "name")),
         ({"name": "n" * 61}, (400, "name")),
+        ({"say_as": "n" * 61}, (400, "name")),
+        ({"asks_for": "Li\nNa"}, (400, "name")),
         (WRITE_TO | {"contact": "+41 44 123 45 67"}, (422, "name")),
         (WRITE_TO | {"contact": "chen@example.org\u2028x"}, (422, "name")),
         ({"contact": "c" * 121}, (400, "name")),
@@ -576,8 +578,10 @@ UNUSUAL = [
 def test_any_name_comes_back_as_it_was_typed_and_never_as_markup(
     house: House, tablet: KioskTablet, recognizer: Recognizer, photos: Photos, name: str
 ) -> None:
-    secret = tablet.opt_in(opt_in_form(house, photos(), name=name)).json()["receipt"]["code"]
-    assert Visitor.objects.get().greeting_name == name
+    form = opt_in_form(house, photos(), name=name, say_as=f" {name} ", asks_for=" ")
+    secret = tablet.opt_in(form).json()["receipt"]["code"]
+    visitor = Visitor.objects.get()
+    assert (visitor.greeting_name, visitor.say_as, visitor.asks_for) == (name, name, "")
     letter = browser().post("/receipt/", {"secret": secret}).content.decode()
     assert shown(name) in letter
     assert "<script>alert" not in letter

@@ -111,6 +111,15 @@ def test_postgresql_knows_that_a_lane_takes_two(house: House, second: User) -> N
     with pytest.raises(DatabaseError, match="with its writers"), transaction.atomic():
         rows.update(signed_by=second, editors=[], **sign)
     rows.update(signed_by=second, **sign)
+    # Nor does one slip in as if it were from before there were documents, which names no writer.
+    with pytest.raises(DatabaseError, match="is a document by now"), transaction.atomic():
+        Assessment.objects.create(
+            camera=house.camera,
+            necessity="x",
+            signed_by=house.dpo,
+            signed_at=timezone.now(),
+            expires_at=timezone.now() + timedelta(days=1),
+        )
 
 
 def test_a_camera_that_only_counts_takes_one(house: House, officer: Client) -> None:

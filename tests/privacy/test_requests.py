@@ -3,8 +3,10 @@
 import io
 import json
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import jsonschema
 import pytest
@@ -19,13 +21,14 @@ from pytest_django.fixtures import Settings
 from apps.audit import services as audit
 from apps.audit.models import Entry
 from apps.privacy import tasks
-from apps.privacy.requests import alarms, decide, identity, packages
+from apps.privacy.requests import alarms, clock, decide, identity, packages
 from apps.privacy.requests.rows import RequestRefused
 from apps.retention.models import Erasure, Package, Request
 from apps.retention.services.erase import erase
 from apps.retention.services.sweep import sweep
 from apps.stores.models import Role, User
 from apps.stores.witnesses import new_code
+from apps.systems.models import Delivery, Event
 from apps.visitors.models import Visitor
 from apps.visits.services import disclose
 from tests.clients import browser
@@ -47,6 +50,7 @@ from tests.privacy.requests import (
     verified,
 )
 from tests.privacy.test_portal import number, text_of
+from tests.systems.others import listening
 from tests.visits.test_disclose import match_of
 from tests.waiting import until
 
@@ -146,13 +150,17 @@ def test_what_is_said_of_a_correction_is_not_lost_when_it_is_incomplete(
     customer.post("ask/", kind="rectification", words="It is Ms Chan.")
     request = Request.objects.get()
     assert "It is Ms Chan." in text_of(officer, f"/admin/retention/request/{request.pk}/change/")
+    listening(house)
+    disclose(match_of(customer.visitor, house))
     page = act(officer, request, "approve", name="", answer="Corrected.")
     assert request.state == State.ANSWERED
+    assert not Delivery.objects.endings().exists()
     customer.post("ask/", kind="rectification", words="Really.")
     request = Request.objects.open().get()
     act(officer, request, "approve", name="Ms Chan", answer="Corrected.")
     customer.visitor.refresh_from_db()
     assert customer.visitor.greeting_name == "Ms Chan"
+    assert Delivery.objects.endings().get().event == Event.RECTIFIED
     assert "Corrected." in customer.text()
 
 
@@ -416,6 +424,52 @@ def test_where_no_mail_goes_the_mark_is_passed_all_the_same(
 @pytest.fixture
 def town(transactional_db: None) -> House:
     return build_house()
+
+
+def test_nobody_who_withdraws_waits_for_a_mail_server(town: House, settings: Settings) -> None:
+    """It takes the message and is silent. Meanwhile nothing is locked, nobody else sends the same,
+    and when it hangs up, nothing was written."""
+    visitor = town.visitor()
+    late = verified(town, visitor, Kind.RECTIFICATION)
+    ready = approved(town, visitor, Kind.RECTIFICATION)
+    Request.objects.update(reach="someone@example.org")
+    settings.EMAIL_TIMEOUT = 120
+    how: dict[str, Any] = {"told": Told.MAIL, "actor": OFFICER}
+    refusal = Request.Refusal.GROUNDS
+    steps: list[Callable[[], object]] = [
+        lambda: clock.extend(request=late, reason="Three stores.", **how),
+        lambda: decide.refuse(request=late, reason=refusal, text="Because.", **how),
+        lambda: decide.answer(request=ready, text="Corrected.", **how),
+    ]
+
+    def alone(step: Callable[[], object]) -> str:
+        try:
+            step()
+        except RequestRefused as refused:
+            return refused.code
+        finally:
+            connection.close()
+        return "done"
+
+    for step in steps:
+        with postbox(silent=True) as box, ThreadPoolExecutor(1) as pool:
+            by_mail(settings, box.url)
+            sending = pool.submit(alone, step)
+            assert box.asked.wait(60)
+            with transaction.atomic():
+                # Raises where somebody holds them.
+                Visitor.objects.select_for_update(nowait=True).get()
+                list(Request.objects.select_for_update(nowait=True))
+            with pytest.raises(RequestRefused, match="Somebody else"):
+                step()
+            box.ended.set()
+            assert sending.result(60) == "mail"
+    assert set(Request.objects.values_list("state", flat=True)) == {"verified", "approved"}
+    with postbox() as box:
+        by_mail(settings, box.url)
+        for step in steps:
+            step()
+        assert len(box.taken) == 3
 
 
 def test_a_package_whose_worker_was_killed_is_made_by_the_next_one_and_once(town: House) -> None:

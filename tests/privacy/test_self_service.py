@@ -26,6 +26,7 @@ from apps.recognition.passes import Pass, read
 from apps.retention.models import Erasure
 from apps.retention.services.erase import CERTIFICATE_TYPE
 from apps.stores.models import Camera
+from apps.systems.models import Delivery, Event
 from apps.visitors.models import Eviction, FaceTemplate, Visitor
 from apps.visitors.services import SealedTemplate, enroll
 from apps.visits.mistakes import mark_wrong
@@ -37,6 +38,7 @@ from tests.conftest import House
 from tests.database import refusing, without_triggers
 from tests.privacy.conftest import Customer
 from tests.recognition.test_present import BOTH, holder_of
+from tests.systems.others import listening
 from tests.visits.test_disclose import match_of
 
 
@@ -188,10 +190,13 @@ def test_the_name_is_changed_and_trimmed(customer: Customer) -> None:
 def test_how_it_is_said_and_whom_they_ask_for_is_theirs_to_say(
     customer: Customer, house: House
 ) -> None:
+    listening(house)
     disclose(match_of(customer.visitor, house))
     said = {"say_as": " say-oh-LEE ", "asks_for": "Mr <Li>"}
     letter = customer.text("name/", name="Saoirse", **said)
     assert letter.count("say-oh-LEE") == 2, "to be changed, and what is held"
+    # GDPR 19: whoever was told of them hears that it changed.
+    assert Delivery.objects.endings().get().event == Event.RECTIFIED
     floor = browser(house.staff).get(f"/floor/{house.store.slug}/").content.decode()
     for told in ("Saoirse", "say-oh-LEE", "Mr &lt;Li&gt;"):
         assert told in floor

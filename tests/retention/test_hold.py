@@ -11,6 +11,9 @@ from django.utils import timezone
 from apps.audit import services as audit
 from apps.audit.models import Entry
 from apps.consent.models import Consent, Purpose, Receipt
+from apps.privacy.requests import decide
+from apps.privacy.requests.rows import RequestRefused
+from apps.privacy.services import pause
 from apps.retention.holdings import HOLDINGS
 from apps.retention.holds import Held, Hold
 from apps.retention.models import Erasure, Request
@@ -24,10 +27,11 @@ from apps.visits.models import Visit
 from apps.visits.services import disclose
 from tests.conftest import House
 from tests.database import let_templates_expire, without_triggers
-from tests.privacy.requests import approved
+from tests.privacy.requests import approved, verified
 from tests.visits.test_disclose import match_of
 
 DAY = timedelta(days=1)
+OBJECTION, RESTRICTION = Request.Kind.OBJECTION, Request.Kind.RESTRICTION
 
 
 def hold(visitor: Visitor, ground: Hold.Ground = Hold.Ground.CLAIM, days: int = 30) -> Hold:
@@ -130,6 +134,51 @@ def test_contact_and_number_that_were_withdrawn_under_a_hold_go_with_it(house: H
     assert Visit.objects.exists()
 
 
+def test_only_the_person_ends_a_pause_that_a_claim_needs(house: House) -> None:
+    """GDPR 18(2): with their consent what is restricted may be used."""
+    visitor = house.visitor()
+    match = match_of(visitor, house)
+    refused, answered = (verified(house, visitor, kind) for kind in (OBJECTION, RESTRICTION))
+    one = hold(visitor)
+    answered = decide.approve(request=answered, actor="user:2")[0]
+    assert (refused.restricts, answered.restricts) == (True, False)
+    decide.refuse(
+        request=refused,
+        reason=Request.Refusal.GROUNDS,
+        told=Request.Told.LETTER,
+        text="We may.",
+        actor="user:1",
+    )
+    # The pause is the other request's now; and with that one lifted, it would be nobody's.
+    with pytest.raises(RequestRefused, match="legal claim keeps this person paused"):
+        decide.lift(request=answered, actor="user:1")
+    with pytest.raises(Held):
+        pause(visitor=visitor, paused=False, actor="user:1")
+    assert disclose(match).outcome == "refused"
+    pause(visitor=visitor, paused=False, actor="self")
+    assert disclose(match).visit
+    with pytest.raises(Held):
+        erase(visitor=visitor, cause=Erasure.Cause.EXPIRY, actor="sweep")
+    # And whoever pauses again after the claim is over is resumed by an officer as ever.
+    pause(visitor=visitor, paused=True, actor="self")
+    lift(hold=one, actor="user:1")
+    pause(visitor=visitor, paused=False, actor="user:1")
+
+
+def test_a_refused_request_leaves_the_pause_to_the_claim(house: House) -> None:
+    visitor = house.visitor()
+    request = verified(house, visitor, OBJECTION)
+    hold(visitor)
+    decide.refuse(
+        request=request,
+        reason=Request.Refusal.GROUNDS,
+        told=Request.Told.LETTER,
+        text="We may.",
+        actor="user:1",
+    )
+    assert Visitor.objects.get().restricted_at
+
+
 def test_the_proof_is_held_while_the_person_goes_on_time(house: House) -> None:
     visitor = house.visitor()
     one = hold(visitor, Hold.Ground.PROOF)
@@ -185,6 +234,10 @@ def test_an_officer_holds_and_lifts_and_the_person_is_told(
     assert one.author == f"user:{house.dpo.pk}"
     visitor.refresh_from_db()
     assert visitor.restricted_at is not None
+    resume = reverse("admin:visitor_restrict", args=[visitor.pk])
+    said = client.post(resume, follow=True).content.decode()
+    assert "A legal claim keeps this person paused" in said
+    assert Visitor.objects.get().restricted_at is not None
     request = approved(house, visitor, Request.Kind.ERASURE)
     page = reverse("admin:retention_request_change", args=[request.pk])
     assert request.state == Request.State.PARTIAL

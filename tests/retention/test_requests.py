@@ -46,11 +46,16 @@ def at(text: str) -> datetime:
         ("eu", "2028-01-31T12:00", "2028-02-29T12:00"),
         ("eu", "2026-08-31T12:00", "2026-09-30T12:00"),
         ("eu", "2026-12-31T12:00", "2027-01-31T12:00"),
-        # Summer time begins on 29 March and ends on 25 October: the same hour by the wall.
+        # Summer time begins on 29 March: the same hour by the wall, where there is any. It ends on
+        # 25 October, and on Martinique nothing gets longer by it.
         ("eu", "2026-03-15T12:00", "2026-04-15T11:00"),
-        ("eu", "2026-10-15T12:00", "2026-11-15T13:00"),
-        # On 1 March in Athens and Paris, still February on the Azores: the earlier end holds.
-        ("eu", "2026-03-01T00:30", "2026-03-29T00:30"),
+        ("eu", "2026-10-15T12:00", "2026-11-15T12:00"),
+        # On 1 March in Athens and on the Azores, still February on Martinique.
+        ("eu", "2026-03-01T02:00", "2026-03-29T02:00"),
+        # On the Azores still the 30th, in Athens the 31st already, for which February is too short.
+        ("eu", "2026-01-30T22:30", "2026-02-27T22:30"),
+        # In Sydney the hour that summer time takes, which Perth does not know.
+        ("au", "2026-09-20T12:00", "2026-10-20T11:00"),
         # PIPL 50, read as 15 days.
         ("cn", "2026-01-31T12:00", "2026-02-15T12:00"),
         ("strict", "2026-02-20T12:00", "2026-03-07T12:00"),

@@ -43,6 +43,12 @@ house = build_house()
 vectors = np.random.default_rng(7).normal(size=(30, 128)).astype(np.float32)
 templates = enrol(house.store, vectors, pack=PackName(starter.NAME, starter.VERSION))
 Visitor.objects.update(greeting_name=MD5(Cast("pk", CharField())))
+for person in Visitor.objects.all():
+    letter(house, Request.Kind.ACCESS)
+    Request.objects.filter(subject=None).update(
+        subject=person.subject, words=md5(f"words {person.pk}".encode()).hexdigest(),
+        state="refused", refusal="grounds", told="letter",
+        closed_at=Now(), delete_after=Now() + YEAR)
 keyring = open_keyring(settings.CONSENTRY)
 
 def told(template, vector):
@@ -65,8 +71,11 @@ for each in people[:10]:
 print(json.dumps(people))
 """.replace(
     "import json\n",
-    "import json, sys\nfrom django.db.models import CharField\n"
-    "from django.db.models.functions import Cast, MD5\n",
+    "import json, sys\nfrom datetime import timedelta\nfrom hashlib import md5\n"
+    "from django.db.models import CharField\n"
+    "from django.db.models.functions import Cast, MD5, Now\n"
+    "from apps.retention.models import Request\n"
+    "from tests.privacy.requests import letter\nYEAR = timedelta(days=365)\n",
     1,
 )
 # Whose template opens, as a recognizer would find them; then the keyring is rotated and the older
@@ -173,9 +182,14 @@ def test_ten_who_were_erased_do_not_come_back_and_nothing_of_them_is_written(
     }
     erased = [each["visitor"] for each in shop.erased]
     stayed = [each["visitor"] for each in shop.stayed]
-    found = new.found({**bytes_of(shop.erased, "key", "wrapped", "sealed", "vector"), **names})
+    words = {
+        f"words {each}": md5(f"words {each}".encode(), usedforsecurity=False).hexdigest().encode()
+        for each in names
+    }
+    closed = bytes_of(shop.erased, "key", "wrapped", "sealed", "vector")
+    found = new.found({**closed, **names, **words})
     # … where this search finds what is there of the others, and only what is sealed.
-    assert found == set(stayed)
+    assert found == {*stayed, *(f"words {each}" for each in stayed)}
     found = new.found(bytes_of(shop.stayed, "key", "wrapped", "sealed", "vector"))
     assert found == set(bytes_of(shop.stayed, "wrapped", "sealed"))
     # Rotated, and the week over: what the old backup holds of anybody opens nowhere any more.

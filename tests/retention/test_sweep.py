@@ -35,6 +35,9 @@ from tests.people import manage
 from tests.visits.test_disclose import match_of
 from tests.waiting import until
 
+VISITOR = (
+    "name to be greeted by, how it is said, whom they ask for, contact, and sex and age as stated"
+)
 NOBODY = {
     "people": 0,
     "templates": 0,
@@ -94,7 +97,7 @@ def test_who_has_not_come_for_too_long_is_erased_with_a_certificate(house: House
         "sealed face template": 1,
         "wrapped data key": 1,
         "visit": 1,
-        "name to be greeted by, contact, and sex and age as stated": 1,
+        VISITOR: 1,
         "link between the person and the ledger": 1,
         "signed consent, as proof": 1,
         "receipt, as proof": 1,
@@ -116,7 +119,7 @@ def test_a_person_without_a_template_does_not_linger(house: House) -> None:
     house.visitor().templates.get().delete()
     assert overdue() == {
         "wrapped data key": 1,
-        "name to be greeted by, contact, and sex and age as stated": 1,
+        VISITOR: 1,
     }
     assert sweep().people == 1
     assert not Visitor.objects.exists()

@@ -7,11 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from django.db import connection
 from django.test import Client as Browser
 
 from apps.stores.models import Store
@@ -82,11 +83,11 @@ class Crm:
             client=client, url=self.url, arrivals=arrivals, actor="test"
         )
 
-    def start(self) -> None:
+    def start(self, **environment: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "ops/docs/crm.py", str(self.port), str(self.file)],
             cwd=ROOT,
-            env={**os.environ, "CRM_SECRET": self.secret},
+            env={**os.environ, "CRM_SECRET": self.secret, **environment},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -115,6 +116,10 @@ class Listener:
         self.came, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
         self.drips = False
+        # The messages to which it never answers, by their id.
+        self.hangs_on: set[str] = set()
+        # What happens while it does not.
+        self.meanwhile: Callable[[], object] = lambda: None
         listener = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -123,6 +128,11 @@ class Listener:
                 listener.heard.append(({k.lower(): v for k, v in self.headers.items()}, body))
                 listener.came.set()
                 listener.go_on.wait(60)
+                if self.headers["webhook-id"] in listener.hangs_on:
+                    listener.meanwhile()
+                    connection.close()
+                    listener.over.wait(60)
+                    return
                 status = listener.answers.pop(0) if listener.answers else 204
                 try:
                     if listener.drips:

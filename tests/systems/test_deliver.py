@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 from django.utils import timezone
+from pytest_django.live_server_helper import LiveServer
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
 from apps.consent.models import Purpose
-from apps.privacy.services import pause
+from apps.privacy.services import pause, rename
 from apps.retention.models import Erasure
 from apps.retention.services.erase import erase
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.systems import services
-from apps.systems.delivery import deliver
+from apps.systems.delivery import deliver, payload
 from apps.systems.models import Delivery, Event, Scope, Told
 from apps.visits.mistakes import mark_wrong, take_back
 from apps.visits.models import Visit
@@ -121,6 +122,51 @@ def test_what_was_not_sent_before_a_withdrawal_is_not_sent_after_it(house: House
     assert Delivery.objects.get().event == Event.ARRIVED
     erase(visitor=visitor, cause=Erasure.Cause.WITHDRAWAL, actor="self")
     assert not Delivery.objects.filter(event=Event.ARRIVED).exists()
+
+
+def test_a_corrected_name_reaches_whoever_knew_the_wrong_one(
+    house: House, crm: Crm, live_server: LiveServer
+) -> None:
+    client = let_in(house)
+    crm.subscribe(client)
+    token = services.new_token(client=client, actor="test")
+    crm.start(CRM_API=f"{live_server.url}/api/v1", CRM_TOKEN=token)
+    visitor = house.visitor("Ms Chen")
+    disclose(match_of(visitor, house))
+    deliver(client.pk)
+    rename(visitor=visitor, greeting_name="Ms Chen", actor="self")
+    assert kinds() == [], "nothing was corrected"
+    rename(visitor=visitor, greeting_name="Ms Chan", actor="self")
+    rename(visitor=visitor, greeting_name="Ms Chang", say_as="chahng", actor="self")
+    message = Delivery.objects.get()
+    assert message.event == Event.RECTIFIED
+    assert "Chang" not in str(payload(message)), "it carries ids only"
+    assert deliver(client.pk) == 1
+    assert [row[4] for row in crm.rows("visit")] == ["Ms Chang"]
+    assert not Delivery.objects.exists()
+
+    # Corrected during a pause: no name may be used, and then the new one.
+    pause(visitor=visitor, paused=True, actor="self")
+    rename(visitor=visitor, greeting_name="Ms Zhang", actor="self")
+    assert deliver(client.pk) == 2
+    assert [row[4] for row in crm.rows("visit")] == [None]
+    pause(visitor=visitor, paused=False, actor="self")
+    assert deliver(client.pk) == 1
+    assert [row[4] for row in crm.rows("visit")] == ["Ms Zhang"]
+
+
+def test_without_an_answer_to_its_question_a_system_does_not_say_that_it_corrected(
+    house: House, crm: Crm
+) -> None:
+    client = let_in(house)
+    crm.subscribe(client)
+    crm.start(CRM_API="http://127.0.0.1:9/api/v1", CRM_TOKEN="cst_x")
+    visitor = house.visitor()
+    disclose(match_of(visitor, house))
+    deliver(client.pk)
+    rename(visitor=visitor, greeting_name="Ms Chan", actor="self")
+    assert deliver(client.pk) == 0
+    assert Delivery.objects.get().outcome == "503"
 
 
 def kinds(**about: object) -> list[str]:

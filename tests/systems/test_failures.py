@@ -59,8 +59,9 @@ def test_the_example_takes_each_message_once_and_believes_nothing_else(
     disclose(match_of(house.visitor("Mr Okafor"), house))
     due_now()
     assert deliver(client.pk) == 0
-    # Nor is anything else tried meanwhile.
-    assert sorted(Delivery.objects.values_list("attempts", flat=True)) == [0, 2]
+    # What was tried less goes first, and nothing else is tried meanwhile.
+    assert list(Delivery.objects.order_by("at").values_list("attempts", flat=True)) == [1, 1]
+    assert not Delivery.objects.due().exists()
     Delivery.objects.exclude(pk=first.pk).delete()
     crm.start()
     try:
@@ -118,6 +119,20 @@ def test_a_message_that_fails_again_and_again_is_shown_as_failed_and_can_be_sent
     assert timedelta(days=2) < sum(waits, timedelta()) < timedelta(days=5)
     delivery.send_again(delivery=sent, actor="test")
     assert deliver(client.pk) == 1
+
+
+def test_a_door_that_stays_shut_is_tried_ever_less_however_much_waits(house: House) -> None:
+    client = listening(house, "http://127.0.0.1:9/")
+    for number in range(6):
+        disclose(match_of(house.visitor(f"Guest {number}"), house))
+    waits = []
+    for _ in range(6):
+        due_now()
+        assert deliver(client.pk) == 0
+        (until,) = set(Delivery.objects.values_list("due_at", flat=True))
+        waits.append(until - timezone.now())
+    assert set(Delivery.objects.values_list("attempts", flat=True)) == {1}
+    assert waits[-1] > timedelta(seconds=60) > timedelta(seconds=7) > waits[0]
 
 
 def test_nobody_is_followed_elsewhere_or_waited_for_for_long(
@@ -215,6 +230,36 @@ def test_what_nobody_acknowledges_goes_after_its_limit(house: House) -> None:
 @pytest.fixture
 def town(transactional_db: None) -> House:
     return build_house()
+
+
+def test_a_message_on_which_a_receiver_hangs_keeps_nothing_else_waiting(
+    town: House, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receivers, "SECONDS", 0.5)
+    monkeypatch.setattr(receivers, "TOGETHER", 1.0)
+    client = listening(town, listener.url)
+    hangs = an_arrival(town, client)
+    listener.hangs_on = {str(hangs.pk)}
+    disclose(match_of(town.visitor("Mr Okafor"), town))
+    # It goes first once, for it was written first, and the other one waits at what may be a door
+    # that is shut.
+    assert deliver(client.pk) == 0
+    assert not Delivery.objects.due().exists()
+    due_now()
+    assert deliver(client.pk) == 1
+    left = Delivery.objects.get()
+    assert (left.pk, left.attempts, left.outcome) == (hangs.pk, 2, "timeout")
+    # What is written while it hangs does not wait with it, however long that is by now.
+    Delivery.objects.update(attempts=20)
+    late = match_of(town.visitor("Ms Roth"), town)
+    listener.meanwhile = lambda: disclose(late)
+    due_now()
+    assert deliver(client.pk) == 0
+    until(lambda: Delivery.objects.count() == 2, seconds=60)
+    assert deliver(client.pk) == 1
+    left = Delivery.objects.get()
+    assert (left.pk, left.attempts) == (hangs.pk, 21)
+    assert left.due_at > timezone.now() + timedelta(hours=4)
 
 
 def worker() -> Process:

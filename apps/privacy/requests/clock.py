@@ -12,7 +12,6 @@ from apps.retention.models import Request
 from apps.stores import deadlines
 
 
-@transaction.atomic
 def extend(*, request: Request, reason: str, told: Request.Told, actor: str) -> Request:
     """Extend a request once, inside its first period. Raises RequestRefused.
 
@@ -20,6 +19,29 @@ def extend(*, request: Request, reason: str, told: Request.Told, actor: str) -> 
     told of an extension that there is not, which costs them nothing. By letter the officer says
     that it was sent.
     """
+    with post.turn(request):
+        if told == Request.Told.MAIL:
+            with transaction.atomic():
+                request, until = _extendable(request, reason)
+            _write(request, reason, until)
+        return _extend(request, reason, told, actor)
+
+
+@transaction.atomic
+def _extend(request: Request, reason: str, told: Request.Told, actor: str) -> Request:
+    request, until = _extendable(request, reason)
+    at = rows.now()
+    request.extended_at, request.extended_by = at, actor
+    request.extension_reason = reason.strip()
+    request.notice_sent_at, request.notice_sent = at, told
+    request.due_at = until
+    request.save()
+    record(request, "extended", actor=actor, until=until.isoformat(), told=told.value)
+    return request
+
+
+def _extendable(request: Request, reason: str) -> tuple[Request, datetime]:
+    """The request, locked, and until when it can be extended. Raises RequestRefused."""
     request, _visitor = held(request.pk)
     must_be(request, *Request.OPEN)
     if not reason.strip():
@@ -29,22 +51,12 @@ def extend(*, request: Request, reason: str, told: Request.Told, actor: str) -> 
     if rows.now() >= request.first_due_at:
         raise RequestRefused("late", _("The first period is over, so it cannot be extended."))
     try:
-        until = deadlines.extended(request.first_due_at, request.store.pack.clock)
+        return request, deadlines.extended(request.first_due_at, request.store.pack.clock)
     except ValueError:
         raise RequestRefused(
             "none",
             _("%(law)s knows no extension.") % {"law": request.store.pack.name},
         ) from None
-    if told == Request.Told.MAIL:
-        _write(request, reason, until)
-    at = rows.now()
-    request.extended_at, request.extended_by = at, actor
-    request.extension_reason = reason.strip()
-    request.notice_sent_at, request.notice_sent = at, told
-    request.due_at = until
-    request.save()
-    record(request, "extended", actor=actor, until=until.isoformat(), told=told.value)
-    return request
 
 
 def _write(request: Request, reason: str, until: datetime) -> None:

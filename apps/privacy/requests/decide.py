@@ -15,7 +15,7 @@ from apps.consent.models import Consent
 from apps.privacy import services as privacy
 from apps.privacy.requests import packages, post, rows
 from apps.privacy.requests.rows import RequestRefused, close, held, must_be, record
-from apps.retention.holds import Held
+from apps.retention.holds import Held, held_until
 from apps.retention.models import Erasure, Request
 from apps.retention.services.erase import await_acknowledgements, complete, erase
 from apps.visitors.models import Visitor
@@ -176,24 +176,32 @@ def _answer_on_receipt(request: Request, actor: str) -> None:
         )
 
 
-@transaction.atomic
 def answer(*, request: Request, told: Request.Told, text: str, actor: str) -> Request:
     """Close a request that was carried out: the person was told. By e-mail it is sent now.
 
     Raises RequestRefused; also while any part of it is not done.
     """
+    with post.turn(request):
+        with transaction.atomic():
+            request = _answerable(request)
+        _tell(request, told, text)
+        with transaction.atomic():
+            request = _answerable(request)
+            close(request, state=Request.State.ANSWERED, told=told, actor=actor, answer=text)
+    return request
+
+
+def _answerable(request: Request) -> Request:
+    """The request, locked, once everything of it is done. Raises RequestRefused."""
     request, _visitor = held(request.pk)
     must_be(request, Request.State.APPROVED)
     if request.kind in Request.ENDS and request.erasure is None:
         raise RequestRefused("undone", _("It is not carried out yet."))
     if request.kind in Request.COPIES and not packages.is_ready(request):
         raise RequestRefused("undone", _("The package is not ready yet."))
-    _tell(request, told, text)
-    close(request, state=Request.State.ANSWERED, told=told, actor=actor, answer=text)
     return request
 
 
-@transaction.atomic
 def refuse(
     *, request: Request, reason: Request.Refusal, told: Request.Told, text: str, actor: str
 ) -> Request:
@@ -201,22 +209,32 @@ def refuse(
 
     A pause that was made for it ends. Raises RequestRefused.
     """
-    request, visitor = held(request.pk)
-    must_be(request, Request.State.RECEIVED, Request.State.IDENTITY, Request.State.VERIFIED)
     if not text.strip():
         raise RequestRefused("reason", _("Say why, and where they can complain."))
-    _tell(request, told, text)
-    if request.restricts and visitor:
-        _resume(request, visitor, actor)
-    close(
-        request,
-        state=Request.State.REFUSED,
-        told=told,
-        actor=actor,
-        answer=text.strip(),
-        refusal=reason.value,
-    )
+    with post.turn(request):
+        with transaction.atomic():
+            request, _visitor = _refusable(request)
+        _tell(request, told, text)
+        with transaction.atomic():
+            request, visitor = _refusable(request)
+            if request.restricts and visitor:
+                _resume(request, visitor, actor)
+            close(
+                request,
+                state=Request.State.REFUSED,
+                told=told,
+                actor=actor,
+                answer=text.strip(),
+                refusal=reason.value,
+            )
     return request
+
+
+def _refusable(request: Request) -> tuple[Request, Visitor | None]:
+    """The request and its person, locked, while it is not approved. Raises RequestRefused."""
+    request, visitor = held(request.pk)
+    must_be(request, Request.State.RECEIVED, Request.State.IDENTITY, Request.State.VERIFIED)
+    return request, visitor
 
 
 @transaction.atomic
@@ -229,6 +247,8 @@ def lift(*, request: Request, actor: str) -> Request:
     # Once lifted, a later pause is the person's own.
     if visitor is None or not paused or not request.restricts or request.lifted_at:
         raise RequestRefused("lift", _("Nothing is paused for this request."))
+    if until := held_until(visitor.subject):
+        raise RequestRefused("held", Held(until).paused)
     _resume(request, visitor, actor)
     request.lifted_at = rows.now()
     request.save()
@@ -237,7 +257,8 @@ def lift(*, request: Request, actor: str) -> Request:
 
 
 def _resume(request: Request, visitor: Visitor, actor: str) -> None:
-    """End the pause of a request; where another one asks for it too, it is that one's from now."""
+    """End the pause of a request; where another one asks for it too, it is that one's from now, and
+    where a legal claim needs it, the claim's."""
     others = Request.objects.select_for_update().filter(
         subject=request.subject,
         kind__in=Request.PAUSES,
@@ -246,7 +267,8 @@ def _resume(request: Request, visitor: Visitor, actor: str) -> None:
     )
     other = others.exclude(pk=request.pk).exclude(state=Request.State.REFUSED).first()
     if other is None:
-        privacy.pause(visitor=visitor, paused=False, actor=actor)
+        if held_until(visitor.subject) is None:
+            privacy.pause(visitor=visitor, paused=False, actor=actor)
         return
     other.restricts = True
     other.save(update_fields=["restricts"])

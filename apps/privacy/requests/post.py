@@ -1,7 +1,17 @@
-"""E-mail about a request. No name stands in it, and no address in a log."""
+"""E-mail about a request. No name stands in it, and no address in a log.
+
+The mail server is spoken to before anything is written, so that what is written as told was told,
+and while nothing is locked: somebody who withdraws does not wait for it. Whoever wants to write
+checks first, sends, and checks again when writing; meanwhile `turn` keeps a second officer from
+sending the same once more. A message that was not taken is a refusal which the officer reads, and
+then nothing has changed; one that was taken while the request changed under it costs nobody
+anything.
+"""
 
 import logging
 import smtplib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.mail import EmailMessage
@@ -10,7 +20,9 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from apps.audit.turns import alone
 from apps.privacy.requests.rows import RequestRefused
+from apps.retention.models import Request
 from apps.stores import mail
 from apps.stores.models import Organization
 
@@ -19,6 +31,17 @@ EXTENDED = gettext_noop("your request takes longer")
 ANSWER = gettext_noop("the answer to your request")
 
 log = logging.getLogger(__name__)
+
+LOCK = 0x504F5354
+
+
+@contextmanager
+def turn(request: Request) -> Iterator[None]:
+    """Be the only one who tells this person something. Raises RequestRefused."""
+    with alone(LOCK, request.pk) as mine:
+        if not mine:
+            raise RequestRefused("busy", _("Somebody else is answering this request right now."))
+        yield
 
 
 def must_go(organization: Organization) -> None:

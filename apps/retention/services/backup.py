@@ -51,20 +51,37 @@ LEFT_OUT = ("django_session",)
 # libpq's names for what Django's settings hold.
 LIBPQ = {"NAME": "PGDATABASE", "USER": "PGUSER", "PASSWORD": "PGPASSWORD", "HOST": "PGHOST"}
 LIBPQ["PORT"] = "PGPORT"
-# What is left out for a deleted person or template: table, the column that says whose, the columns.
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """What of a table is left out for a deleted person or template: the columns that say whose a
+    row is, those that are emptied, and the one without which it is left alone."""
+
+    table: str
+    whose: tuple[str, ...]
+    columns: tuple[str, ...]
+    once: str = ""
+
+
 BLANKED = (
-    ("visitors_datakey", ("visitor_id",), ("wrapped",)),
-    ("visitors_facetemplate", ("visitor_id", "id"), ("sealed",)),
-    (
+    Blank("visitors_datakey", ("visitor_id",), ("wrapped",)),
+    Blank("visitors_facetemplate", ("visitor_id", "id"), ("sealed",)),
+    Blank(
         "visitors_visitor",
         ("id",),
         ("greeting_name", "say_as", "asks_for", "contact", "sex", "age"),
     ),
-    ("visitors_note", ("visitor_id",), ("text",)),
+    Blank("visitors_note", ("visitor_id",), ("text",)),
+    # One that was open then is open again: it is to be answered, and its words go with the answer.
+    Blank("retention_request", ("subject",), ("words", "reach", "answer"), once="closed_at"),
+    Blank("retention_package", ("request_id",), ("sealed", "wrapped")),
 )
+NULL = rb"\N"
 # What a line of the list says of itself.
 OF_THE_LINE = {"n", "previous", "at", "id"}
 BINARY = {"wrapped", "sealed"}
+END = b"\\.\n"
 COPY = re.compile(rb"COPY (?:[\w\"]+\.)?\"?(\w+)\"? \((.*)\) FROM stdin;\n?$")
 
 
@@ -153,7 +170,8 @@ def restore(folder: Path) -> Restored:
         )
     with deletions.replaying():
         _require_empty()
-        _load(folder / DUMP, _gone(listed))
+        gone = _gone(listed)
+        _load(folder / DUMP, gone | _theirs(folder / DUMP, gone))
         return replay()
 
 
@@ -285,6 +303,34 @@ def _gone(listed: Iterable[dict[str, Any]]) -> set[bytes]:
     }
 
 
+def _theirs(dump: Path, gone: set[bytes]) -> set[bytes]:
+    """What else a dump knows them by: the subjects of their consents, and what they asked."""
+    subjects = {row["subject"] for row in _rows(dump, "visitors_visitor") if row["id"] in gone}
+    asked = {row["id"] for row in _rows(dump, "retention_request") if row["subject"] in subjects}
+    return subjects | asked
+
+
+def _rows(dump: Path, table: str) -> Iterator[dict[str, bytes]]:
+    """The rows of one table of a dump. BackupFailed."""
+    read = [str(_program("pg_restore")), "--data-only", f"--table={table}", "--file=-", str(dump)]
+    names: list[str] = []
+    with subprocess.Popen(read, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as source:
+        assert source.stdout is not None
+        for line in source.stdout:
+            if not names:
+                names = _names(found) if (found := COPY.match(line)) else []
+            elif line == END:
+                names = []
+            else:
+                yield dict(zip(names, line[:-1].split(b"\t"), strict=True))
+    if source.returncode:
+        raise BackupFailed(f"pg_restore could not read {table} from the backup.")
+
+
+def _names(copy: re.Match[bytes]) -> list[str]:
+    return [name.strip(' "') for name in copy[2].decode().split(",")]
+
+
 def _require_empty() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
@@ -328,29 +374,23 @@ def _load(dump: Path, gone: set[bytes]) -> None:
 
 def _without(lines: Iterable[bytes], gone: set[bytes]) -> Iterator[bytes]:
     """The lines of a plain dump; of whom is gone, only ids and times."""
-    whose: list[int] = []
-    blank: dict[int, bytes] = {}
-    inside = False
+    names: list[str] = []
+    rule: Blank | None = None
     for line in lines:
-        if not inside:
+        if not names:
             if found := COPY.match(line):
-                inside = True
-                names = [name.strip(' "') for name in found[2].decode().split(",")]
-                for table, keys, columns in BLANKED:
-                    if found[1].decode() == table:
-                        whose = [names.index(key) for key in keys]
-                        blank = {
-                            names.index(each): rb"\\x" if each in BINARY else b""
-                            for each in columns
-                        }
-        elif line == b"\\.\n":
-            inside, whose, blank = False, [], {}
-        elif whose:
-            values = line[:-1].split(b"\t")
-            if any(values[index] in gone for index in whose):
-                for index, empty in blank.items():
-                    values[index] = empty
-                line = b"\t".join(values) + b"\n"
+                names = _names(found)
+                rule = next((each for each in BLANKED if each.table == found[1].decode()), None)
+        elif line == END:
+            names = []
+        elif rule:
+            row = dict(zip(names, line[:-1].split(b"\t"), strict=True))
+            theirs = any(row[key] in gone for key in rule.whose)
+            if theirs and (not rule.once or row[rule.once] != NULL):
+                for each in rule.columns:
+                    if row[each] != NULL:
+                        row[each] = rb"\\x" if each in BINARY else b""
+                line = b"\t".join(row.values()) + b"\n"
         yield line
 
 

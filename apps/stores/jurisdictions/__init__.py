@@ -12,13 +12,13 @@ FOLDER = Path(__file__).parent
 class Clock:
     """By when a request is answered: so many months and days after it was received.
 
-    They are counted on the calendar and wall clock of `zone`, the westernmost of the jurisdiction:
-    where the day of receipt is a day later, ours comes sooner and never later. An extension adds
+    They are counted on the calendars and wall clocks of `zones`, and the earliest end holds: see
+    stores.deadlines, also for which of a jurisdiction's zones are among them. An extension adds
     `extension_months` and `extension_days` once; 0: there is none. `identity_stops`: whether the
     clock stands still while a proof of identity is awaited.
     """
 
-    zone: str
+    zones: tuple[str, ...]
     months: int = 0
     days: int = 0
     extension_months: int = 0
@@ -75,5 +75,6 @@ def get(code: str) -> Pack:
         raise KeyError(code)
     data = tomllib.loads((FOLDER / f"{code}.toml").read_text(encoding="utf-8"))
     modes, requires = (frozenset(data.pop(name)) for name in ("modes", "requires"))
-    clock = Clock(**data.pop("clock"))
+    given = data.pop("clock")
+    clock = Clock(zones=tuple(given.pop("zones")), **given)
     return Pack(code=code, clock=clock, modes=modes, requires=requires, **data)

@@ -512,6 +512,8 @@ async function submit() {
     term: state.term,
     age_ok: state.age === true,
     name: nameForm.elements.name.value.trim(),
+    say_as: nameForm.elements.say_as.value.trim(),
+    asks_for: nameForm.elements.asks_for.value.trim(),
     contact: purposes.contact ? nameForm.elements.contact.value.trim() : "",
     signature: signature.value,
     guardian: state.guarded

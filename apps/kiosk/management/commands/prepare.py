@@ -36,6 +36,12 @@ class Command(BaseCommand):
                 "path": f"/floor/{slug}/",
                 "opens": f"linda / {demo.logins['linda']}",
             },
+            {
+                "name": "as a colleague",
+                "path": f"/floor/{slug}/",
+                "opens": f"marco / {demo.logins['marco']} or yuki / {demo.logins['yuki']}, "
+                "in another browser",
+            },
             {"name": "DPO portal", "path": "/admin/", "opens": f"diana / {demo.logins['diana']}"},
             {
                 "name": "as second person",
