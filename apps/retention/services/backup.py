@@ -80,7 +80,10 @@ BLANKED = (
 NULL = rb"\N"
 # What a line of the list says of itself.
 OF_THE_LINE = {"n", "previous", "at", "id"}
+# Of what is sealed stays the name of its form, four bytes in hexadecimal behind `\\\\x`: by it
+# PostgreSQL tells what must be sealed twice, and takes no row without.
 BINARY = {"wrapped", "sealed"}
+FORM = len(rb"\\x") + 2 * 4
 END = b"\\.\n"
 COPY = re.compile(rb"COPY (?:[\w\"]+\.)?\"?(\w+)\"? \((.*)\) FROM stdin;\n?$")
 
@@ -389,7 +392,7 @@ def _without(lines: Iterable[bytes], gone: set[bytes]) -> Iterator[bytes]:
             if theirs and (not rule.once or row[rule.once] != NULL):
                 for each in rule.columns:
                     if row[each] != NULL:
-                        row[each] = rb"\\x" if each in BINARY else b""
+                        row[each] = row[each][:FORM] if each in BINARY else b""
                 line = b"\t".join(row.values()) + b"\n"
         yield line
 
