@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from apps.stores.models import Camera, Store
 from apps.visits.insights import rollup
+from apps.visits.insights.spans import STILL_COUNTED
 from apps.visits.models import Footfall, OptIn
 
 # As far back as the last whole month in any case.
@@ -31,7 +32,7 @@ def invent(stores: Sequence[Store]) -> None:
                 rows += _day(camera, today - timedelta(days=ago), 1.6 / scale, dice)
         Footfall.objects.bulk_create(rows)
         # The latest month that is worked out already.
-        month = (timezone.localdate() - rollup.STILL_COUNTED).replace(day=1) - timedelta(days=1)
+        month = (timezone.localdate() - STILL_COUNTED).replace(day=1) - timedelta(days=1)
         started, finished = OPT_INS
         OptIn.objects.create(
             store=stores[0], month=month.replace(day=1), started=started, finished=finished

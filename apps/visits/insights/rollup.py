@@ -1,16 +1,20 @@
-"""Work out what days and months were like. Safe at any time, twice, and after missed nights.
+"""Work out what months were like. Safe at any time, twice, and after missed nights.
 
-A day's footfall is counted anew for as long as cameras may still report it. A month is worked out
-once, when it is over, of all stores of an organization together, so that no sum of theirs gives a
-small figure away; it holds no figure of fewer than the minimum. What it rests on, visits of guests
-who agree to the statistics at that moment, goes by its own clock; the figures stay.
+Footfall is counted anew for as long as cameras may still report it (insights.footfall). What is
+told of people is worked out once, when the month is over, of all stores of an organization
+together, so that no sum of theirs gives a small figure away; it holds no figure of fewer than the
+minimum. What it rests on, visits of guests who agree to the statistics at that moment, goes by its
+own clock; the figures stay.
+
+No shorter span is told than a month, here or anywhere to people who may read this: the weeks of a
+month beside the month would be one more sum to subtract.
 """
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from itertools import pairwise
 from uuid import UUID
 
@@ -22,15 +26,15 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.audit import services as audit
-from apps.consent.models import Purpose, Refusal
+from apps.consent.models import RECOGNITION, Purpose, Refusal
 from apps.stores.models import Camera, Device, Organization, Store
 from apps.visitors.models import Age, Sex
+from apps.visits.insights import footfall
+from apps.visits.insights.spans import STILL_COUNTED, Month
 from apps.visits.insights.suppression import Sum, suppressed
 from apps.visits.models import Disclosure, FalseGreeting, Footfall, OptIn, Rollup, Visit
 
 ACTOR = "system:insights"
-# A watcher that was cut off reports late.
-STILL_COUNTED = timedelta(days=3)
 # The first half of the advisory lock's name; the second is the organization.
 LOCK = 27561
 
@@ -46,26 +50,21 @@ ADDING: dict[str, tuple[str, ...]] = {
     "age": AGES,
     "started": ("finished", "unfinished"),
 }
+# Each figure that is never below the sum of others, as anybody can work out for themselves: a guest
+# arrived at least once, and was nobody else then; nobody declines what they were not asked. Cameras
+# that count at a line bound nothing: they miss some people and count others twice.
+AT_LEAST: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("arrivals", ("guests", "wrong")),
+    *(
+        ("started" if each in RECOGNITION else "finished", (f"declined:{each}",))
+        for each in Purpose
+    ),
+)
 KIOSK = ("started", "finished", "unfinished", *(f"declined:{each}" for each in Purpose))
 # What a month tells of a store, where enough people are behind it.
 FIGURES = ("guests", "once", "returned", *BANDS, *SEXES, *AGES, "arrivals", *KIOSK)
 # Of cameras and of their errors: nobody in particular walked by or was greeted wrongly.
 PLAIN = ("entered", "wrong")
-
-
-@dataclass(frozen=True, slots=True)
-class Month:
-    """A calendar month in the house's own time: `begins` is its first day, `ends` the next's."""
-
-    begins: date
-
-    @property
-    def ends(self) -> date:
-        return (self.begins + timedelta(days=31)).replace(day=1)
-
-    @property
-    def moments(self) -> tuple[datetime, datetime]:
-        return midnight(self.begins), midnight(self.ends)
 
 
 def run() -> int:
@@ -74,17 +73,12 @@ def run() -> int:
     for organization in Organization.objects.all():
         with transaction.atomic():
             _alone(organization)
-            written += _days(organization)
+            written += footfall.count(organization)
         for month in _due(organization):
             with transaction.atomic():
                 _alone(organization)
                 written += _month(organization, month)
     return written
-
-
-def midnight(day: date) -> datetime:
-    """When the day begins."""
-    return timezone.make_aware(datetime.combine(day, time.min)).astimezone(UTC)
 
 
 def _alone(organization: Organization) -> None:
@@ -93,43 +87,6 @@ def _alone(organization: Organization) -> None:
         cursor.execute(
             "SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK, str(organization.pk)]
         )
-
-
-def _days(organization: Organization) -> int:
-    """Footfall by entrance and hour: {camera: [[hour, entered, left], …]}."""
-    ours = Rollup.objects.filter(
-        organization=organization, span=Rollup.Span.DAY, store__isnull=False
-    )
-    today = timezone.localdate()
-    begin = midnight(today - STILL_COUNTED)
-    # The first night, and after a pause, all that was missed; else the last few days.
-    last = ours.order_by("-begins").values_list("begins", flat=True).first()
-    if last is None or last < today - STILL_COUNTED:
-        begin = midnight(last) if last else datetime.min.replace(tzinfo=UTC)
-    counted: defaultdict[tuple[UUID, date], dict[UUID, dict[int, list[int]]]]
-    counted = defaultdict(lambda: defaultdict(lambda: defaultdict(lambda: [0, 0])))
-    rows = Footfall.objects.filter(
-        camera__store__organization=organization, quarter__gte=begin, quarter__lt=midnight(today)
-    ).values_list("camera__store", "camera", "quarter", "entered", "left")
-    for store, camera, quarter, entered, left in rows.iterator():
-        local = timezone.localtime(quarter)
-        cell = counted[store, local.date()][camera][local.hour]
-        cell[0] += entered
-        cell[1] += left
-    for (store, day), cameras in counted.items():
-        ours.update_or_create(
-            store_id=store,
-            begins=day,
-            defaults={
-                "organization": organization,
-                "span": Rollup.Span.DAY,
-                "figures": {
-                    str(camera): [[hour, *hours[hour]] for hour in sorted(hours)]
-                    for camera, hours in cameras.items()
-                },
-            },
-        )
-    return len(counted)
 
 
 def _due(organization: Organization) -> Iterator[Month]:
@@ -151,7 +108,7 @@ def _due(organization: Organization) -> Iterator[Month]:
             "begins", flat=True
         )
     )
-    month = Month(min(filter(None, firsts)).replace(day=1))
+    month = Month.of(min(filter(None, firsts)))
     # Late reports of its last day are in.
     while month.ends + STILL_COUNTED <= timezone.localdate():
         if month.begins not in done:
@@ -166,10 +123,9 @@ def _month(organization: Organization, month: Month) -> int:
     if ours.exists():
         return 0
     stores = list(organization.stores.order_by("slug"))
-    counts = figures(stores, month)
-    told = withheld(counts)
-    flows = withheld_flows(stores, month, told)
     plain = _plain(stores, month)
+    told = withheld(figures(stores, month), plain)
+    flows = withheld_flows(stores, month, told)
     rows = [
         Rollup(
             organization=organization,
@@ -195,11 +151,10 @@ Figures = dict[UUID | None, dict[str, int]]
 Told = dict[UUID | None, dict[str, int | None]]
 
 
-def withheld(counts: Figures) -> Told:
-    """The same figures, None in place of each that is withheld."""
-    minimum = settings.CONSENTRY.insights_minimum
+def withheld(counts: Figures, plain: Figures) -> Told:
+    """The same figures, None in place of each that is withheld. `plain`: what is told as it is."""
     cells = {(store, name): count for store, row in counts.items() for name, count in row.items()}
-    sums = []
+    sums: list[Sum[tuple[UUID | None, str]]] = []
     for store, row in counts.items():
         for total, parts in ADDING.items():
             whole = "guests" if total in ("sex", "age") else total
@@ -208,7 +163,28 @@ def withheld(counts: Figures) -> Told:
     for name in counts.get(None, ()):
         parts_of = tuple((store, name) for store in counts if store and name in counts[store])
         sums.append(Sum((None, name), parts_of, loose=True))
-    hidden = suppressed(cells, sums, minimum)
+    known = {(store, "wrong"): plain[store]["wrong"] for store in counts}
+    counted = cells | known
+    # Of all together it follows from each store.
+    rests: dict[tuple[UUID | None, str], int] = {}
+    for store in filter(None, counts):
+        for number, (more, less) in enumerate(AT_LEAST):
+            named = tuple((store, name) for name in less)
+            if (store, more) not in cells:
+                continue
+            beyond = counted[store, more] - sum(counted[each] for each in named)
+            # What does not hold, nobody can count on.
+            if beyond >= 0:
+                rest = store, f"rest:{number}"
+                rests[rest] = beyond
+                sums.append(Sum((store, more), (*named, rest), loose=True))
+    hidden = suppressed(
+        counted | rests,
+        sums,
+        settings.CONSENTRY.insights_minimum,
+        untold=rests,
+        plain=known,
+    )
     return {
         store: {name: None if (store, name) in hidden else count for name, count in row.items()}
         for store, row in counts.items()
@@ -310,7 +286,7 @@ def _guests(stores: Sequence[Store], month: Month) -> dict[UUID, list[Guest]]:
 def withheld_flows(stores: Sequence[Store], month: Month, figures: Told) -> Told:
     """How many guests went from one store to another, of those who agreed to be recognised in both:
     {store they came to: {"from:<store>": people}}. No sums are told of them, so few are withheld
-    by themselves; and all where the store's guests are, who were no fewer."""
+    by themselves; with them where the other guests of either store, who did not go, are few."""
     between: Counter[tuple[UUID, UUID]] = Counter()
     paths: defaultdict[UUID, list[UUID]] = defaultdict(list)
     begin, end = month.moments
@@ -326,10 +302,10 @@ def withheld_flows(stores: Sequence[Store], month: Month, figures: Told) -> Told
     for path in paths.values():
         between.update({(come, gone) for come, gone in pairwise(path) if come != gone})
     minimum = settings.CONSENTRY.insights_minimum
-    known = {store.pk for store in stores if figures[store.pk]["guests"] is not None}
     told: Told = {store.pk: {} for store in stores}
     for (come, gone), people in between.items():
-        if people >= minimum and {come, gone} <= known:
+        guests = [figures[each].get("guests") for each in (come, gone)]
+        if people >= minimum and all(each and each - people >= minimum for each in guests):
             told[gone][f"from:{come}"] = people
     return told
 

@@ -36,6 +36,11 @@ class Command(BaseCommand):
                 "path": f"/floor/{slug}/",
                 "opens": f"linda / {demo.logins['linda']}",
             },
+            {
+                "name": "Insights",
+                "path": "/admin/insights/",
+                "opens": f"mara / {demo.logins['mara']}",
+            },
             {"name": "DPO portal", "path": "/admin/", "opens": f"diana / {demo.logins['diana']}"},
             {
                 "name": "as second person",
