@@ -53,13 +53,10 @@ ADDING: dict[str, tuple[str, ...]] = {
 # Each figure that is never below the sum of others, as anybody can work out for themselves: a guest
 # arrived at least once, and was nobody else then; nobody declines what they were not asked. Cameras
 # that count at a line bound nothing: they miss some people and count others twice.
-AT_LEAST: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("arrivals", ("guests", "wrong")),
-    *(
-        ("started" if each in RECOGNITION else "finished", (f"declined:{each}",))
-        for each in Purpose
-    ),
-)
+AT_LEAST: dict[tuple[str, ...], str] = {
+    ("guests", "wrong"): "arrivals",
+    **{(f"declined:{each}",): "started" if each in RECOGNITION else "finished" for each in Purpose},
+}
 KIOSK = ("started", "finished", "unfinished", *(f"declined:{each}" for each in Purpose))
 # What a month tells of a store, where enough people are behind it.
 FIGURES = ("guests", "once", "returned", *BANDS, *SEXES, *AGES, "arrivals", *KIOSK)
@@ -168,16 +165,17 @@ def withheld(counts: Figures, plain: Figures) -> Told:
     # Of all together it follows from each store.
     rests: dict[tuple[UUID | None, str], int] = {}
     for store in filter(None, counts):
-        for number, (more, less) in enumerate(AT_LEAST):
+        for less, more in AT_LEAST.items():
             named = tuple((store, name) for name in less)
             if (store, more) not in cells:
                 continue
             beyond = counted[store, more] - sum(counted[each] for each in named)
             # What does not hold, nobody can count on.
             if beyond >= 0:
-                rest = store, f"rest:{number}"
+                rest = store, f"{more} beyond {less[0]}"
                 rests[rest] = beyond
-                sums.append(Sum((store, more), (*named, rest), loose=True))
+                # Guests are worth more to a reader than arrivals.
+                sums.append(Sum((store, more), (*named, rest), loose=more == "arrivals"))
     hidden = suppressed(
         counted | rests,
         sums,
