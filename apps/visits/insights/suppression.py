@@ -26,8 +26,8 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Sum(Generic[Cell]):
-    """One cell is the sum of others, and everybody knows it. `loose`: its last published part is
-    worth more than the sum, as a store's own number is beside that of two stores."""
+    """One cell is the sum of others, and everybody knows it. `loose`: its parts are worth more than
+    the sum, as a store's own number is beside that of all stores: who manages one sees no other."""
 
     total: Cell
     parts: tuple[Cell, ...]
@@ -57,11 +57,17 @@ def suppressed(
     # In the order of the table, so that the same table is withheld alike each time.
     primary = [cell for cell, count in counts.items() if count < minimum and cell not in plain]
     hidden = {*primary, *untold}
+
+    def known(cell: Cell) -> bool:
+        """Whether it can be worked out anyway, so that telling it gives nothing more away."""
+        least, most = bounds(cell, counts, hidden, sums)
+        return most - least < TOLERANCE
+
     for cell in primary:
         # Whatever is withheld later makes the range of this one no narrower.
         while _exposed(cell, counts, hidden, sums, minimum):
             hidden.add(_companion(cell, counts, hidden.union(plain), sums))
-    return hidden
+    return hidden - {each for each in hidden.difference(primary, untold) if known(each)}
 
 
 def bounds(
@@ -109,18 +115,20 @@ def _exposed(
 def _companion(
     cell: Cell, counts: Mapping[Cell, int], fixed: set[Cell], sums: Sequence[Sum[Cell]]
 ) -> Cell:
-    """What to withhold with it, of what is not `fixed`: the smallest published cell beside it, else
-    the smallest there is.
+    """What to withhold with it, of what is not `fixed`: the smallest cell in a sum with it, else in
+    a sum with one of those, and so on.
 
     A part rather than a sum, which the reader wants more, but for a loose one. There is one: with
-    nothing published no cell is exposed.
+    nothing published near it no cell is exposed.
     """
     totals = {each.total for each in sums}
-    beside = [each for each in sums if cell in each.cells]
-    for each in beside:
-        if each.loose and each.total not in fixed and len(set(each.parts) - fixed) == 1:
-            return each.total
-    near = {other for each in beside for other in each.cells} - fixed
-    candidates = near or counts.keys() - fixed
     place = {other: index for index, other in enumerate(counts)}
-    return min(candidates, key=lambda other: (other in totals, counts[other], place[other]))
+    reach, near = {cell}, set[Cell]()
+    while not near:
+        beside = [each for each in sums if reach.intersection(each.cells)]
+        for each in beside:
+            if each.loose and each.total not in fixed:
+                return each.total
+        reach = {other for each in beside for other in each.cells}
+        near = reach - fixed
+    return min(near, key=lambda other: (other in totals, counts[other], place[other]))
