@@ -275,6 +275,10 @@ def test_a_simulated_month_is_told_as_it_was_and_small_cells_are_not(house: Hous
         least, most = attacked(cells, hidden, sums, cell, never_below)
         assert least <= cells[cell] < 10 <= most, cell
 
+    for row in told.values():
+        if row["arrivals"] is not None and row["guests"] is not None:
+            assert row["arrivals"] - row["guests"] >= 10
+
     # How they went from store to store.
     agreed = [
         each for each in came if Purpose.GROUP in each.visitor.templates.get().consent.purposes

@@ -51,12 +51,19 @@ def _days(organization: Organization) -> list[tuple[UUID, date]]:
         cell = counted[store, local.date()][camera][local.hour]
         cell[0] += entered
         cell[1] += left
-    for (store, day), cameras in counted.items():
-        figures: Day = {
-            str(camera): [[hour, *hours[hour]] for hour in sorted(hours)]
-            for camera, hours in cameras.items()
-        }
-        _write(organization, Rollup.Span.DAY, store, day, figures)
+    _write(
+        Rollup(
+            organization=organization,
+            store_id=store,
+            span=Rollup.Span.DAY,
+            begins=day,
+            figures={
+                str(camera): [[hour, *hours[hour]] for hour in sorted(hours)]
+                for camera, hours in cameras.items()
+            },
+        )
+        for (store, day), cameras in counted.items()
+    )
     return list(counted)
 
 
@@ -68,8 +75,16 @@ def _month(organization: Organization, month: Month) -> int:
     for store, day, figures in rows.values_list("store", "begins", "figures"):
         days[store].append((day, figures))
         days[None].append((day, figures))
-    for store, found in days.items():
-        _write(organization, Rollup.Span.FOOTFALL, store, month.begins, added_up(found))
+    _write(
+        Rollup(
+            organization=organization,
+            store_id=store,
+            span=Rollup.Span.FOOTFALL,
+            begins=month.begins,
+            figures=added_up(found),
+        )
+        for store, found in days.items()
+    )
     return len(days)
 
 
@@ -90,10 +105,10 @@ def added_up(days: Iterable[tuple[date, Day]]) -> dict[str, Any]:
     shown = range(min(counted), max(counted) + 1) if counted else range(0)
     sums = {hour: [0, 0] for hour in shown}
     inside: Counter[int] = Counter()
-    for hours in by_day.values():
+    for counts in by_day.values():
         there = 0
         for hour in shown:
-            entered, left = hours.get(hour, (0, 0))
+            entered, left = counts.get(hour, (0, 0))
             sums[hour][0] += entered
             sums[hour][1] += left
             # Who is missed on the way in must not make the rest of the day negative.
@@ -109,17 +124,11 @@ def added_up(days: Iterable[tuple[date, Day]]) -> dict[str, Any]:
     }
 
 
-def _write(
-    organization: Organization,
-    span: Rollup.Span,
-    store: UUID | None,
-    begins: date,
-    figures: dict[str, Any],
-) -> None:
-    Rollup.objects.update_or_create(
-        organization=organization,
-        span=span,
-        store_id=store,
-        begins=begins,
-        defaults={"figures": figures},
+def _write(rows: Iterable[Rollup]) -> None:
+    """Write these rows, each in place of an older one."""
+    Rollup.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=("organization", "store", "span", "begins"),
+        update_fields=("figures",),
     )
