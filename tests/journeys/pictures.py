@@ -37,7 +37,7 @@ from tests.recognition.test_keep import Crops
 from tests.retention.test_retire import OLD, of_the_former, taken_anew
 from tests.visits.rtsp import RtspCamera
 from tests.visits.test_disclose import match_of
-from tests.visits.test_insights import simulated
+from tests.visits.test_insights import branch
 
 __all__ = ["lane"]  # a fixture of this module too
 
@@ -292,16 +292,13 @@ def test_notice(town: Town, language: str, open_browser: Callable[..., Browser])
 
 @both
 def test_insights(town: Town, language: str, open_browser: Callable[..., Browser]) -> None:
-    month, _came = simulated(town.house, (150, 110, 40))
-    Footfall.objects.all().delete()
-    OptIn.objects.all().delete()
     mara = User.objects.create(username="mara", password=hashed(), first_name="Mara")
-    stores = list(town.house.organization.stores.order_by("name"))
+    stores = [town.house.store, branch(town.house, "Old Town").store]
     for store in stores:
         Role.objects.create(user=mara, store=store, kind=Role.Kind.MANAGER)
     demo_footfall.invent(stores)
     page = opened(town, open_browser(), language)
-    where = f"/admin/insights/{town.house.store.pk}/?month={month:%Y-%m}"
+    where = f"/admin/insights/{stores[0].pk}/?month={OptIn.objects.get().month:%Y-%m}"
     log_in(page, town, "mara", "/admin/insights/")
     page.goto(f"{town.origin}{where}")
     for chart in page.locator(".insight img").all():

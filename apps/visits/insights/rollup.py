@@ -12,7 +12,7 @@ month beside the month would be one more sum to subtract.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -71,7 +71,7 @@ def run() -> int:
         with transaction.atomic():
             _alone(organization)
             written += footfall.count(organization)
-        for month in _due(organization):
+        for month in due(organization):
             with transaction.atomic():
                 _alone(organization)
                 written += _month(organization, month)
@@ -86,7 +86,7 @@ def _alone(organization: Organization) -> None:
         )
 
 
-def _due(organization: Organization) -> Iterator[Month]:
+def due(organization: Organization) -> Iterator[Month]:
     """Months that are over and were never worked out, since anything is held."""
     stores = Q(store__organization=organization)
     firsts: list[date | None] = [
@@ -120,16 +120,36 @@ def _month(organization: Organization, month: Month) -> int:
     if ours.exists():
         return 0
     stores = list(organization.stores.order_by("slug"))
-    plain = _plain(stores, month)
-    told = withheld(figures(stores, month), plain)
-    flows = withheld_flows(stores, month, told)
+    counts = Counts(figures(stores, month), plain(stores, month), flows(stores, month))
+    return write(organization, month, counts)
+
+
+Figures = dict[UUID | None, dict[str, int]]
+Flows = Mapping[tuple[UUID, UUID], int]
+Told = dict[UUID | None, dict[str, int | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A month of each store before anything is withheld; None: of all together, where there are
+    several. `plain`: what is told as it is. `flows`: guests who went from one store to another."""
+
+    figures: Figures
+    plain: Figures
+    flows: Flows
+
+
+def write(organization: Organization, month: Month, counts: Counts) -> int:
+    """Withhold, and write what is left, once for all. Returns how many rows were written."""
+    told = withheld(counts.figures, counts.plain)
+    between = withheld_flows(counts.flows, told)
     rows = [
         Rollup(
             organization=organization,
             store_id=store,
             span=Rollup.Span.MONTH,
             begins=month.begins,
-            figures={**told[store], **flows.get(store, {}), **plain[store]},
+            figures={**told[store], **between[store], **counts.plain[store]},
         )
         for store in told
     ]
@@ -144,12 +164,8 @@ def _month(organization: Organization, month: Month) -> int:
     return len(rows)
 
 
-Figures = dict[UUID | None, dict[str, int]]
-Told = dict[UUID | None, dict[str, int | None]]
-
-
 def withheld(counts: Figures, plain: Figures) -> Told:
-    """The same figures, None in place of each that is withheld. `plain`: what is told as it is."""
+    """The same figures, None in place of each that is withheld."""
     cells = {(store, name): count for store, row in counts.items() for name, count in row.items()}
     sums: list[Sum[tuple[UUID | None, str]]] = []
     for store, row in counts.items():
@@ -190,8 +206,7 @@ def withheld(counts: Figures, plain: Figures) -> Told:
 
 
 def figures(stores: Sequence[Store], month: Month) -> Figures:
-    """What is counted of each store before anything is withheld; None: of all together, where
-    there are several. A guest of two stores counts in both, and twice in the sum."""
+    """What is counted of each store. A guest of two stores counts in both, and twice in the sum."""
     table: Figures = {store.pk: dict.fromkeys(FIGURES, 0) for store in stores}
     for store, guests in _guests(stores, month).items():
         row = table[store]
@@ -219,13 +234,20 @@ def figures(stores: Sequence[Store], month: Month) -> Figures:
         }
     for each in stores:
         _without_what_cannot_be(table[each.pk], each)
-    if len(stores) > 1:
-        table[None] = {
+    return table | together(table)
+
+
+def together(table: Figures) -> Figures:
+    """The row of all stores together, where there are several."""
+    if len(table) < 2:
+        return {}
+    return {
+        None: {
             name: sum(row[name] for row in found)
             for name in FIGURES
             if (found := [row for row in table.values() if name in row])
         }
-    return table
+    }
 
 
 def _without_what_cannot_be(row: dict[str, int], store: Store) -> None:
@@ -281,10 +303,9 @@ def _guests(stores: Sequence[Store], month: Month) -> dict[UUID, list[Guest]]:
     return guests
 
 
-def withheld_flows(stores: Sequence[Store], month: Month, figures: Told) -> Told:
-    """How many guests went from one store to another, of those who agreed to be recognised in both:
-    {store they came to: {"from:<store>": people}}. No sums are told of them, so few are withheld
-    by themselves; with them where the other guests of either store, who did not go, are few."""
+def flows(stores: Sequence[Store], month: Month) -> Counter[tuple[UUID, UUID]]:
+    """How many guests went from one store to another, of those who agreed to be recognised in
+    both."""
     between: Counter[tuple[UUID, UUID]] = Counter()
     paths: defaultdict[UUID, list[UUID]] = defaultdict(list)
     begin, end = month.moments
@@ -299,33 +320,37 @@ def withheld_flows(stores: Sequence[Store], month: Month, figures: Told) -> Told
         paths[visitor].append(store)
     for path in paths.values():
         between.update({(come, gone) for come, gone in pairwise(path) if come != gone})
+    return between
+
+
+def withheld_flows(flows: Flows, told: Told) -> Told:
+    """{store they came to: {"from:<store>": people}}. No sums are told of them, so few are withheld
+    by themselves; with them where the other guests of either store, who did not go, are few."""
     minimum = settings.CONSENTRY.insights_minimum
-    told: Told = {store.pk: {} for store in stores}
-    for (come, gone), people in between.items():
-        guests = [figures[each].get("guests") for each in (come, gone)]
+    between: Told = {store: {} for store in told}
+    for (come, gone), people in flows.items():
+        guests = [told[each].get("guests") for each in (come, gone)]
         if people >= minimum and all(each and each - people >= minimum for each in guests):
-            told[gone][f"from:{come}"] = people
-    return told
+            between[gone][f"from:{come}"] = people
+    return between
 
 
-def _plain(stores: Sequence[Store], month: Month) -> dict[UUID | None, dict[str, int]]:
+def plain(stores: Sequence[Store], month: Month) -> Figures:
     """What cameras counted, and greetings that staff said were false."""
     begin, end = month.moments
-    plain: dict[UUID | None, dict[str, int]] = {
-        store.pk: dict.fromkeys(PLAIN, 0) for store in stores
-    }
+    found: Figures = {store.pk: dict.fromkeys(PLAIN, 0) for store in stores}
     for store, entered in (
         Footfall.objects.filter(camera__store__in=stores, quarter__gte=begin, quarter__lt=end)
         .values_list("camera__store")
         .annotate(total=Total("entered"))
     ):
-        plain[store]["entered"] = entered
+        found[store]["entered"] = entered
     for store, wrong in (
         FalseGreeting.objects.filter(store__in=stores, day__gte=month.begins, day__lt=month.ends)
         .order_by()
         .values_list("store")
         .annotate(total=Count("pk"))
     ):
-        plain[store]["wrong"] = wrong
-    plain[None] = {name: sum(row[name] for row in plain.values()) for name in PLAIN}
-    return plain
+        found[store]["wrong"] = wrong
+    found[None] = {name: sum(row[name] for row in found.values()) for name in PLAIN}
+    return found
