@@ -28,7 +28,7 @@ GUESTS = (420, 260, 190)
 SHARES = {
     "guests": {"once": 62, "returned": 38},
     "returned": {"days:1-7": 20, "days:8-14": 28, "days:15-30": 37, "days:31+": 15},
-    "sex": {"sex:female": 45, "sex:male": 40, "sex:other": 1, "sex:unsaid": 14},
+    "sex": {"sex:female": 42, "sex:male": 38, "sex:other": 6, "sex:unsaid": 14},
     "age": dict(zip(rollup.AGES, (12, 31, 28, 17, 12), strict=True)),
 }
 # Of those who were asked, in percent.
