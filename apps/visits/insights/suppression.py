@@ -124,11 +124,13 @@ def _companion(
     totals = {each.total for each in sums}
     place = {other: index for index, other in enumerate(counts)}
     reach, near = {cell}, set[Cell]()
-    while not near:
+    # No cell is further away than there are sums.
+    for _step in sums:
         beside = [each for each in sums if reach.intersection(each.cells)]
         for each in beside:
             if each.loose and each.total not in fixed:
                 return each.total
         reach = {other for each in beside for other in each.cells}
-        near = reach - fixed
+        if near := reach - fixed:
+            break
     return min(near, key=lambda other: (other in totals, counts[other], place[other]))
