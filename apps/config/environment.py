@@ -60,8 +60,8 @@ class Environment(BaseSettings):
     mail_url: SecretStr | None = None
     mail_from: str = ""
     alarm_to: str = ""
-    # The kiosk promises five at least.
-    insights_minimum: int = Field(default=10, ge=5)
+    # The kiosk and the notice promise ten at least.
+    insights_minimum: int = Field(default=10, ge=10)
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
     webhook_networks: str = ""
 

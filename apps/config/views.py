@@ -5,6 +5,7 @@ from django.contrib.auth.views import LoginView
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
@@ -14,6 +15,7 @@ from apps.consent.services import current_text
 from apps.consent.wording import Registers
 from apps.retention.holdings import HOLDINGS, periods
 from apps.stores import groups, policies
+from apps.stores.access import is_manager
 from apps.stores.limits import allowed
 from apps.stores.models import Organization, Store
 from apps.visits.health import abort_counts
@@ -32,6 +34,12 @@ class Login(LoginView):
         if not allowed(key, limit=10, seconds=600):
             return render(request, "429.html", status=429)
         return super().post(request, *args, **kwargs)
+
+    def get_default_redirect_url(self) -> str:
+        """Where one lands who was not on the way anywhere: a manager at the insights."""
+        if is_manager(self.request.user):
+            return reverse("admin:insights")
+        return super().get_default_redirect_url()
 
 
 @require_GET

@@ -87,6 +87,7 @@ def seed(clip: Path) -> Demo:
         "diana": _person("diana", "Diana", Role.Kind.DPO),
         # What one officer writes, the other one approves.
         "omar": _person("omar", "Omar", Role.Kind.DPO),
+        "mara": _person("mara", "Mara", Role.Kind.MANAGER),
     }
     camera, _ = Camera.objects.update_or_create(
         store=store,

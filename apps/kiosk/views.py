@@ -331,8 +331,8 @@ def purposes(store: Store, others: Sequence[Store], kept: dict[Kind, int]) -> li
             "key": Purpose.STATISTICS.value,
             "title": _("May we count your visits in the store’s statistics?"),
             "text": _(
-                "How many guests came back in a week, and after how many days: only figures with "
-                "at least five people behind them are shown. They rest on the dates of your "
+                "How many guests came back in a month, and after how many days: only figures with "
+                "at least ten people behind them are shown. They rest on the dates of your "
                 "visits, which are then kept for %(days)s days, unseen by staff if you do not "
                 "want them remembered."
             )

@@ -11,16 +11,21 @@ def actor(user: User | AnonymousUser) -> str:
     return f"user:{user.pk}"
 
 
-def stores_of(user: User | AnonymousUser, kind: Role.Kind) -> QuerySet[Store]:
-    """Return the stores in which this user has this role."""
+def stores_of(user: User | AnonymousUser, *kinds: Role.Kind) -> QuerySet[Store]:
+    """Return the stores in which this user has this role, or any of these."""
     if not user.is_authenticated:
         return Store.objects.none()
-    return Store.objects.filter(roles__user=user, roles__kind=kind).distinct()
+    return Store.objects.filter(roles__user=user, roles__kind__in=kinds).distinct()
 
 
 def organizations_of(user: User | AnonymousUser, kind: Role.Kind) -> QuerySet[Organization]:
     """Return the organizations of the stores in which this user has this role."""
     return Organization.objects.filter(stores__in=stores_of(user, kind)).distinct()
+
+
+def is_manager(user: User | AnonymousUser) -> bool:
+    """Whether this user manages any store."""
+    return stores_of(user, Role.Kind.MANAGER).exists()
 
 
 def is_dpo(user: User | AnonymousUser) -> bool:

@@ -249,10 +249,12 @@ class Membership(models.Model):
 
 
 class Role(models.Model):
-    """What a user may do in one store."""
+    """What a user may do in one store: staff greet, a manager reads the insights, an officer has
+    the portal."""
 
     class Kind(models.TextChoices):
         STAFF = "staff", _("Sales staff")
+        MANAGER = "manager", _("Store manager")
         DPO = "dpo", _("Data protection officer")
 
     user = models.ForeignKey(User, models.CASCADE, related_name="roles")

@@ -32,7 +32,6 @@ from apps.visits import stills
 from apps.visits.footfall import day_at
 from apps.visits.health import abort_counts, answers_nobody, look_at
 from apps.visits.membership import StoreGroupAdmin
-from apps.visits.returning import FEWEST, returning_at
 from apps.visits.zones import MOST_CORNERS, draw_zone
 
 admin.site.register(StoreGroup, StoreGroupAdmin)
@@ -170,8 +169,6 @@ class CameraAdmin(StoreScopedAdmin):
             "title": _("People in and out"),
             "camera": camera,
             "day": day,
-            "returning": returning_at(camera.store),
-            "fewest": FEWEST,
             "today": today,
             "before": asked - timedelta(days=1),
             "after": asked + timedelta(days=1) if asked < today else None,

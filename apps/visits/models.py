@@ -114,18 +114,19 @@ class OptIn(models.Model):
 class Rollup(models.Model):
     """What a day or a month was like at a store; no store: at all of an organization together.
 
-    A day holds the hours of each entrance, a month the figures that may be told: null in place of
-    one that was withheld before it was written. A month is never worked out anew, for what would
-    have changed between the two might be one person.
+    A day holds the hours of each entrance, footfall a month of them so far. A month holds what may
+    be told of people: null in place of a figure that was withheld before it was written. It is
+    never worked out anew, for what would have changed between the two might be one person.
     """
 
     class Span(models.TextChoices):
         DAY = "day"
+        FOOTFALL = "footfall"
         MONTH = "month"
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="rollups")
     store = models.ForeignKey(Store, models.CASCADE, null=True, related_name="rollups")
-    span = models.CharField(max_length=5, choices=Span)
+    span = models.CharField(max_length=8, choices=Span)
     begins = models.DateField()
     figures = models.JSONField()
 

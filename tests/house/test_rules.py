@@ -895,7 +895,7 @@ def test_rule_8_a_half_finished_opt_in_leaves_nothing(
 def test_rule_8_what_can_be_agreed_to_is_this() -> None:
     """A new purpose belongs into the tests above; a pass has more in recognition/test_present.py
     and visits/test_disclose_pass.py, a card in visits/test_check_in.py, statistics in
-    visits/test_returning.py, a group in visits/test_disclose_group.py, notes in
+    visits/test_statistics.py, a group in visits/test_disclose_group.py, notes in
     visits/test_note.py, contact in retention/test_remind.py."""
     rest = ["history", "statistics", "group", "notes", "contact"]
     assert [purpose.value for purpose in Purpose] == ["lane", "pass", "card", *rest]

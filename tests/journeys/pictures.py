@@ -16,12 +16,13 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from apps.consent.models import Consent
+from apps.kiosk import demo_footfall
 from apps.recognition.client import Recognizer
 from apps.retention.models import Request
 from apps.stores.devices import add_door, new_code, revoke
 from apps.stores.models import Assessment, Camera, Device, Role, User
 from apps.visitors.models import FaceTemplate, FormerPack
-from apps.visits.models import Footfall, Unmatched, Visit
+from apps.visits.models import Footfall, OptIn, Unmatched, Visit
 from apps.visits.services import disclose
 from tests.conftest import ROOT, hashed
 from tests.consent.notices import new_version
@@ -36,6 +37,7 @@ from tests.recognition.test_keep import Crops
 from tests.retention.test_retire import OLD, of_the_former, taken_anew
 from tests.visits.rtsp import RtspCamera
 from tests.visits.test_disclose import match_of
+from tests.visits.test_insights import branch
 
 __all__ = ["lane"]  # a fixture of this module too
 
@@ -287,6 +289,32 @@ def test_notice(town: Town, language: str, open_browser: Callable[..., Browser])
     page = opened(town, open_browser(), language)
     log_in(page, town, "omar", f"/admin/consent/notice/{notice.pk}/change/")
     take(page, "portal-notice", language, full_page=True)
+
+
+@both
+def test_insights(town: Town, language: str, open_browser: Callable[..., Browser]) -> None:
+    mara = User.objects.create(username="mara", password=hashed(), first_name="Mara")
+    stores = [town.house.store, branch(town.house, "Old Town").store]
+    for store in stores:
+        Role.objects.create(user=mara, store=store, kind=Role.Kind.MANAGER)
+    demo_footfall.invent(stores)
+    page = opened(town, open_browser(), language, height=1800)
+    where = f"/admin/insights/{stores[0].pk}/?month={OptIn.objects.get().month:%Y-%m}"
+    log_in(page, town, "mara", "/admin/insights/")
+    page.goto(f"{town.origin}{where}")
+    for chart in page.locator(".insight img").all():
+        chart.scroll_into_view_if_needed()
+        chart.evaluate("image => image.decode()")
+    page.evaluate("() => scrollTo(0, 0)")
+    take(page, "insights", language)
+    if language == "en":
+        page.emulate_media(color_scheme="dark")
+        for chart in page.locator(".insight img").all():
+            chart.evaluate("image => image.decode()")
+        take(page, "insights-dark")
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": 420, "height": 900})
+        take(page, "insights-phone")
 
 
 @both

@@ -7,10 +7,12 @@ from playwright.sync_api import Browser, expect
 from apps.audit.models import Entry
 from apps.consent.models import Consent
 from apps.kiosk import demo_footfall
+from apps.stores.models import Role, User
 from apps.visitors.models import Visitor
 from apps.visits.mistakes import mark_wrong
 from apps.visits.models import OptIn
 from apps.visits.services import disclose
+from tests.conftest import hashed
 from tests.consent.notices import third_party
 from tests.journeys.accessible import faults, faults_everywhere
 from tests.journeys.conftest import Town, log_in, watched
@@ -78,6 +80,20 @@ def test_the_officer_reads_how_busy_the_store_was(
     page.get_by_test_id("insight-hours").get_by_text("As a table").click()
     expect(page.get_by_test_id("insight-kiosk")).to_contain_text("how that ended")
     problems += faults_everywhere(page)
+
+    # A manager is led there by the log-in, and reads the same page without the portal around it.
+    mara = User.objects.create(username="mara", password=hashed(), first_name="Mara")
+    Role.objects.create(user=mara, store=town.house.store, kind=Role.Kind.MANAGER)
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_test_id("home")).to_be_visible()
+    page.goto(f"{town.origin}/login/")
+    page.locator("#id_username").fill("mara")
+    page.locator("#id_password").fill("a long password")
+    page.get_by_test_id("login-submit").click()
+    page.wait_for_url("**/admin/insights/")
+    problems += faults_everywhere(page)
+    page.get_by_test_id("logout").click()
+    expect(page.get_by_test_id("home")).to_be_visible()
     assert not problems
 
 

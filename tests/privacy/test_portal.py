@@ -35,7 +35,7 @@ from apps.visitors.models import FormerPack, Visitor
 from apps.visits.mistakes import mark_wrong
 from apps.visits.services import disclose
 from tests.clients import KioskTablet, browser, enrolled
-from tests.conftest import House
+from tests.conftest import House, hashed
 from tests.consent.notices import new_version, third_party
 from tests.groups import grouped
 from tests.privacy.requests import letter, verified
@@ -546,6 +546,26 @@ def test_the_first_page_shows_the_false_greetings_of_the_own_stores(
     theirs = text_of(browser(elsewhere.dpo), "/admin/")
     assert "nobody arrived this week" in theirs
     assert 'data-testid="false-scores"' not in theirs
+
+
+def test_a_manager_gets_none_of_its_pages(house: House) -> None:
+    """Neither requests nor visitors, neither ledger nor calibration: the insights alone."""
+    manager = User.objects.create(username="mara", password=hashed())
+    Role.objects.create(user=manager, store=house.store, kind=Role.Kind.MANAGER)
+    client = browser(manager)
+    closed = [each for each in pages(house) if each != "/admin/"]
+    assert len(closed) > 60
+    for path in (*closed, "/admin/systems/", "/admin/jsi18n/"):
+        answer = client.get(path, follow=True)
+        assert answer.redirect_chain[-1][0].startswith("/login/?next=/admin/"), path
+        assert client.post(path).status_code == 302, path
+    visitor = Visitor.objects.first()
+    assert visitor
+    assert client.post(f"/admin/visitors/visitor/{visitor.pk}/restrict/").status_code == 302
+    assert not Visitor.objects.exclude(restricted_at=None).exists()
+    for path in (f"/floor/{house.store.slug}/", f"/asked/{house.store.slug}/"):
+        assert client.get(path).status_code in (403, 404), path
+    assert client.get("/admin/insights/").status_code == 200
 
 
 def test_every_page_keeps_the_strict_policy(house: House, officer: Client) -> None:

@@ -1,8 +1,10 @@
 """A simulated month at several stores: what the portal tells, beside a plain count of the same."""
 
 import csv
+import html
 import io
 import random
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -18,7 +20,7 @@ from apps.consent.models import Consent, Purpose, Refusal
 from apps.privacy.export import everything
 from apps.retention.models import Erasure
 from apps.retention.services.withdraw import withdraw_purpose
-from apps.stores.models import Assessment, Camera, Device, Role, Store
+from apps.stores.models import Assessment, Camera, Device, Role, Store, User
 from apps.visitors.models import Visitor
 from apps.visitors.services import state
 from apps.visits.insights.rollup import FIGURES, KIOSK
@@ -26,7 +28,7 @@ from apps.visits.insights.suppression import Sum
 from apps.visits.models import Disclosure, Footfall, OptIn, Rollup, Visit
 from apps.visits.services import disclose
 from tests.clients import browser, enrolled
-from tests.conftest import House
+from tests.conftest import House, hashed
 from tests.groups import grouped
 from tests.privacy.conftest import Customer
 from tests.visits.test_disclose import match_of
@@ -70,6 +72,18 @@ def test_footfall_by_hour_is_rolled_up_drawn_and_taken_along(house: House) -> No
     before = list(Rollup.objects.order_by("pk").values())
     call_command("insights")
     assert list(Rollup.objects.order_by("pk").values()) == before, "twice is once"
+
+    # A page and each of its charts read the month from its one row.
+    days = Rollup.objects.filter(span=Rollup.Span.DAY)
+    kept = list(days)
+    days.delete()
+    assert table(house, "days", month) == {"1": ["16"], "2": ["28"]}
+    # A month that was rolled up by days alone gets its row in the next night.
+    Rollup.objects.all().delete()
+    Rollup.objects.bulk_create(kept)
+    Footfall.objects.all().delete()
+    call_command("insights")
+    assert table(house, "entrances", month) == {"Door": ["22", "9"], "Lane": ["22", "4"]}
 
     client = browser(house.dpo)
     address = f"/admin/insights/{house.store.pk}/"
@@ -138,7 +152,9 @@ def simulated(house: House, people: tuple[int, int, int]) -> tuple[date, list[Ca
         Disclosure.objects.create(store=store, day=day, count=count)
     for home, started, finished in zip(houses, (90, 40, 30), (45, 26, 12), strict=True):
         OptIn.objects.create(store=home.store, month=month, started=started, finished=finished)
-    Refusal.objects.create(store=house.store, day=month, purpose=Purpose.NOTES, count=31)
+    # Of 45 who finished: 14 may be noted about, and only four written to.
+    for purpose, count in ((Purpose.NOTES, 31), (Purpose.CONTACT, 41)):
+        Refusal.objects.create(store=house.store, day=month, purpose=purpose, count=count)
     for n in range(28):
         quarter = at(month + timedelta(days=n), 10 + n % 3)
         Footfall.objects.create(camera=house.camera, quarter=quarter, entered=40 + n, left=35 + n)
@@ -255,8 +271,13 @@ def test_a_simulated_month_is_told_as_it_was_and_small_cells_are_not(house: Hous
     small = [cell for cell in hidden if cells[cell] < 10]
     assert small
     for cell in small:
-        least, most = attacked(cells, hidden, sums, cell)
+        never_below = [(f"{pk} arrivals", [f"{pk} guests"]) for pk in told]
+        least, most = attacked(cells, hidden, sums, cell, never_below)
         assert least <= cells[cell] < 10 <= most, cell
+
+    for row in told.values():
+        if row["arrivals"] is not None and row["guests"] is not None:
+            assert row["arrivals"] - row["guests"] >= 10
 
     # How they went from store to store.
     agreed = [
@@ -274,22 +295,27 @@ def test_a_simulated_month_is_told_as_it_was_and_small_cells_are_not(house: Hous
         for there in stores:
             people = went[there.pk, here.pk]
             key = f"from:{there.pk}"
-            said = told[here.pk]["guests"] is not None and told[there.pk]["guests"] is not None
-            assert told[here.pk].get(key) == (people if said and people >= 10 else None)
+            guests = [told[each.pk]["guests"] for each in (here, there)]
+            said = people >= 10 and all(each and each - people >= 10 for each in guests)
+            assert told[here.pk].get(key) == (people if said else None)
 
     assert table(house, "kiosk", month) == {
         "begun": ["90"],
         "finished": ["45"],
         "not finished": ["45"],
     }
-    assert table(house, "declined", month)["Staff may keep a note about me"] == ["31"]
+    declined = table(house, "declined", month)
+    assert declined["Staff may keep a note about me"] == ["31"]
+    assert declined["Tell me before it ends"] == [""], "45 finished, so it would tell of the four"
     assert told[house.store.pk]["entered"] == sum(40 + day for day in range(28))
-    everyone = table(house, "away", month, house.organization.pk)
-    assert everyone["first time"] == [str(told[None]["once"])]
+    everyone = table(house, "sex", month, house.organization.pk)
+    assert everyone["Female"] == [str(told[None]["sex:female"])]
 
 
 def test_a_month_is_never_told_twice_and_outlives_its_visits(house: House) -> None:
     _month, came = simulated(house, (12, 2, 1))
+    # A store without a camera or a kiosk has nothing to tell, and is in nobody's way.
+    Store.objects.create(organization=house.organization, name="Depot", slug="depot")
     call_command("insights")
     before = list(Rollup.objects.order_by("pk").values())
     guest = next(
@@ -317,9 +343,62 @@ def test_nobody_sees_the_insights_of_another_officers_store(house: House) -> Non
         for file in ("", "hours.csv", "hours.png", "hours.svg"):
             assert client.get(f"/admin/insights/{pk}/{file}").status_code == 404
     assert browser(house.staff).get("/admin/insights/").status_code == 302
+    assert browser().get("/admin/insights/").status_code == 302
     page = client.get("/admin/insights/").content.decode()
     assert 'data-testid="insights-empty"' in page
     assert client.get("/admin/insights/", {"month": "soon"}).status_code == 400
+
+
+@pytest.fixture
+def manager(house: House) -> User:
+    user = User.objects.create(username="mara", password=hashed(), first_name="Mara")
+    Role.objects.create(user=user, store=house.store, kind=Role.Kind.MANAGER)
+    return user
+
+
+def test_a_manager_lands_on_the_insights_of_the_own_store(house: House, manager: User) -> None:
+    other = branch(house, "Old Town")
+    month = month_ago()
+    Footfall.objects.create(camera=house.camera, quarter=at(month, 9), entered=31, left=1)
+    call_command("insights")
+    client = browser()
+    form = {"username": "mara", "password": "a long password"}
+    assert client.post("/login/", form)["Location"] == "/admin/insights/"
+    assert client.get("/admin/", follow=True).redirect_chain[-1][0] == "/admin/insights/"
+    text = client.get("/admin/insights/").content.decode()
+    assert "Insights of Harbour Street" in text
+    assert "Mara: log out" in text
+    inside = f"/admin/insights/{house.store.pk}/"
+    # Each address on the page opens.
+    for found in set(re.findall(r'(?:href|src|srcset)="(/admin/[^"]*)"', text)):
+        address = html.unescape(found)
+        assert address.startswith("/admin/insights/"), address
+        assert client.get(address).status_code == 200, address
+    assert client.get(f"{inside}hours.png").content.startswith(b"\x89PNG")
+    for pk in (other.store.pk, house.organization.pk):
+        for file in ("", "hours.csv", "hours.png", "hours.svg"):
+            assert client.get(f"/admin/insights/{pk}/{file}").status_code == 404
+    Role.objects.filter(user=manager).update(store=other.store)
+    assert client.get(inside).status_code == 404, "another store's from the next click on"
+    assert client.post("/logout/").status_code in (200, 302)
+    assert client.get("/admin/insights/")["Location"].startswith("/login/")
+
+
+def test_who_paused_or_took_the_statistics_back_is_in_no_month(house: House) -> None:
+    month = month_ago()
+    agreed = [Purpose.LANE, Purpose.STATISTICS]
+    guests = [house.visitor(purposes=agreed) for _ in range(12)]
+    guests += [house.visitor() for _ in range(15)]
+    for guest in guests:
+        assert disclose(match_of(guest, house)).visit
+    Visit.objects.update(arrived_at=at(month, 12), last_seen_at=at(month, 12))
+    Disclosure.objects.update(day=month)
+    Visitor.objects.filter(pk=guests[0].pk).update(restricted_at=timezone.now())
+    withdraw_purpose(visitor=guests[1], purpose=Purpose.STATISTICS, actor="self")
+    call_command("insights")
+    told = Rollup.objects.get(span=Rollup.Span.MONTH, begins=month).figures
+    assert told["guests"] == 10
+    assert told["arrivals"] == 27
 
 
 def test_sex_and_age_need_the_statistics_that_were_agreed_to(house: House) -> None:

@@ -2,39 +2,54 @@
 
 import itertools
 import random
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from apps.visits.insights.suppression import Sum, suppressed
 
 MINIMUM = 10
+# More people than these do not live.
+EVERYONE = 10_000
 
 
 def attacked(
-    counts: dict[str, int], hidden: set[str], sums: list[Sum[str]], cell: str
+    counts: Mapping[str, int],
+    hidden: set[str],
+    sums: Sequence[Sum[str]],
+    aim: str | Mapping[str, int],
+    never_below: Sequence[tuple[str, Sequence[str]]] = (),
 ) -> tuple[float, float]:
-    """What whole numbers a cell may be for whoever subtracts published cells from each other.
+    """What whole numbers a cell, or a difference of cells {cell: sign}, may be for whoever knows
+    what is published, every sum, and which cell is `never_below` the sum of which others.
 
     Written apart from what it attacks: all cells are unknowns, the published ones pinned, whole."""
     names = list(counts)
     one = np.eye(len(names))
-    rows = [one[names.index(each)] for each in counts if each not in hidden]
-    known = [counts[each] for each in counts if each not in hidden]
-    for each in sums:
-        parts = sum(one[names.index(str(part))] for part in each.parts)
-        rows.append(parts - one[names.index(str(each.total))])
-        known.append(0)
-    # More people than these do not live.
-    everyone = Bounds(0, 10_000)
+
+    def row(signs: Mapping[str, int]) -> NDArray[np.float64]:
+        return np.sum([sign * one[names.index(each)] for each, sign in signs.items()], axis=0)
+
+    rows = [row({each: 1}) for each in counts if each not in hidden]
+    least = [counts[each] for each in counts if each not in hidden]
+    rows += [row({str(part): 1 for part in each.parts} | {each.total: -1}) for each in sums]
+    least += [0] * len(sums)
+    most = list(least)
+    for more, less in never_below:
+        rows.append(row({more: 1} | dict.fromkeys(less, -1)))
+        least.append(0)
+        most.append(EVERYONE)
+    wanted = row({aim: 1} if isinstance(aim, str) else aim)
     ends = []
     for sign in (1, -1):
         found = milp(
-            sign * one[names.index(cell)],
-            constraints=LinearConstraint(np.array(rows), known, known),
+            sign * wanted,
+            constraints=LinearConstraint(np.array(rows), least, most),
             integrality=np.ones(len(names)),
-            bounds=everyone,
+            bounds=Bounds(0, EVERYONE),
         )
         assert found.success, found.message
         ends.append(sign * found.fun)
@@ -78,6 +93,65 @@ def test_no_solver_finds_a_small_cell_in_what_is_published(seed: int) -> None:
             least, most = attacked(counts, hidden, sums, cell)
             assert least <= counts[cell] < MINIMUM <= most, cell
             assert most - least >= MINIMUM, cell
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_figure_that_is_never_below_another_gives_no_small_one_away(seed: int) -> None:
+    """Guests arrived at least once each: whoever knows how many arrivals there were knows more."""
+    rng = random.Random(seed)
+    counts, sums = table(rng, stores=1 + seed % 4)
+    stores = range(1 + seed % 4)
+    for store in stores:
+        counts[f"{store} arrivals"] = counts[f"{store} guests"] + rng.choice((0, 3, 12, 300))
+    counts["all arrivals"] = sum(counts[f"{store} arrivals"] for store in stores)
+    sums.append(Sum("all arrivals", tuple(f"{store} arrivals" for store in stores), loose=True))
+    rests = {
+        f"{store} again": counts[f"{store} arrivals"] - counts[f"{store} guests"]
+        for store in stores
+    }
+    known = [
+        Sum(f"{store} arrivals", (f"{store} guests", f"{store} again"), loose=True)
+        for store in stores
+    ]
+    hidden = suppressed(counts | rests, [*sums, *known], MINIMUM, untold=rests)
+    assert set(rests) < hidden
+    never_below = [(f"{store} arrivals", [f"{store} guests"]) for store in stores]
+    for cell in hidden - set(rests):
+        if counts[cell] < MINIMUM:
+            least, most = attacked(counts, hidden, sums, cell, never_below)
+            assert least <= counts[cell] < MINIMUM <= most, cell
+            assert most - least >= MINIMUM, cell
+    for store in stores:
+        if rests[f"{store} again"] < MINIMUM:
+            difference = {f"{store} arrivals": 1, f"{store} guests": -1}
+            least, most = attacked(counts, hidden, sums, difference, never_below)
+            assert most - least >= MINIMUM, store
+
+
+def test_what_guests_are_at_most_narrows_what_is_withheld_of_them() -> None:
+    """How many guests there were is withheld, and so how many came back; but 12 came for the first
+    time, and there were 17 arrivals, so at most five did."""
+    counts = {"all": 55, "guests": 15, "others": 40, "once": 12, "returned": 3, "arrivals": 17}
+    sums: list[Sum[str]] = [
+        Sum("guests", ("once", "returned")),
+        Sum("all", ("guests", "others")),
+    ]
+    alone = {"returned", "guests", "others"}
+    never_below = [("arrivals", ["guests"])]
+    assert attacked(counts, alone, sums, "returned") == pytest.approx((0, 43))
+    assert attacked(counts, alone, sums, "returned", never_below) == pytest.approx((0, 5))
+    rest = {"again": 2}
+    known = Sum("arrivals", ("guests", "again"), loose=True)
+    hidden = suppressed(counts | rest, [*sums, known], MINIMUM, untold=rest)
+    least, most = attacked(counts, hidden, sums, "returned", never_below)
+    assert most - least >= MINIMUM
+
+
+def test_what_is_plain_is_told_however_small() -> None:
+    counts = {"arrivals": 40, "guests": 36, "wrong": 1, "again": 3}
+    known = Sum("arrivals", ("guests", "wrong", "again"), loose=True)
+    hidden = suppressed(counts, [known], MINIMUM, untold={"again"}, plain={"wrong"})
+    assert hidden == {"again", "arrivals"}
 
 
 def test_subtracting_any_cells_of_a_small_table_from_each_other_gives_no_small_one() -> None:

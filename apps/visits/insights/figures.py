@@ -3,10 +3,11 @@
 A number that was withheld is None here and everywhere after; no chart knows what it was.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -17,7 +18,8 @@ from django.utils.translation import gettext as _
 from apps.consent.models import Purpose
 from apps.stores.models import Camera, Organization, Store
 from apps.visitors.models import Age, Sex
-from apps.visits.insights.rollup import BANDS, KIOSK, Month
+from apps.visits.insights.rollup import BANDS, KIOSK
+from apps.visits.insights.spans import Month
 from apps.visits.models import Rollup
 
 Number = int | float | None
@@ -81,20 +83,18 @@ class Place:
     organization: Organization
     store: Store | None
 
-    def rollups(self, span: Rollup.Span) -> QuerySet[Rollup]:
-        """What was worked out of it; days are those of its stores."""
-        mine = Rollup.objects.filter(organization=self.organization, span=span)
-        if span == Rollup.Span.DAY and self.store is None:
-            return mine
-        return mine.filter(store=self.store)
+    def rollups(self) -> QuerySet[Rollup]:
+        """Its months: what cameras counted, and what may be told of people."""
+        return Rollup.objects.filter(
+            organization=self.organization,
+            store=self.store,
+            span__in=(Rollup.Span.FOOTFALL, Rollup.Span.MONTH),
+        )
 
     def months(self) -> list[date]:
         """First days of the months that anything is known of, the latest first."""
-        found = {each.replace(day=1) for each in self._begins(Rollup.Span.DAY)}
-        return sorted(found | set(self._begins(Rollup.Span.MONTH)), reverse=True)
-
-    def _begins(self, span: Rollup.Span) -> Iterator[date]:
-        yield from self.rollups(span).values_list("begins", flat=True).distinct()
+        begins = self.rollups().values_list("begins", flat=True)
+        return list(begins.distinct().order_by("-begins"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,16 @@ class Insights:
 
 
 def insights_of(place: Place, month: Month) -> Insights:
-    """Everything that may be told of a month."""
-    footfall = _Footfall(place, month)
-    told = place.rollups(Rollup.Span.MONTH).filter(begins=month.begins).first()
+    """Everything that may be told of a month, as it was worked out: two rows are read."""
+    found = place.rollups().filter(begins=month.begins).values_list("span", "figures")
+    rows: dict[str, dict[str, Any]] = dict(found)
+    footfall = _Footfall(place, month, rows.get(Rollup.Span.FOOTFALL, {}))
+    told = rows.get(Rollup.Span.MONTH)
     charts = footfall.charts()
     shares: list[Share] = []
-    if told:
-        charts += [chart for chart in _guests(told.figures, place) if _anything(chart)]
-        shares = _shares(told.figures)
+    if told is not None:
+        charts += [chart for chart in _guests(told, place) if _anything(chart)]
+        shares = _shares(told)
     return Insights(charts, shares, footfall.entered, told is not None)
 
 
@@ -137,80 +139,56 @@ def _shares(told: dict[str, int | None]) -> list[Share]:
 
 
 class _Footfall:
-    """The days of a month, added up."""
+    """What cameras counted in a month, see footfall.added_up."""
 
-    def __init__(self, place: Place, month: Month) -> None:
+    def __init__(self, place: Place, month: Month, sums: dict[str, Any]) -> None:
         self.place, self.month = place, month
-        self.days: defaultdict[date, defaultdict[int, list[int]]]
-        self.days = defaultdict(lambda: defaultdict(lambda: [0, 0]))
-        self.cameras: dict[UUID, list[int]] = {}
-        rows = place.rollups(Rollup.Span.DAY).filter(
-            begins__gte=month.begins, begins__lt=month.ends
-        )
-        for day, figures in rows.values_list("begins", "figures"):
-            for camera, hours in figures.items():
-                total = self.cameras.setdefault(UUID(camera), [0, 0])
-                for hour, *counts in hours:
-                    for way, count in enumerate(counts):
-                        self.days[day][hour][way] += count
-                        total[way] += count
+        self.days: dict[int, int] = dict(sums.get("days", ()))
+        self.hours: list[list[int]] = sums.get("hours", [])
+        self.cameras = {UUID(camera): ways for camera, *ways in sums.get("cameras", ())}
 
     @property
     def entered(self) -> int:
-        return sum(total[0] for total in self.cameras.values())
+        return sum(self.days.values())
 
     def charts(self) -> list[Chart]:
         if not self.days:
             return []
         return [self._hours(), self._inside(), self._weekdays(), self._by_day(), self._entrances()]
 
-    def _shown(self) -> list[int]:
-        hours = [hour for day in self.days.values() for hour in day]
-        return list(range(min(hours), max(hours) + 1))
-
-    def _a_day(self, hour: int, way: int) -> float:
-        return sum(day[hour][way] for day in self.days.values() if hour in day) / len(self.days)
-
     def _hours(self) -> Chart:
-        shown = self._shown()
+        days = len(self.days)
         return Chart(
             "hours",
             _("The hours of a day"),
             _("People through the entrances, on a day of this month on average."),
             _("From"),
-            [f"{hour:02}" for hour in shown],
+            [f"{hour:02}" for hour, *_sums in self.hours],
             [
-                Series(_("In"), [self._a_day(hour, 0) for hour in shown]),
-                Series(_("Out"), [self._a_day(hour, 1) for hour in shown]),
+                Series(_("In"), [entered / days for _hour, entered, _left, _in in self.hours]),
+                Series(_("Out"), [left / days for _hour, _entered, left, _in in self.hours]),
             ],
             digits=1,
         )
 
     def _inside(self) -> Chart:
-        shown = self._shown()
-        inside: Counter[int] = Counter()
-        for day in self.days.values():
-            there = 0
-            for hour in shown:
-                entered, left = day.get(hour, (0, 0))
-                # Who is missed on the way in must not make the rest of the day negative.
-                there = max(0, there + entered - left)
-                inside[hour] += there
+        days = len(self.days)
         return Chart(
             "inside",
             _("People inside"),
             _("At the end of each hour: who came in that day and is not out yet, on average."),
             _("Until"),
-            [f"{hour + 1:02}" for hour in shown],
-            [Series(_("Inside"), [inside[hour] / len(self.days) for hour in shown])],
+            [f"{hour + 1:02}" for hour, *_sums in self.hours],
+            [Series(_("Inside"), [inside / days for *_sums, inside in self.hours])],
             digits=1,
         )
 
     def _weekdays(self) -> Chart:
+        weekday = {day: self.month.begins.replace(day=day).weekday() for day in self.days}
+        days = Counter(weekday.values())
         entered: Counter[int] = Counter()
-        days = Counter(day.weekday() for day in self.days)
-        for day, hours in self.days.items():
-            entered[day.weekday()] += sum(way[0] for way in hours.values())
+        for day, people in self.days.items():
+            entered[weekday[day]] += people
         return Chart(
             "weekdays",
             _("The days of a week"),
@@ -221,20 +199,14 @@ class _Footfall:
         )
 
     def _by_day(self) -> Chart:
-        first = self.month.begins
-        days = [first + timedelta(days=n) for n in range((max(self.days) - first).days + 1)]
+        days = range(1, max(self.days) + 1)
         return Chart(
             "days",
             _("Day by day"),
             _("People in."),
             _("Day"),
-            [str(day.day) for day in days],
-            [
-                Series(
-                    _("In"),
-                    [sum(way[0] for way in self.days.get(day, {}).values()) for day in days],
-                )
-            ],
+            [str(day) for day in days],
+            [Series(_("In"), [self.days.get(day, 0) for day in days])],
         )
 
     def _entrances(self) -> Chart:

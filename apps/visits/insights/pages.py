@@ -1,47 +1,55 @@
-"""The insights in the portal: one page a store and month, its charts, and files to take along."""
+"""The insights: one page a store and month, its charts, and files to take along.
+
+For managers of a store, who see nothing else under these addresses, and for its officers.
+"""
 
 import csv
-from collections.abc import Callable
 from datetime import date
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.decorators import user_passes_test
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 
 from apps.stores.access import stores_of
 from apps.stores.models import Role
 from apps.visits.insights.figures import Chart, Place, insights_of
-from apps.visits.insights.rollup import Month
+from apps.visits.insights.spans import Month
 
-View = Callable[..., HttpResponse]
-
+# Who reads them.
+READERS = (Role.Kind.MANAGER, Role.Kind.DPO)
 # What matplotlib draws and joins by itself; the words of a picture are English in the others.
 DRAWN = ("en", "fr")
 # A spreadsheet would run what begins with one of these.
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def urls(view: Callable[[View], View]) -> list[URLPattern]:
-    """The addresses; `view` lets only officers in."""
+def urls() -> list[URLPattern]:
+    """The addresses; anybody else than a reader is led to the log-in."""
+    readers = user_passes_test(lambda user: stores_of(user, *READERS).exists())
     return [
-        path("insights/", view(hub), name="insights"),
-        path("insights/<uuid:pk>/", view(page), name="insights_of"),
-        path("insights/<uuid:pk>/<slug:key>.svg", view(as_svg), name="insights_svg"),
-        path("insights/<uuid:pk>/<slug:key>.png", view(as_png), name="insights_png"),
-        path("insights/<uuid:pk>/<slug:key>.csv", view(as_csv), name="insights_csv"),
+        path(f"insights/{address}", never_cache(readers(view)), name=name)
+        for address, view, name in (
+            ("", hub, "insights"),
+            ("<uuid:pk>/", page, "insights_of"),
+            ("<uuid:pk>/<slug:key>.svg", as_svg, "insights_svg"),
+            ("<uuid:pk>/<slug:key>.png", as_png, "insights_png"),
+            ("<uuid:pk>/<slug:key>.csv", as_csv, "insights_csv"),
+        )
     ]
 
 
 def places(request: HttpRequest) -> dict[UUID, Place]:
-    """What this officer may see, by id: their stores, and an organization of which they have all
+    """What this reader may see, by id: their stores, and an organization of which they have all
     stores, where there are several."""
-    own = list(stores_of(request.user, Role.Kind.DPO).select_related("organization"))
+    own = list(stores_of(request.user, *READERS).select_related("organization"))
     found = {store.pk: Place(store.organization, store) for store in own}
     for organization in {store.organization for store in own}:
         stores = set(organization.stores.values_list("pk", flat=True))
@@ -136,8 +144,10 @@ def _file(content: bytes, kind: str, name: str) -> HttpResponse:
 
 def _chart(request: HttpRequest, pk: UUID, key: str) -> Chart:
     place = places(request).get(pk)
-    month, error = _month(request, place.months()) if place else (None, "")
-    if place is None or month is None or error:
+    if place is None:
+        raise Http404
+    month, error = _month(request, [] if "month" in request.GET else place.months())
+    if month is None or error:
         raise Http404
     for chart in insights_of(place, month).charts:
         if chart.key == key:

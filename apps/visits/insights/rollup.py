@@ -1,16 +1,20 @@
-"""Work out what days and months were like. Safe at any time, twice, and after missed nights.
+"""Work out what months were like. Safe at any time, twice, and after missed nights.
 
-A day's footfall is counted anew for as long as cameras may still report it. A month is worked out
-once, when it is over, of all stores of an organization together, so that no sum of theirs gives a
-small figure away; it holds no figure of fewer than the minimum. What it rests on, visits of guests
-who agree to the statistics at that moment, goes by its own clock; the figures stay.
+Footfall is counted anew for as long as cameras may still report it (insights.footfall). What is
+told of people is worked out once, when the month is over, of all stores of an organization
+together, so that no sum of theirs gives a small figure away; it holds no figure of fewer than the
+minimum. What it rests on, visits of guests who agree to the statistics at that moment, goes by its
+own clock; the figures stay.
+
+No shorter span is told than a month, here or anywhere to people who may read this: the weeks of a
+month beside the month would be one more sum to subtract.
 """
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from itertools import pairwise
 from uuid import UUID
 
@@ -22,15 +26,15 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.audit import services as audit
-from apps.consent.models import Purpose, Refusal
+from apps.consent.models import RECOGNITION, Purpose, Refusal
 from apps.stores.models import Camera, Device, Organization, Store
 from apps.visitors.models import Age, Sex
+from apps.visits.insights import footfall
+from apps.visits.insights.spans import STILL_COUNTED, Month
 from apps.visits.insights.suppression import Sum, suppressed
 from apps.visits.models import Disclosure, FalseGreeting, Footfall, OptIn, Rollup, Visit
 
 ACTOR = "system:insights"
-# A watcher that was cut off reports late.
-STILL_COUNTED = timedelta(days=3)
 # The first half of the advisory lock's name; the second is the organization.
 LOCK = 27561
 
@@ -46,26 +50,18 @@ ADDING: dict[str, tuple[str, ...]] = {
     "age": AGES,
     "started": ("finished", "unfinished"),
 }
+# Each figure that is never below the sum of others, as anybody can work out for themselves: a guest
+# arrived at least once, and was nobody else then; nobody declines what they were not asked. Cameras
+# that count at a line bound nothing: they miss some people and count others twice.
+AT_LEAST: dict[tuple[str, ...], str] = {
+    ("guests", "wrong"): "arrivals",
+    **{(f"declined:{each}",): "started" if each in RECOGNITION else "finished" for each in Purpose},
+}
 KIOSK = ("started", "finished", "unfinished", *(f"declined:{each}" for each in Purpose))
 # What a month tells of a store, where enough people are behind it.
 FIGURES = ("guests", "once", "returned", *BANDS, *SEXES, *AGES, "arrivals", *KIOSK)
 # Of cameras and of their errors: nobody in particular walked by or was greeted wrongly.
 PLAIN = ("entered", "wrong")
-
-
-@dataclass(frozen=True, slots=True)
-class Month:
-    """A calendar month in the house's own time: `begins` is its first day, `ends` the next's."""
-
-    begins: date
-
-    @property
-    def ends(self) -> date:
-        return (self.begins + timedelta(days=31)).replace(day=1)
-
-    @property
-    def moments(self) -> tuple[datetime, datetime]:
-        return midnight(self.begins), midnight(self.ends)
 
 
 def run() -> int:
@@ -74,17 +70,12 @@ def run() -> int:
     for organization in Organization.objects.all():
         with transaction.atomic():
             _alone(organization)
-            written += _days(organization)
-        for month in _due(organization):
+            written += footfall.count(organization)
+        for month in due(organization):
             with transaction.atomic():
                 _alone(organization)
                 written += _month(organization, month)
     return written
-
-
-def midnight(day: date) -> datetime:
-    """When the day begins."""
-    return timezone.make_aware(datetime.combine(day, time.min)).astimezone(UTC)
 
 
 def _alone(organization: Organization) -> None:
@@ -95,44 +86,7 @@ def _alone(organization: Organization) -> None:
         )
 
 
-def _days(organization: Organization) -> int:
-    """Footfall by entrance and hour: {camera: [[hour, entered, left], …]}."""
-    ours = Rollup.objects.filter(
-        organization=organization, span=Rollup.Span.DAY, store__isnull=False
-    )
-    today = timezone.localdate()
-    begin = midnight(today - STILL_COUNTED)
-    # The first night, and after a pause, all that was missed; else the last few days.
-    last = ours.order_by("-begins").values_list("begins", flat=True).first()
-    if last is None or last < today - STILL_COUNTED:
-        begin = midnight(last) if last else datetime.min.replace(tzinfo=UTC)
-    counted: defaultdict[tuple[UUID, date], dict[UUID, dict[int, list[int]]]]
-    counted = defaultdict(lambda: defaultdict(lambda: defaultdict(lambda: [0, 0])))
-    rows = Footfall.objects.filter(
-        camera__store__organization=organization, quarter__gte=begin, quarter__lt=midnight(today)
-    ).values_list("camera__store", "camera", "quarter", "entered", "left")
-    for store, camera, quarter, entered, left in rows.iterator():
-        local = timezone.localtime(quarter)
-        cell = counted[store, local.date()][camera][local.hour]
-        cell[0] += entered
-        cell[1] += left
-    for (store, day), cameras in counted.items():
-        ours.update_or_create(
-            store_id=store,
-            begins=day,
-            defaults={
-                "organization": organization,
-                "span": Rollup.Span.DAY,
-                "figures": {
-                    str(camera): [[hour, *hours[hour]] for hour in sorted(hours)]
-                    for camera, hours in cameras.items()
-                },
-            },
-        )
-    return len(counted)
-
-
-def _due(organization: Organization) -> Iterator[Month]:
+def due(organization: Organization) -> Iterator[Month]:
     """Months that are over and were never worked out, since anything is held."""
     stores = Q(store__organization=organization)
     firsts: list[date | None] = [
@@ -151,7 +105,7 @@ def _due(organization: Organization) -> Iterator[Month]:
             "begins", flat=True
         )
     )
-    month = Month(min(filter(None, firsts)).replace(day=1))
+    month = Month.of(min(filter(None, firsts)))
     # Late reports of its last day are in.
     while month.ends + STILL_COUNTED <= timezone.localdate():
         if month.begins not in done:
@@ -166,17 +120,36 @@ def _month(organization: Organization, month: Month) -> int:
     if ours.exists():
         return 0
     stores = list(organization.stores.order_by("slug"))
-    counts = figures(stores, month)
-    told = withheld(counts)
-    flows = withheld_flows(stores, month, told)
-    plain = _plain(stores, month)
+    counts = Counts(figures(stores, month), plain(stores, month), flows(stores, month))
+    return write(organization, month, counts)
+
+
+Figures = dict[UUID | None, dict[str, int]]
+Flows = Mapping[tuple[UUID, UUID], int]
+Told = dict[UUID | None, dict[str, int | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A month of each store before anything is withheld; None: of all together, where there are
+    several. `plain`: what is told as it is. `flows`: guests who went from one store to another."""
+
+    figures: Figures
+    plain: Figures
+    flows: Flows
+
+
+def write(organization: Organization, month: Month, counts: Counts) -> int:
+    """Withhold, and write what is left, once for all. Returns how many rows were written."""
+    told = withheld(counts.figures, counts.plain)
+    between = withheld_flows(counts.flows, told)
     rows = [
         Rollup(
             organization=organization,
             store_id=store,
             span=Rollup.Span.MONTH,
             begins=month.begins,
-            figures={**told[store], **flows.get(store, {}), **plain[store]},
+            figures={**told[store], **between[store], **counts.plain[store]},
         )
         for store in told
     ]
@@ -191,15 +164,10 @@ def _month(organization: Organization, month: Month) -> int:
     return len(rows)
 
 
-Figures = dict[UUID | None, dict[str, int]]
-Told = dict[UUID | None, dict[str, int | None]]
-
-
-def withheld(counts: Figures) -> Told:
+def withheld(counts: Figures, plain: Figures) -> Told:
     """The same figures, None in place of each that is withheld."""
-    minimum = settings.CONSENTRY.insights_minimum
     cells = {(store, name): count for store, row in counts.items() for name, count in row.items()}
-    sums = []
+    sums: list[Sum[tuple[UUID | None, str]]] = []
     for store, row in counts.items():
         for total, parts in ADDING.items():
             whole = "guests" if total in ("sex", "age") else total
@@ -208,7 +176,29 @@ def withheld(counts: Figures) -> Told:
     for name in counts.get(None, ()):
         parts_of = tuple((store, name) for store in counts if store and name in counts[store])
         sums.append(Sum((None, name), parts_of, loose=True))
-    hidden = suppressed(cells, sums, minimum)
+    known = {(store, "wrong"): plain[store]["wrong"] for store in counts}
+    counted = cells | known
+    # Of all together it follows from each store.
+    rests: dict[tuple[UUID | None, str], int] = {}
+    for store in filter(None, counts):
+        for less, more in AT_LEAST.items():
+            named = tuple((store, name) for name in less)
+            if (store, more) not in cells:
+                continue
+            beyond = counted[store, more] - sum(counted[each] for each in named)
+            # What does not hold, nobody can count on.
+            if beyond >= 0:
+                rest = store, f"{more} beyond {less[0]}"
+                rests[rest] = beyond
+                # Guests are worth more to a reader than arrivals.
+                sums.append(Sum((store, more), (*named, rest), loose=more == "arrivals"))
+    hidden = suppressed(
+        counted | rests,
+        sums,
+        settings.CONSENTRY.insights_minimum,
+        untold=rests,
+        plain=known,
+    )
     return {
         store: {name: None if (store, name) in hidden else count for name, count in row.items()}
         for store, row in counts.items()
@@ -216,8 +206,7 @@ def withheld(counts: Figures) -> Told:
 
 
 def figures(stores: Sequence[Store], month: Month) -> Figures:
-    """What is counted of each store before anything is withheld; None: of all together, where
-    there are several. A guest of two stores counts in both, and twice in the sum."""
+    """What is counted of each store. A guest of two stores counts in both, and twice in the sum."""
     table: Figures = {store.pk: dict.fromkeys(FIGURES, 0) for store in stores}
     for store, guests in _guests(stores, month).items():
         row = table[store]
@@ -246,13 +235,20 @@ def figures(stores: Sequence[Store], month: Month) -> Figures:
         }
     for each in stores:
         _without_what_cannot_be(table[each.pk], each)
-    if len(stores) > 1:
-        table[None] = {
+    return table | together(table)
+
+
+def together(table: Figures) -> Figures:
+    """The row of all stores together, where there are several."""
+    if len(table) < 2:
+        return {}
+    return {
+        None: {
             name: sum(row[name] for row in found)
             for name in FIGURES
             if (found := [row for row in table.values() if name in row])
         }
-    return table
+    }
 
 
 def _without_what_cannot_be(row: dict[str, int], store: Store) -> None:
@@ -309,10 +305,9 @@ def _guests(stores: Sequence[Store], month: Month) -> dict[UUID, list[Guest]]:
     return guests
 
 
-def withheld_flows(stores: Sequence[Store], month: Month, figures: Told) -> Told:
-    """How many guests went from one store to another, of those who agreed to be recognised in both:
-    {store they came to: {"from:<store>": people}}. No sums are told of them, so few are withheld
-    by themselves; and all where the store's guests are, who were no fewer."""
+def flows(stores: Sequence[Store], month: Month) -> Counter[tuple[UUID, UUID]]:
+    """How many guests went from one store to another, of those who agreed to be recognised in
+    both."""
     between: Counter[tuple[UUID, UUID]] = Counter()
     paths: defaultdict[UUID, list[UUID]] = defaultdict(list)
     begin, end = month.moments
@@ -327,33 +322,37 @@ def withheld_flows(stores: Sequence[Store], month: Month, figures: Told) -> Told
         paths[visitor].append(store)
     for path in paths.values():
         between.update({(come, gone) for come, gone in pairwise(path) if come != gone})
+    return between
+
+
+def withheld_flows(flows: Flows, told: Told) -> Told:
+    """{store they came to: {"from:<store>": people}}. No sums are told of them, so few are withheld
+    by themselves; with them where the other guests of either store, who did not go, are few."""
     minimum = settings.CONSENTRY.insights_minimum
-    known = {store.pk for store in stores if figures[store.pk]["guests"] is not None}
-    told: Told = {store.pk: {} for store in stores}
-    for (come, gone), people in between.items():
-        if people >= minimum and {come, gone} <= known:
-            told[gone][f"from:{come}"] = people
-    return told
+    between: Told = {store: {} for store in told}
+    for (come, gone), people in flows.items():
+        guests = [told[each].get("guests") for each in (come, gone)]
+        if people >= minimum and all(each and each - people >= minimum for each in guests):
+            between[gone][f"from:{come}"] = people
+    return between
 
 
-def _plain(stores: Sequence[Store], month: Month) -> dict[UUID | None, dict[str, int]]:
+def plain(stores: Sequence[Store], month: Month) -> Figures:
     """What cameras counted, and greetings that staff said were false."""
     begin, end = month.moments
-    plain: dict[UUID | None, dict[str, int]] = {
-        store.pk: dict.fromkeys(PLAIN, 0) for store in stores
-    }
+    found: Figures = {store.pk: dict.fromkeys(PLAIN, 0) for store in stores}
     for store, entered in (
         Footfall.objects.filter(camera__store__in=stores, quarter__gte=begin, quarter__lt=end)
         .values_list("camera__store")
         .annotate(total=Total("entered"))
     ):
-        plain[store]["entered"] = entered
+        found[store]["entered"] = entered
     for store, wrong in (
         FalseGreeting.objects.filter(store__in=stores, day__gte=month.begins, day__lt=month.ends)
         .order_by()
         .values_list("store")
         .annotate(total=Count("pk"))
     ):
-        plain[store]["wrong"] = wrong
-    plain[None] = {name: sum(row[name] for row in plain.values()) for name in PLAIN}
-    return plain
+        found[store]["wrong"] = wrong
+    found[None] = {name: sum(row[name] for row in found.values()) for name in PLAIN}
+    return found

@@ -5,9 +5,12 @@ Cell suppression as in Hundepool et al., Statistical Disclosure Control (Wiley, 
 others with it, sums included, that whoever subtracts what is published cannot tell whether a cell
 is below the minimum. What they can tell is audited by two linear programs a cell: the least and
 the most that it may be, given every sum and that no count is negative. The two kinds look alike.
+
+That one figure is never above another is a sum too: the larger one is the smaller and a *rest*,
+a cell that nobody is told, and that is protected like any other where few are in it.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -23,8 +26,8 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Sum(Generic[Cell]):
-    """One cell is the sum of others, and everybody knows it. `loose`: its last published part is
-    worth more than the sum, as a store's own number is beside that of two stores."""
+    """One cell is the sum of others, and everybody knows it. `loose`: its parts are worth more than
+    the sum, as a store's own number is beside that of all stores: who manages one sees no other."""
 
     total: Cell
     parts: tuple[Cell, ...]
@@ -35,22 +38,36 @@ class Sum(Generic[Cell]):
         return (self.total, *self.parts)
 
 
-def suppressed(counts: Mapping[Cell, int], sums: Sequence[Sum[Cell]], minimum: int) -> set[Cell]:
-    """The cells of `counts` to withhold, primary and secondary. Raises ValueError where a sum
-    names a cell that is not there, or is none."""
+def suppressed(
+    counts: Mapping[Cell, int],
+    sums: Sequence[Sum[Cell]],
+    minimum: int,
+    *,
+    untold: Collection[Cell] = (),
+    plain: Collection[Cell] = (),
+) -> set[Cell]:
+    """The cells of `counts` to withhold, primary and secondary, with the `untold` ones, which are
+    published nowhere; `plain` ones are published however small. Raises ValueError where a sum names
+    a cell that is not there, or is none."""
     for each in sums:
         if set(each.cells) - counts.keys():
             raise ValueError("a sum names a cell that the table has not")
         if counts[each.total] != sum(counts[part] for part in each.parts):
             raise ValueError("a sum is not the sum of its parts")
     # In the order of the table, so that the same table is withheld alike each time.
-    primary = [cell for cell, count in counts.items() if count < minimum]
-    hidden = set(primary)
+    primary = [cell for cell, count in counts.items() if count < minimum and cell not in plain]
+    hidden = {*primary, *untold}
+
+    def known(cell: Cell) -> bool:
+        """Whether it can be worked out anyway, so that telling it gives nothing more away."""
+        least, most = bounds(cell, counts, hidden, sums)
+        return most - least < TOLERANCE
+
     for cell in primary:
         # Whatever is withheld later makes the range of this one no narrower.
         while _exposed(cell, counts, hidden, sums, minimum):
-            hidden.add(_companion(cell, counts, hidden, sums))
-    return hidden
+            hidden.add(_companion(cell, counts, hidden.union(plain), sums))
+    return hidden - {each for each in hidden.difference(primary, untold) if known(each)}
 
 
 def bounds(
@@ -96,19 +113,24 @@ def _exposed(
 
 
 def _companion(
-    cell: Cell, counts: Mapping[Cell, int], hidden: set[Cell], sums: Sequence[Sum[Cell]]
+    cell: Cell, counts: Mapping[Cell, int], fixed: set[Cell], sums: Sequence[Sum[Cell]]
 ) -> Cell:
-    """What to withhold with it: the smallest published cell beside it, else the smallest there is.
+    """What to withhold with it, of what is not `fixed`: the smallest cell in a sum with it, else in
+    a sum with one of those, and so on.
 
     A part rather than a sum, which the reader wants more, but for a loose one. There is one: with
-    nothing published no cell is exposed.
+    nothing published near it no cell is exposed.
     """
     totals = {each.total for each in sums}
-    beside = [each for each in sums if cell in each.cells]
-    for each in beside:
-        if each.loose and each.total not in hidden and len(set(each.parts) - hidden) == 1:
-            return each.total
-    near = {other for each in beside for other in each.cells} - hidden
-    candidates = near or counts.keys() - hidden
     place = {other: index for index, other in enumerate(counts)}
-    return min(candidates, key=lambda other: (other in totals, counts[other], place[other]))
+    reach, near = {cell}, set[Cell]()
+    # No cell is further away than there are sums.
+    for _step in sums:
+        beside = [each for each in sums if reach.intersection(each.cells)]
+        for each in beside:
+            if each.loose and each.total not in fixed:
+                return each.total
+        reach = {other for each in beside for other in each.cells}
+        if near := reach - fixed:
+            break
+    return min(near, key=lambda other: (other in totals, counts[other], place[other]))

@@ -42,6 +42,11 @@ class Command(BaseCommand):
                 "opens": f"marco / {demo.logins['marco']} or yuki / {demo.logins['yuki']}, "
                 "in another browser",
             },
+            {
+                "name": "Insights",
+                "path": "/admin/insights/",
+                "opens": f"mara / {demo.logins['mara']}",
+            },
             {"name": "DPO portal", "path": "/admin/", "opens": f"diana / {demo.logins['diana']}"},
             {
                 "name": "as second person",
