@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,10 @@ class Traces:
     def in_files(self, folder: Path) -> Iterator[str]:
         """The database's own files and its write-ahead log are among them."""
         for path in folder.rglob("*"):
-            if path.is_file() and self.within(path.read_bytes()):
-                yield path.name
+            # PostgreSQL removes files of its own at any moment.
+            with suppress(FileNotFoundError):
+                if path.is_file() and self.within(path.read_bytes()):
+                    yield path.name
 
 
 def _varied(secret: bytes, size: int) -> list[bytes]:
