@@ -1,5 +1,5 @@
 """A demo house: two stores that are one group, a kiosk, a door tablet in each, a lane and a pass
-camera, three sales people, two officers.
+camera, three sales people, a manager, two officers.
 
 Everything goes through the same services as in a real house. Passwords derive from the secret key
 of this one installation, so that they survive a restart and are the same nowhere else.

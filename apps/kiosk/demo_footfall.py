@@ -53,6 +53,7 @@ def invent(stores: Sequence[Store]) -> None:
         )
         organization = stores[0].organization
         with transaction.atomic():
+            rollup.alone(organization)
             for each in rollup.due(organization):
                 rollup.write(organization, each, _counts(stores, each, dice))
     rollup.run()

@@ -333,7 +333,7 @@ class Keeper(threading.Thread):
         try:
             space = self.rotations.of(row, pack.dim)
         except (SealBroken, UnknownGeneration) as error:
-            return error
+            return error.with_traceback(None)
         return _Lot(use_of_row(row, pack=pack), space, (row.store_id, *row.elsewhere))
 
 

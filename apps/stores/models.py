@@ -437,7 +437,7 @@ class Assessment(models.Model):
     Whoever wrote in it is in `editors`; for a lane somebody else signs. A signed one is never
     changed, which PostgreSQL sees to (migration 0013), and what holds then is in `facts`. `digest`
     is of all that was signed: see stores.assessments. Version 0: signed before they were documents;
-    none is added once there is a document (migration 0015).
+    none is added once there is a document (migration 0016).
     `risks` are rows: {"risk", "likelihood", "severity", "measure"}.
     """
 

@@ -204,9 +204,9 @@ def weeks(stores: QuerySet[Store]) -> list[tuple[Store, Week, Week]]:
 
     Exact, and of two weeks at most, where the insights tell arrivals by the month and withhold a
     few. Nothing of it can be subtracted from the insights by whoever reads those alone: a manager
-    sees no week. An officer who did would learn how often anybody at all came, not who agreed to
-    the statistics nor what they said; and an officer may open each record, for a reason that the
-    ledger keeps.
+    sees no week. An officer who did would learn how often anybody at all came and how many of
+    those by card, and with it bounds of what is withheld; but an officer may open each record, for
+    a reason that the ledger keeps.
     """
     monday = timezone.now().date() - timedelta(days=timezone.now().weekday())
     both = Q(store__in=stores, day__gte=monday - WEEK)

@@ -1,7 +1,8 @@
 """`ops/bench pipeline`: a clip through decode, detect, track, align, embed and match.
 
 The clip is the group picture that insightface ships, swaying, made at run time; each frame's six
-faces are all embedded, which no camera of ours does. Block by block in turns the same networks run
+faces are all embedded, which no camera of ours does. It is decoded beside, one frame ahead, as each
+camera's own thread does. Block by block in turns the same networks run
 bare on the same inputs, and other libraries run the same weights on the same pixels; a block is
 long enough to find the memory caches as each itself left them, as it would working alone.
 """
@@ -170,7 +171,7 @@ class Line:
         watch = _Watch()
         frame = next(frames)
         image = frame.image
-        watch.lap("decode")
+        watch.lap("wait, convert")
         view = self._zone.view(image)
         self._gate.moved(view.image)
         self._gate.used()

@@ -153,7 +153,8 @@ def test_of_many_each_opens_by_itself_and_a_closed_one_leaves_nothing(
 ) -> None:
     keyring, other = (FileKeyring.create(tmp_path / name) for name in ("ours", "another"))
     rows = []
-    for length, ring in zip((8, 8, 8, 9, 8, 8, 8), (keyring,) * 5 + (other, keyring), strict=True):
+    rings = (keyring,) * 5 + (other, keyring, keyring)
+    for length, ring in zip((8, 8, 8, 9, 8, 8, 8, 8), rings, strict=True):
         key, own = vault.new_data_key(), binding._replace(template=uuid4(), visitor=uuid4())
         who = {"visitor": own.visitor, "organization": own.organization}
         rows.append(
@@ -168,13 +169,29 @@ def test_of_many_each_opens_by_itself_and_a_closed_one_leaves_nothing(
     rows[1] = rows[1]._replace(sealed=broken[:-1] + bytes([broken[-1] ^ 1]))
     rows[2] = rows[2]._replace(sealed=rows[0].sealed)
     rows[6] = rows[6]._replace(wrapped=rows[6].wrapped[:7] + b"\x02" + rows[6].wrapped[8:])
-    into = np.full((7, 8), 7, np.float32)
+    rows[7] = rows[7]._replace(sealed=rows[7].sealed[:40])
+    into = np.full((8, 8), 7, np.float32)
     why = vault.unseal_all(rows, keyring=keyring, into=into)
     no, unknown = vault.SealBroken, vault.UnknownGeneration
     nothing = type(None)
-    assert [type(each) for each in why] == [nothing, no, no, no, nothing, no, unknown]
+    assert [type(each) for each in why] == [nothing, no, no, no, nothing, no, unknown, no]
     assert into[0].tobytes() == into[4].tobytes() == a_vector(8).tobytes()
-    assert not into[[1, 2, 3, 5, 6]].any()
+    assert not into[[1, 2, 3, 5, 6, 7]].any()
+
+
+@pytest.mark.parametrize("rotation", [0, 7])
+def test_what_is_bound_is_written_as_it_always_was(binding: Binding, rotation: int) -> None:
+    one, header = binding._replace(rotation=rotation), bytes(50)
+    use = [part.encode() for part in (one.pack, one.pack_version, one.purpose)]
+    parts = [header, one.organization.bytes, one.scope.encode(), one.visitor.bytes]
+    parts += [one.template.bytes, *use, one.consent.bytes, one.not_after.to_bytes(8, "big")]
+    parts += [rotation.to_bytes(4, "big")] if rotation else []
+    assert one._associated(header) == counted(*parts)
+    assert one.use.info == counted(b"CFT1", use[2], use[0], use[1])
+
+
+def counted(*parts: bytes) -> bytes:
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
 def test_the_header_commits_to_the_key_before_anything_is_decrypted(

@@ -320,7 +320,8 @@ def unseal_all(
             try:
                 _unwrap_into(row.wrapped, row.use.organization, row.visitor.bytes, keyring, secret)
             except (SealBroken, UnknownGeneration) as fault:
-                faults[number] = fault
+                # Its traceback would hold on to all keys here.
+                faults[number] = fault.with_traceback(None)
         for row, secret in zip(rows, places, strict=True):
             HKDF(_SHA256, len(derived), None, row.use.info).derive_into(secret, derived)
             committed = hmac.compare_digest(commitment, row.sealed[_COMMITTED])
@@ -333,14 +334,15 @@ def unseal_all(
             use, visitor, template, consent, not_after, _, sealed = row
             header = sealed[: _TEMPLATE_HEADER.size]
             try:
-                if cipher is None:
+                # Of what is cut off within its header nothing can be said to be bound.
+                if cipher is None or len(header) < _TEMPLATE_HEADER.size:
                     raise SealBroken
                 about = use.associated(
                     header, visitor.bytes, template.bytes, consent.bytes, not_after
                 )
                 _decrypt(sealed, cipher, about, plain)
             except SealBroken as fault:
-                faults[number] = fault
+                faults[number] = fault.with_traceback(None)
         if faults[number] is not None:
             plain.fill(0)
     return faults
@@ -357,7 +359,7 @@ def _dimension(sealed: bytes) -> int:
 
 
 def _decrypt(sealed: bytes, cipher: AESGCM, associated: bytes, plain: Vector) -> None:
-    """Write the vector into `plain`, float32 (D,). Raises SealBroken; then it holds anything."""
+    """Write the vector into `plain`, float32 (D,). Raises SealBroken; then it holds zeros."""
     if len(sealed) != _TEMPLATE_HEADER.size + plain.nbytes + TAG_BYTES:
         raise SealBroken
     schema, size, _commitment, nonce = _TEMPLATE_HEADER.unpack_from(sealed)
@@ -367,6 +369,8 @@ def _decrypt(sealed: bytes, cipher: AESGCM, associated: bytes, plain: Vector) ->
     try:
         cipher.decrypt_into(nonce, body, associated, plain.data.cast("B"))
     except InvalidTag:
+        # Written before the tag was looked at: with one field changed it is the vector itself.
+        plain.fill(0)
         raise SealBroken from None
 
 

@@ -69,16 +69,16 @@ def run() -> int:
     written = 0
     for organization in Organization.objects.all():
         with transaction.atomic():
-            _alone(organization)
+            alone(organization)
             written += footfall.count(organization)
         for month in due(organization):
             with transaction.atomic():
-                _alone(organization)
+                alone(organization)
                 written += _month(organization, month)
     return written
 
 
-def _alone(organization: Organization) -> None:
+def alone(organization: Organization) -> None:
     """Let one roll-up at a time work on an organization."""
     with connection.cursor() as cursor:
         cursor.execute(
