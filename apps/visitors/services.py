@@ -111,6 +111,7 @@ def enroll(
 def replace_card(*, visitor: Visitor, consent: Consent, card: bytes, actor: str) -> None:
     """Give a visitor a new card, of which this is the digest. The old one is good for nothing,
     after a restore either."""
+    _before_what_rests_on_it(consent)
     for lost in Card.objects.filter(visitor=visitor):
         deletions.intend("card", visitor=str(visitor.pk), card=str(lost.pk))
         lost.delete()
@@ -132,6 +133,7 @@ def replace_pass(
     *, visitor: Visitor, consent: Consent, template: SealedTemplate, actor: str
 ) -> None:
     """Give a visitor a new pass. The old one dies with its template; nobody could open it again."""
+    _before_what_rests_on_it(consent)
     visitor.templates.filter(purpose=Purpose.PASS).delete()
     _keep(template, visitor, consent)
     audit.record(
@@ -142,6 +144,11 @@ def replace_pass(
         template=str(template.template),
         pack=template.pack,
     )
+
+
+def _before_what_rests_on_it(consent: Consent) -> None:
+    """Lock a consent, as who changes many does first: else the two would wait for each other."""
+    Consent.objects.select_for_update(of=("self",), no_key=True).get(pk=consent.pk)
 
 
 def drop_key(visitor: Visitor) -> bool:

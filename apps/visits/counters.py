@@ -1,10 +1,10 @@
 """What every camera counted goes into the ledger each hour, so that no number can change unseen.
 
 The public page shows the same numbers. They say how often, never who: see `Camera`. Of a lane they
-count who walked in and who was turned away unread, and say nothing of whether the others were known;
-at a camera that reads passes each trigger was a pass held up for all to see. So nothing is told of
-any guest of the statistics; but no more can have arrived by face than triggered, and whoever reads
-both knows that too.
+count who walked in and who was turned away unread, and say nothing of whether the others were
+known; at a camera that reads passes each trigger was a pass held up for all to see. So nothing is
+told of any guest of the statistics; but no more can have arrived by face than triggered, and
+whoever reads both knows that too.
 """
 
 from datetime import UTC

@@ -5,7 +5,7 @@ threshold is a `FalseGreeting`, which names nobody, where a face was looked at; 
 is touched, so nothing is trained, and a template that was taken anew at this visit is erased. The
 wrong visit itself stays for the rest of the shift, and only then is erased: it holds the stay, so
 that staff are not told the same wrong thing again (services.Way), and it makes undoing possible. It
-prolongs no template.
+does not prolong the template or the card that made it.
 """
 
 from datetime import timedelta
@@ -64,8 +64,10 @@ THE_TEMPLATE = PROLONG_NOTHING.format(
 )
 THE_CARD = PROLONG_NOTHING.format(
     table="visitors_card",
-    t="t.visitor_id = %(visitor)s",
-    w="w.visitor_id = %(visitor)s AND w.score IS NULL",
+    t="t.visitor_id = %(visitor)s AND 'card' = ANY (c.purposes)",
+    # Of this card, not of one that it replaced.
+    w="w.visitor_id = %(visitor)s AND w.score IS NULL AND w.arrived_at >= "
+    "(SELECT d.created_at FROM visitors_card d WHERE d.visitor_id = %(visitor)s)",
     p="p.visitor_id = %(visitor)s AND p.score IS NULL",
 )
 

@@ -3,10 +3,9 @@
 `arrive` is the only place where anybody becomes known to be here: by a match (`disclose`), or by a
 card (visits.checkin). It is one INSERT that asks again for consent, restriction, expiry, the stores
 that are covered and what the camera's mode needs, so that a stale gallery, a late message or a
-clock that is off cannot create a visit. The visit is of
-the store of the camera, which need not be the one where its person enrolled. A template serves
-cameras of its own purpose only: what was agreed to for a pass is of no use to a lane, and the other
-way round.
+clock that is off cannot create a visit. The visit is of the store of the camera, or of where the
+card was read, which need not be the one where its person enrolled. A template serves cameras of its
+own purpose only: what was agreed to for a pass is of no use to a lane, and the other way round.
 """
 
 import logging
@@ -182,7 +181,6 @@ UPDATE visitors_facetemplate t
 """  # noqa: S608
 
 
-@transaction.atomic
 def disclose(match: Match) -> Decision:
     """Make a visit of a match, if the law of this moment allows it; tell the store's boards."""
     camera = Camera.objects.select_related("store").get(pk=match.camera)

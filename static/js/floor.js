@@ -210,6 +210,7 @@ board.addEventListener("submit", async (event) => {
 /* A card is scanned or typed. What was wrong stands at the field, with what was typed; who it is
    comes as any arrival does. */
 const enter = document.getElementById("floor-enter");
+if (enter) enter.hidden = false;
 enter?.addEventListener("toggle", () => {
   if (enter.open) enter.querySelector("input[name=card]").focus();
 });

@@ -225,13 +225,23 @@ def _delete_cards(swept: Swept) -> None:
     due = Card.objects.filter(card_overdue()).exclude(visitor__in=Visitor.objects.filter(_due()))
     due = due.exclude(held("visitor__subject", Hold.Ground.CLAIM))
     for visitor in list(due.values_list("visitor", flat=True)):
-        swept.cards += _delete_card(visitor)
+        try:
+            swept.cards += _delete_card(visitor)
+        except Exception as error:
+            log.error("a card of %s could not be erased (%s)", visitor, type(error).__name__)
+            swept.failed += 1
 
 
 @transaction.atomic
 def _delete_card(visitor: UUID) -> bool:
     person = Visitor.objects.select_for_update(skip_locked=True).filter(pk=visitor).first()
-    if person is None or not Card.objects.filter(card_overdue(), visitor=person).delete()[0]:
+    if person is None:
+        return False
+    lock(person.pk)
+    over = Card.objects.filter(
+        card_overdue(), ~held("visitor__subject", Hold.Ground.CLAIM), visitor=person
+    )
+    if not over.delete()[0]:
         return False
     audit.record(actor=ACTOR, action="card.swept", subject=person.subject)
     return True

@@ -275,7 +275,8 @@ function facesDeclined() {
 
 /** Whether all the rest has been said before, so that only the signature is left. */
 function answered() {
-  return state.term !== null && state.age !== null && nameForm.elements.name.value.trim() !== "";
+  const mayAgree = state.age === true || state.guarded;
+  return state.term !== null && mayAgree && nameForm.elements.name.value.trim() !== "";
 }
 
 /** A decision of its own: nothing about how to be recognised is taken from before, and it is signed
