@@ -6,14 +6,14 @@ than the house does. `Registers` is one reading of them; it gives sentences in a
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 
 from django.utils.translation import get_language_bidi, ngettext, override
 from django.utils.translation import gettext as _
 
-from apps.consent.models import PROOF, NoticeText, Section
+from apps.consent.models import FACE, PROOF, NoticeText, Purpose, Section
 from apps.stores import groups, jurisdictions
 from apps.stores.models import Camera, Organization, Store, ThirdParty, all_languages
 from apps.stores.policies import Kind, days
@@ -311,3 +311,11 @@ SAYS: dict[str, Callable[[Registers], str]] = {
     "third_parties": _third_parties,
     "alternatives": _alternatives,
 }
+
+
+def known_by(purposes: Collection[str]) -> str:
+    """By what somebody who agreed to these is known again, as a part of sentences."""
+    card = Purpose.CARD in purposes
+    if not any(purpose in purposes for purpose in FACE):
+        return _("your card") if card else _("your face template")
+    return _("your face template and your card") if card else _("your face template")

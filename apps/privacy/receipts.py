@@ -532,7 +532,7 @@ def _ended(
         "retired": erasure.cause == Erasure.Cause.RETIRED,
         "pressed": erasure.cause == Erasure.Cause.WITHDRAWAL,
         "known_by": selectors.known_by_then(erasure),
-        "sealed": erasure.generation is not None,
+        "sealed": selectors.sealed_in_backups(erasure),
         "contact_email": erasure.store.organization.contact_email,
     }
     context = {"secret": secret, "certificate": certificate}

@@ -27,7 +27,7 @@ from apps.recognition.client import Anew, RebindRequest, Rebound, Recognizer
 from apps.recognition.passes import Pass
 from apps.retention.services.erase import lock
 from apps.visitors import services as visitors
-from apps.visitors.models import Card, Visitor, card_overdue, overdue
+from apps.visitors.models import Visitor, cards_held, overdue
 from apps.visitors.services import SealedTemplate
 
 
@@ -149,8 +149,7 @@ def _of(visitor: Visitor, consent: Consent, purpose: Purpose) -> bool:
 
 
 def _has_card(visitor: Visitor, consent: Consent) -> bool:
-    held = Card.objects.filter(visitor=visitor, consent=consent)
-    return held.exclude(card_overdue()).exists()
+    return cards_held().filter(visitor=visitor, consent=consent).exists()
 
 
 def _sealed(made: Anew) -> SealedTemplate:

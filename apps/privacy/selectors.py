@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.audit.models import Entry
-from apps.consent import coverage, notices
+from apps.consent import coverage, notices, wording
 from apps.consent.models import FACE, Consent, Notice, Purpose, Receipt
 from apps.consent.services import secret_digest
 from apps.consent.wording import Registers
@@ -19,7 +19,7 @@ from apps.retention.holdings import CARD, TEMPLATE
 from apps.retention.models import Erasure, Package, Request
 from apps.retention.services.withdraw import is_last
 from apps.stores.models import Organization, Store, User
-from apps.visitors.models import Card, FaceTemplate, Visitor, card_overdue, left
+from apps.visitors.models import Card, FaceTemplate, Visitor, cards_held, left
 from apps.visits.services import KEEPS_VISITS
 
 
@@ -181,9 +181,7 @@ class Answer:
                 "Nothing else recognises you, so this ends everything: %(known_by)s, your name and "
                 "your visits are erased within 15 minutes, and you get a certificate. It cannot "
                 "be undone."
-            ) % {
-                "known_by": _known_by(face=self.purpose in FACE, card=self.purpose == Purpose.CARD)
-            }
+            ) % {"known_by": wording.known_by([self.purpose])}
         effects = {
             Purpose.LANE: _(
                 "At once the lane does not recognise you any more. The face template for it is "
@@ -274,25 +272,25 @@ def has_card(consent: Consent, visitor: Visitor | None) -> bool:
     """Whether this person is known by a card."""
     if visitor is None or not consent.live:
         return False
-    return Card.objects.filter(visitor=visitor).exclude(card_overdue()).exists()
+    return cards_held().filter(visitor=visitor).exists()
 
 
 def known_by(consent: Consent) -> str:
     """By what its person is known again, as a part of sentences."""
-    face = any(purpose in consent.purposes for purpose in FACE)
-    return _known_by(face=face, card=Purpose.CARD in consent.purposes)
+    return wording.known_by(consent.purposes)
 
 
 def known_by_then(erasure: Erasure) -> str:
     """The same of somebody who is erased."""
     gone = {line["what"] for line in erasure.scope}
-    return _known_by(face=TEMPLATE in gone, card=CARD in gone)
+    face, card = ([Purpose.LANE] if TEMPLATE in gone else []), [Purpose.CARD] * (CARD in gone)
+    return wording.known_by([*face, *card])
 
 
-def _known_by(*, face: bool, card: bool) -> str:
-    if face and card:
-        return _("your face template and your card")
-    return _("your card") if card else _("your face template")
+def sealed_in_backups(erasure: Erasure) -> bool:
+    """Whether older backups hold a template of whoever is erased, as far as certificates tell."""
+    theirs = Erasure.objects.filter(subject=erasure.subject, generation__isnull=False)
+    return erasure.generation is not None or theirs.exists()
 
 
 def stopped(consent: Consent, visitor: Visitor | None) -> list[str]:

@@ -19,7 +19,7 @@ from apps.systems import outbox
 from apps.visitors import cards
 from apps.visitors import services as visitors
 from apps.visitors.cards import CardCode
-from apps.visitors.models import Card, Visitor, card_overdue
+from apps.visitors.models import Visitor, cards_held
 from apps.visitors.services import SealedTemplate
 from apps.visits.services import announce_all, boards_of, redraw
 
@@ -37,9 +37,10 @@ def rename(
     actor: str,
 ) -> None:
     """Greet a person by another name (GDPR 16), say it so, and have whom they ask for come; what is
-    None stays. Open boards show it, and other systems hear that it changed. Raises BadName."""
+    None stays. Open boards show it, and other systems hear that the name changed, which is all that
+    they were told. Raises BadName."""
     visitor = lock(visitor.pk)
-    before = _called(visitor)
+    before = visitor.greeting_name
     visitors.rename(
         visitor=visitor,
         greeting_name=greeting_name,
@@ -47,14 +48,10 @@ def rename(
         asks_for=asks_for,
         actor=actor,
     )
-    if _called(visitor) != before:
+    if visitor.greeting_name != before:
         outbox.rectified(subject=visitor.subject)
     # Afterwards: it takes the boards' turn, which comes before the visitor's lock.
     transaction.on_commit(partial(redraw, visitor=visitor))
-
-
-def _called(visitor: Visitor) -> tuple[str, str, str]:
-    return visitor.greeting_name, visitor.say_as, visitor.asks_for
 
 
 @transaction.atomic
@@ -82,7 +79,7 @@ def pause(*, visitor: Visitor, paused: bool, actor: str) -> None:
 def new_card(*, visitor: Visitor, consent: Consent, actor: str) -> CardCode | None:
     """Make a new card, to be shown once; the old one ends. None when there is none to replace."""
     person = lock(visitor.pk)
-    if not Card.objects.filter(visitor=person).exclude(card_overdue()).exists():
+    if not cards_held().filter(visitor=person).exists():
         return None
     code = cards.draw()
     visitors.replace_card(

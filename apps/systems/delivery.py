@@ -6,9 +6,10 @@ tried again: what was tried least goes first, so that one message on which a rec
 nothing else waiting. To take a message is to count the try and to set when the next one is due,
 committed before anything is sent: a worker that is killed half-way has only spent one try, and the
 message goes out again with the same id. Back-off doubles from 5 seconds to 6 hours, each wait
-spread by a half, and after `TRIES` tries, about three days, the message has failed: the officer
-sees it and can send it again. At a door that does not open, nothing else of that client is tried
-meanwhile, and the more messages were tried there in vain the longer.
+spread by a half, and after `TRIES` tries the message has failed, which takes about three days where
+it waits alone: the officer sees it and can send it again. At a door that does not open, nothing
+else of that client is tried meanwhile, and the more messages were tried there in vain the longer;
+where many wait each is tried less often, and the officer sees how long the oldest has waited.
 
 What is sent follows Standard Webhooks: `webhook-id` stays, `webhook-timestamp` is that of the try,
 `webhook-signature` covers both and the body. Any 2xx acknowledges.

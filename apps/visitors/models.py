@@ -210,9 +210,14 @@ def card_overdue() -> models.Q:
     return _over() | ~models.Q(consent__purposes__contains=[Purpose.CARD])
 
 
+def cards_held() -> models.QuerySet[Card]:
+    """Cards within their time, of people who are paused too."""
+    return Card.objects.exclude(card_overdue())
+
+
 def cards_now() -> models.QuerySet[Card]:
     """Cards that are good now: not past any deadline, consent live, person not restricted."""
-    return Card.objects.exclude(card_overdue()).filter(visitor__restricted_at=None)
+    return cards_held().filter(visitor__restricted_at=None)
 
 
 def _over() -> models.Q:

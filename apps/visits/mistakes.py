@@ -16,6 +16,7 @@ from apps.audit import services as audit
 from apps.stores.models import User
 from apps.systems import outbox
 from apps.visitors.models import FaceTemplate
+from apps.visitors.services import drop_key
 from apps.visits.models import FalseGreeting, Visit
 from apps.visits.services import (
     KEPT,
@@ -107,6 +108,8 @@ def mark_wrong(*, visit: Visit, user: User) -> Visit:
             )
             # Taken anew from somebody else's face (recognition.recapture).
             undone, _ = FaceTemplate.objects.filter(visit=visit.pk).delete()
+            if undone:
+                drop_key(visit.visitor)
         elif false_greeting:
             false_greeting.delete()
     visit.refresh_from_db()

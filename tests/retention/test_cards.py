@@ -16,7 +16,7 @@ from apps.retention.services import watchdog
 from apps.retention.services.backup import replay
 from apps.retention.services.erase import CERTIFICATE_TYPE, complete, erase
 from apps.retention.services.policy import change, preview
-from apps.retention.services.sweep import sweep
+from apps.retention.services.sweep import _delete_card, sweep
 from apps.retention.services.withdraw import withdraw_purpose
 from apps.stores.policies import Kind
 from apps.visitors import cards
@@ -27,6 +27,7 @@ from apps.visits.checkin import check_in
 from apps.visits.models import Visit
 from tests.conftest import House, build_house
 from tests.database import let_templates_expire, without_triggers
+from tests.retention.test_hold import hold
 from tests.retention.test_supplement import verify
 
 BY_CARD = [Purpose.CARD, Purpose.HISTORY]
@@ -126,6 +127,27 @@ def test_taking_the_card_back_leaves_the_face_and_the_other_way_round(
     (erasure,) = withdraw_purpose(visitor=second, purpose=Purpose.CARD, actor="self")
     assert erasure.whole
     assert not Visitor.objects.filter(pk=second.pk).exists()
+
+
+def test_taking_another_purpose_back_says_of_no_key_that_it_is_kept(
+    house: House, code: CardCode, tmp_path: Path
+) -> None:
+    guest = house.visitor(card=code, purposes=[*BY_CARD, Purpose.CONTACT])
+    check_in(code=code, store=house.store, actor="test")
+    for erasure in withdraw_purpose(visitor=guest, purpose=Purpose.HISTORY, actor="self"):
+        done = complete(erasure)
+        assert facts_of(done)["key"]["row"] == "none"  # type: ignore[index]
+        assert json.loads(verify(tmp_path, done.papers)[-1])["valid"]
+    assert Card.objects.exists()
+    assert Erasure.objects.exists()
+
+
+def test_a_claim_laid_while_the_sweep_is_on_its_way_keeps_the_card(house: House) -> None:
+    guest = house.visitor(purposes=BOTH)
+    let_cards_expire()
+    hold(guest)
+    assert not _delete_card(guest.pk)
+    assert Card.objects.exists()
 
 
 def test_a_shorter_policy_of_the_pass_moves_cards_too(house: House) -> None:

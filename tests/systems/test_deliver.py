@@ -134,8 +134,8 @@ def test_a_corrected_name_reaches_whoever_knew_the_wrong_one(
     visitor = house.visitor("Ms Chen")
     disclose(match_of(visitor, house))
     deliver(client.pk)
-    rename(visitor=visitor, greeting_name="Ms Chen", actor="self")
-    assert kinds() == [], "nothing was corrected"
+    rename(visitor=visitor, greeting_name="Ms Chen", say_as="chuhn", actor="self")
+    assert kinds() == [], "they were never told how it is said"
     rename(visitor=visitor, greeting_name="Ms Chan", actor="self")
     rename(visitor=visitor, greeting_name="Ms Chang", say_as="chahng", actor="self")
     message = Delivery.objects.get()

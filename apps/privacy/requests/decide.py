@@ -68,7 +68,8 @@ def approve(
     many seconds to wait for the recognizers' word of an erasure. Raises RequestRefused.
     """
     passphrase = ""
-    with transaction.atomic():
+    # Not while somebody writes to them that it is refused.
+    with post.turn(request), transaction.atomic():
         request, visitor = held(request.pk)
         if problem := may_approve(request, actor):
             raise RequestRefused("approve", problem)

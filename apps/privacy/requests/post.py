@@ -4,8 +4,7 @@ The mail server is spoken to before anything is written, so that what is written
 and while nothing is locked: somebody who withdraws does not wait for it. Whoever wants to write
 checks first, sends, and checks again when writing; meanwhile `turn` keeps a second officer from
 sending the same once more. A message that was not taken is a refusal which the officer reads, and
-then nothing has changed; one that was taken while the request changed under it costs nobody
-anything.
+then nothing has changed. Nobody decides otherwise meanwhile: whoever approves takes the turn too.
 """
 
 import logging

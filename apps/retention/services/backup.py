@@ -56,7 +56,10 @@ LIBPQ["PORT"] = "PGPORT"
 @dataclass(frozen=True, slots=True)
 class Blank:
     """What of a table is left out for a deleted person or template: the columns that say whose a
-    row is, those that are emptied, and the one without which it is left alone."""
+    row is, those that are emptied, and the one without which it is left alone.
+
+    What went with one purpose of somebody who stays is written, and erased again by the replay.
+    """
 
     table: str
     whose: tuple[str, ...]

@@ -354,7 +354,7 @@ def _facts(erasure: Erasure) -> dict[str, Any]:
         "requested_at": _iso(erasure.requested_at),
         # Of what recognises nobody there is no such moment: recognition goes on.
         "unmatchable_at": _iso(max((at for _id, at in acknowledged), default=erasure.erased_at))
-        if erasure.evictions or erasure.whole
+        if erasure.evictions or erasure.whole or erasure.purpose == Purpose.CARD
         else None,
         "erased_at": _iso(erasure.erased_at),
         "recognizers": [
@@ -372,11 +372,11 @@ def _facts(erasure: Erasure) -> dict[str, Any]:
 
 
 def _key_row(erasure: Erasure) -> str:
-    """What became of the person's own key: it went with them, it goes on, or, with their last
-    template, there is none any more."""
+    """What became of the person's own key: it went with them, it goes on, or there is none: it
+    went with their last template, or they never had one."""
     if erasure.whole:
         return "deleted"
-    return "none" if _key_went(erasure) else "kept"
+    return "none" if erasure.generation is None or _key_went(erasure) else "kept"
 
 
 def _key_went(erasure: Erasure) -> bool:

@@ -25,6 +25,7 @@ from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
 from apps.consent.models import Consent, ConsentQuerySet, Purpose
+from apps.consent.wording import known_by
 from apps.stores import mail
 from apps.stores.models import Organization
 from apps.visitors.models import Visitor
@@ -99,6 +100,7 @@ def _message(consent: Consent, address: str) -> EmailMessage:
             "store": store.name,
             "organization": store.organization,
             "until": until,
+            "known_by": known_by(consent.purposes),
             "receipt": f"{settings.CONSENTRY.public_url}/receipt/",
         }
         subject = _("%(store)s: what you agreed to ends on %(until)s") % {

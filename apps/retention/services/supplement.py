@@ -4,8 +4,9 @@ Design. A certificate says what was true when it was issued: a backup made befor
 the person's key, wrapped by a generation of the keyring. Once that generation and every older one
 is destroyed, and every running recognizer has forgotten them, a second signed statement follows,
 with its own entry in the ledger. It names the certificate by id and hash, which stays as it was;
-both are handed out in one file, a line each. For a single template there is none: the person's key
-goes on under the generations that follow.
+both are handed out in one file, a line each. For a single template there is none: mostly the
+person's key goes on under the generations that follow, and where it went with their last template
+they themselves go on.
 """
 
 import hashlib

@@ -179,7 +179,7 @@ def _erase_one(visitor: UUID) -> bool:
 
 
 def _delete_templates(swept: Swept) -> None:
-    """Templates that are over, of people who have another one left."""
+    """Templates that are over, of people who have another one left, or a card."""
     gone_anyway = Visitor.objects.filter(_due())
     due = FaceTemplate.objects.filter(overdue()).exclude(visitor__in=gone_anyway)
     due = due.exclude(held("visitor__subject", Hold.Ground.CLAIM))
