@@ -462,6 +462,9 @@ def test_nobody_who_withdraws_waits_for_a_mail_server(town: House, settings: Set
                 list(Request.objects.select_for_update(nowait=True))
             with pytest.raises(RequestRefused, match="Somebody else"):
                 step()
+            if step is steps[1]:
+                with pytest.raises(RequestRefused, match="Somebody else"):
+                    decide.approve(request=late, actor=OFFICER, name="Ms Li")
             box.ended.set()
             assert sending.result(60) == "mail"
     assert set(Request.objects.values_list("state", flat=True)) == {"verified", "approved"}
@@ -527,7 +530,7 @@ def test_two_who_approve_at_once_do_it_once(town: House) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = sorted(pool.map(approve, [SECOND, "user:1003"]))
-    assert outcomes == ["approve", "done"]
+    assert outcomes in (["approve", "done"], ["busy", "done"])
     assert Entry.objects.filter(action="request.approved").count() == 1
     assert Entry.objects.filter(action="visitor.erased").count() == 1
 
