@@ -32,6 +32,8 @@ def test_it_is_asked_after_the_faces_and_has_no_number_among_the_questions(house
 def test_where_nobody_is_checked_in_without_a_face_no_card_is_offered(house: House) -> None:
     tablet = enrolled(house.kiosk)
     assert 'data-testid="alike-card"' in asked(tablet)
+    Camera.objects.create(store=house.store, name="Pass reader", mode="pass", source="x.mp4")
+    assert 'data-testid="alike-card"' in asked(tablet), "beside a pass too"
     Store.objects.update(non_face_check_in="")
     page = asked(tablet)
     assert 'data-purpose="card"' not in page
