@@ -4,7 +4,6 @@ Notices are written and published in `consent.notices`.
 """
 
 import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from apps.audit import services as audit
-from apps.consent import document, promises
+from apps.consent import codes, document, promises
 from apps.consent.models import (
     PROOF,
     RECOGNITION,
@@ -35,8 +34,6 @@ from apps.consent.signature import BadSignaturePath, check, method_of
 from apps.consent.terms import end_of, terms
 from apps.stores import groups
 from apps.stores.models import Device, Store, User
-
-CODE_SIGNS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 
 
 class ConsentRefused(ValueError):
@@ -303,20 +300,10 @@ def _group_changed() -> ConsentRefused:
 
 def new_secret() -> str:
     """Return a receipt code of 24 signs, about 119 bits."""
-    return in_fours(draw_signs(24))
-
-
-def draw_signs(count: int) -> str:
-    """Random signs of a code, not quite five bits each."""
-    return "".join(secrets.choice(CODE_SIGNS) for _ in range(count))
-
-
-def in_fours(signs: str) -> str:
-    """A code as people read and type it."""
-    return "-".join(signs[start : start + 4] for start in range(0, len(signs), 4))
+    return codes.in_fours(codes.draw(24))
 
 
 def secret_digest(secret: Any) -> str:
     """Return the digest under which a receipt is found, however the code was typed."""
-    plain = "".join(sign for sign in str(secret).upper() if sign in CODE_SIGNS)
+    plain = "".join(sign for sign in str(secret).upper() if sign in codes.SIGNS)
     return hashlib.sha256(plain.encode()).hexdigest()

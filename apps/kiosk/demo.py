@@ -101,7 +101,7 @@ def seed(clip: Path) -> Demo:
         },
     )
     if camera.blockers():
-        _assess(camera)
+        assess(camera)
     Camera.objects.update_or_create(
         store=store,
         name="Pass reader at the door",
@@ -156,7 +156,7 @@ def _person(username: str, name: str, kind: Role.Kind) -> str:
     return password
 
 
-def _assess(camera: Camera) -> None:
+def assess(camera: Camera) -> None:
     """Diana writes it, Omar signs it."""
     author, second = (User.objects.get(username=username) for username in ("diana", "omar"))
     draft = assessments.begin(camera=camera, user=author)

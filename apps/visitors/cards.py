@@ -8,7 +8,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from apps.consent.services import CODE_SIGNS, draw_signs, in_fours
+from apps.consent import codes
 
 PREFIX = "CC1"
 # 31 signs, 4.95 bits each: 79 bits, which nobody guesses one try at a time.
@@ -23,7 +23,7 @@ class CardCode:
     signs: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if len(self.signs) != LENGTH or not set(self.signs) <= set(CODE_SIGNS):
+        if len(self.signs) != LENGTH or not set(self.signs) <= set(codes.SIGNS):
             raise ValueError("a card carries 16 signs of the alphabet of codes")
 
     def text(self) -> str:
@@ -32,12 +32,12 @@ class CardCode:
 
     def typed(self) -> str:
         """The same to read aloud and to type: four groups of four signs."""
-        return in_fours(self.signs)
+        return codes.in_fours(self.signs)
 
 
 def draw() -> CardCode:
     """A code that nobody has yet."""
-    return CardCode(draw_signs(LENGTH))
+    return CardCode(codes.draw(LENGTH))
 
 
 def read(text: str) -> CardCode | None:

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 from time import monotonic, time
@@ -24,12 +23,13 @@ import psutil
 from django.conf import settings
 from django.utils import timezone
 
+from apps.kiosk.demo import assess
 from apps.recognition.engine.align import align
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.engine.types import Floats
 from apps.recognition.matching import mean_of
 from apps.stores.devices import live_events
-from apps.stores.models import Assessment, Camera, Device, Role, Store, User
+from apps.stores.models import Camera, Device, Role, Store, User
 from apps.visits.models import Visit
 from apps.visits.pipeline.lane import GOOD_FRAMES
 from ops.benches import house
@@ -135,26 +135,19 @@ def set_up(folder: Path, cameras: int, fps: int) -> list[Store]:
 
 def lane(store: Store, clip: Path) -> None:
     """A lawful lane that plays `clip` again and again."""
-    now = timezone.now()
-    officer = User.objects.get(username="diana")
-    Role.objects.create(user=officer, store=store, kind=Role.Kind.DPO)
-    camera = Camera.objects.create(
-        store=store,
-        name="Lane",
-        mode=Camera.Mode.LANE,
-        source=str(clip),
-        loop=True,
-        zone=[[0, 0], [1, 0], [1, 1], [0, 1]],
-        signage_confirmed_at=now,
-    )
-    Assessment.objects.create(
-        camera=camera,
-        necessity="Measuring.",
-        max_faces=1,
-        way_past="Nobody has to walk through a bench.",
-        signed_by=officer,
-        signed_at=now,
-        expires_at=now + timedelta(days=1),
+    for name in ("diana", "omar"):
+        officer = User.objects.get(username=name)
+        Role.objects.create(user=officer, store=store, kind=Role.Kind.DPO)
+    assess(
+        Camera.objects.create(
+            store=store,
+            name="Lane",
+            mode=Camera.Mode.LANE,
+            source=str(clip),
+            loop=True,
+            zone=[[0, 0], [1, 0], [1, 1], [0, 1]],
+            signage_confirmed_at=timezone.now(),
+        )
     )
 
 

@@ -37,7 +37,7 @@ from django.utils import timezone
 from apps.config.celery import app as celery
 from apps.consent import services as consents
 from apps.consent.models import Consent, Purpose
-from apps.kiosk.demo import CHECK_IN
+from apps.kiosk.demo import CHECK_IN, assess
 from apps.privacy.export import everything
 from apps.privacy.services import pause
 from apps.recognition.benches import Bench, Benches
@@ -54,7 +54,7 @@ from apps.retention.models import Erasure, Request
 from apps.retention.services import policy, watchdog
 from apps.retention.services.erase import erase
 from apps.retention.services.withdraw import withdraw_purpose
-from apps.stores.models import Assessment, Camera, Device, Role, Store, User
+from apps.stores.models import Camera, Device, Role, Store, User
 from apps.stores.policies import Kind
 from apps.visitors.models import Visitor
 from apps.visitors.services import SealedTemplate, enroll
@@ -572,7 +572,7 @@ def watch_bystanders() -> None:
 
 def chain(first: Store) -> list[Store]:
     """Seven stores of one house, each with a door that counts and lanes that are signed for."""
-    officer = User.objects.get(username="diana")
+    officers = [User.objects.get(username=name) for name in ("diana", "omar")]
     stores: list[Store] = []
     for number in range(1, STORES + 1):
         stores.append(
@@ -586,7 +586,8 @@ def chain(first: Store) -> list[Store]:
             )
         )
         Device.objects.create(store=stores[-1], name="Tablet")
-        Role.objects.create(user=officer, store=stores[-1], kind=Role.Kind.DPO)
+        for officer in officers:
+            Role.objects.create(user=officer, store=stores[-1], kind=Role.Kind.DPO)
     for number in range(STORES + LANES):
         store = stores[number % STORES]
         mode = Camera.Mode.COUNT if number < STORES else Camera.Mode.LANE
@@ -599,15 +600,7 @@ def chain(first: Store) -> list[Store]:
             signage_confirmed_at=timezone.now(),
         )
         if mode == Camera.Mode.LANE:
-            Assessment.objects.create(
-                camera=camera,
-                necessity="Greeting those who asked for it.",
-                max_faces=1,
-                way_past="The side door.",
-                signed_by=officer,
-                signed_at=timezone.now(),
-                expires_at=timezone.now() + timedelta(days=365),
-            )
+            assess(camera)
     return stores
 
 

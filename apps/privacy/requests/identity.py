@@ -8,7 +8,6 @@ once, and dies after `TRIES` wrong ones.
 import hashlib
 import hmac
 import re
-import secrets
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,8 +17,8 @@ from django.db.models import CharField
 from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 
+from apps.consent import codes
 from apps.consent.models import Receipt
-from apps.consent.services import CODE_SIGNS
 from apps.privacy import selectors
 from apps.privacy import services as privacy
 from apps.privacy.requests import post, rows
@@ -85,7 +84,7 @@ def send_code(*, request: Request, actor: str) -> Request:
 
     It is kept as a keyed digest before it is sent, and is of no use when it could not be.
     """
-    code = "".join(secrets.choice(CODE_SIGNS) for _sign in range(SIGNS))
+    code = codes.draw(SIGNS)
     with transaction.atomic():
         request, visitor = held(request.pk)
         must_be(request, *WAITING)

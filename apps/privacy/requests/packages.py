@@ -28,7 +28,7 @@ from django.utils.translation import gettext as _
 from apps.audit.turns import alone
 from apps.config import sealing
 from apps.config.celery import app as celery
-from apps.consent.services import CODE_SIGNS
+from apps.consent import codes
 from apps.privacy import export, paper
 from apps.privacy.requests import rows
 from apps.privacy.requests.rows import RequestRefused, close, held, must_be, record
@@ -52,9 +52,7 @@ def order(request: Request) -> str:
 
     A package that there was goes, and with it its link.
     """
-    passphrase = "-".join(
-        "".join(secrets.choice(CODE_SIGNS) for _sign in range(SIGNS)) for _group in range(GROUPS)
-    )
+    passphrase = "-".join(codes.draw(SIGNS) for _group in range(GROUPS))
     Package.objects.filter(request=request).delete()
     at = rows.now()
     package = Package(request=request, created_at=at, delete_after=at + ORDERED)
