@@ -59,7 +59,7 @@ PROCESSING = {
         "no camera, no face"
     ),
     Purpose.HISTORY: "dates kept with the visits at which the person was recognised",
-    Purpose.STATISTICS: "dates counted together with those of at least four others",
+    Purpose.STATISTICS: "dates counted together with those of at least nine others",
     Purpose.GROUP: (
         "the same sealed templates, compared in the named stores of the group too, and the same "
         "card, good there, each in the way that was agreed to; a store that joins the group later "

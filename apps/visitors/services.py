@@ -27,7 +27,7 @@ from apps.visitors.models import (
     Rotation,
     Sex,
     Visitor,
-    card_overdue,
+    cards_held,
     overdue,
 )
 
@@ -124,8 +124,7 @@ def replace_card(*, visitor: Visitor, consent: Consent, card: bytes, actor: str)
 def void_card(*, visitor: Visitor, card: UUID) -> None:
     """Make a card that was replaced, and came back with a backup, good for nothing. Its person
     stays, and takes a new one by their receipt."""
-    held = Card.objects.filter(visitor=visitor, pk=card).exclude(card_overdue())
-    held.update(digest=secrets.token_bytes(32))
+    cards_held().filter(visitor=visitor, pk=card).update(digest=secrets.token_bytes(32))
 
 
 @transaction.atomic
@@ -190,7 +189,7 @@ def carry_over(
             not_after=consent.expires_at,
             delete_after=_due(consent, Purpose.LANE),
         )
-    Card.objects.filter(visitor=visitor, consent=former).exclude(card_overdue()).update(
+    cards_held().filter(visitor=visitor, consent=former).update(
         consent=consent, delete_after=_due(consent, Purpose.PASS)
     )
 

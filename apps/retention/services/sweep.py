@@ -40,6 +40,7 @@ from apps.visitors.models import (
     Note,
     Visitor,
     card_overdue,
+    cards_held,
     not_agreed,
     overdue,
     retired,
@@ -156,7 +157,7 @@ def _due() -> Q:
     """Whoever has no template and no card left that is within its time. A pause ends nothing
     (GDPR 18)."""
     template = FaceTemplate.objects.filter(visitor=OuterRef("pk")).exclude(overdue())
-    card = Card.objects.filter(visitor=OuterRef("pk")).exclude(card_overdue())
+    card = cards_held().filter(visitor=OuterRef("pk"))
     return ~Q(Exists(template)) & ~Q(Exists(card)) & ~held("subject", Hold.Ground.CLAIM)
 
 
