@@ -30,7 +30,7 @@ from apps.recognition.engine.quality import assess
 from apps.recognition.engine.runtime import session
 from apps.recognition.engine.starter import build_starter
 from apps.recognition.engine.types import Crops, Floats, Image
-from apps.recognition.engine.yunet import picture_blob
+from apps.recognition.engine.yunet import gathered, picture_blob
 from apps.recognition.gallery import Enrolled, Gallery
 from apps.recognition.matching import decide
 from apps.visits.pipeline.motion import MotionGate
@@ -198,7 +198,7 @@ class Bare:
     many threads: the detector's inside the picture, the embedder's one crop after another."""
 
     def __init__(self, folder: Path, threads: int) -> None:
-        self._detection = session(folder / "detection.onnx", threads)
+        self._detection = session(gathered(folder / "detection.onnx"), threads)
         self._recognition = session(folder / "recognition.onnx", 1)
         self._pool = ThreadPoolExecutor(threads)
 

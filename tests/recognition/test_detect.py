@@ -5,11 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from apps.recognition.engine.packs import Pack
 from apps.recognition.engine.runtime import session
 from apps.recognition.engine.starter import DETECTOR, detector_model, source_path
-from apps.recognition.engine.yunet import YuNet
+from apps.recognition.engine.yunet import PARTS, STRIDES, YuNet, gathered
 from tests.faces import PEOPLE, frames, group_picture, portrait
 
 
@@ -63,6 +64,22 @@ def test_any_size_of_picture_is_taken(yunet: YuNet, size: tuple[int, int]) -> No
 def test_noise_costs_bounded_work_and_raises_nothing(starter: Pack) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     assert len(starter.detector.detect(noise)) < 50
+
+
+def test_one_pair_of_convolutions_gives_what_the_published_four_give() -> None:
+    published = detector_model().SerializeToString()
+    both = [session(model, 1) for model in (published, gathered(published))]
+    pictures = np.random.default_rng(3).uniform(0, 255, (2, 3, 96, 160)).astype(np.float32)
+    before, after = (
+        network.run(None, {network.get_inputs()[0].name: pictures}) for network in both
+    )
+    expected = dict(zip([output.name for output in both[0].get_outputs()], before, strict=True))
+    for maps, stride in zip(after, STRIDES, strict=True):
+        assert maps.shape == (2, 96 // stride, 160 // stride, 16)
+        maps[..., :2] = expit(maps[..., :2])
+        parts = np.split(maps.reshape(2, -1, 16), [1, 2, 6], axis=2)
+        for part, name in zip(parts, PARTS, strict=True):
+            np.testing.assert_allclose(part, expected[f"{name}_{stride}"], atol=1e-5)
 
 
 def test_the_network_answers_a_batch_as_it_answers_each() -> None:

@@ -49,8 +49,8 @@ def test_two_people_who_cross_keep_who_they_are() -> None:
         seen = [first] if abs(100 + 20 * i - (500 - 20 * i)) < 50 else [second, first]
         tracker.update(seen, at)
         if i == 0:
-            begun = {track.id: track.centre[0] for track in tracker.live}
-    ended = {track.id: track.centre[0] for track in tracker.live}
+            begun = {track.id: track.centre.real for track in tracker.live}
+    ended = {track.id: track.centre.real for track in tracker.live}
     assert ended.keys() == begun.keys()
     for track, x in begun.items():
         assert ended[track] == 600 - x, "each went on to the other side"
@@ -78,7 +78,7 @@ def test_who_walks_behind_a_pillar_is_one_track_and_counted_once(
         tracks = tracker.update(detector.detect(behind), i / 10)
         counting.step(Zone(None).view(behind), tracks.live, tracks.lost, i / 10)
         confirmed |= {track.id for track in tracks.live if track.confirmed}
-        in_the_middle = [t for t in tracks.live if t.confirmed and 380 < t.centre[0] < 580]
+        in_the_middle = [t for t in tracks.live if t.confirmed and 380 < t.centre.real < 580]
         hidden += any(not track.seen for track in in_the_middle)
     told: list[Footfall] = []
     counting.flush(told.append)

@@ -98,6 +98,9 @@ _GRID = np.stack(
     np.meshgrid(*(np.arange(part.start, part.stop, 4.0) for part in reversed(_INNER)))
 ).reshape(2, -1)
 """Columns and rows of every fourth pixel of it, float64 (2, N)."""
+_CORNERS = [
+    (x, y) for x in (_INNER[1].start, _INNER[1].stop) for y in (_INNER[0].start, _INNER[0].stop)
+]
 
 
 def sharpness(grey: Floats) -> float:
@@ -168,12 +171,12 @@ def turn(landmarks: Floats) -> float:
     Measured along the eyes' line, so a tilted head is not a turned one. A head turned by a has
     its nose at NOSE_DEPTH·sin a and its eyes cos a apart.
     """
-    left, right, nose = (np.asarray(p, dtype=np.float64) for p in landmarks[:3])
+    left, right, nose = (complex(x, y) for x, y in landmarks[:3].tolist())
     across = right - left
-    apart = float(np.dot(across, across))
+    apart = abs(across) ** 2
     if not math.isfinite(apart) or apart < 1e-6:
         return 90.0
-    offset = float(np.dot(nose - (left + right) / 2, across)) / apart
+    offset = ((nose - (left + right) / 2) * across.conjugate()).real / apart
     return math.degrees(math.atan(offset / NOSE_DEPTH))
 
 
@@ -181,5 +184,8 @@ def _outside(image: Image, matrix: NDArray[np.float64]) -> float:
     """The share of the face itself, as the crop frames it, that the picture does not hold."""
     height, width = image.shape[:2]
     back = cv2.invertAffineTransform(matrix)
+    (a, b, c), (d, e, f) = back.tolist()
+    if all(0 <= a * x + b * y + c < width and 0 <= d * x + e * y + f < height for x, y in _CORNERS):
+        return 0.0
     x, y = back[:, :2] @ _GRID + back[:, 2:]
     return float(1.0 - np.mean((x >= 0) & (x < width) & (y >= 0) & (y < height)))

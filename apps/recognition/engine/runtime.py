@@ -26,9 +26,9 @@ def options(threads: int) -> onnxruntime.SessionOptions:
     result = onnxruntime.SessionOptions()
     result.intra_op_num_threads = threads
     result.inter_op_num_threads = 1
-    # Waiting workers sleep: several of our processes share the same few cores, and a
+    # Between two calls workers sleep: several of our processes share the same few cores, and a
     # spinning one takes time from the camera beside it.
-    result.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    result.add_session_config_entry("session.force_spinning_stop", "1")
     result.log_severity_level = 3
     return result
 

