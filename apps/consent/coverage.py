@@ -29,8 +29,10 @@ def covers(consent: str, here: Combinable) -> Func:
     return Func(*columns, here, function="consent_covers", output_field=models.BooleanField())
 
 
-# The other stores that the consent `c` covers now: an array of their ids.
-ELSEWHERE = f"ARRAY(SELECT o FROM unnest(c.group_stores) o WHERE {covers_sql('o')})"  # noqa: S608
+# The other stores that the consent `c` covers now: an array of their ids. Most name none, and a
+# whole store is loaded with it.
+ELSEWHERE = f"""CASE WHEN c.group_stores = '{{}}' THEN c.group_stores
+    ELSE ARRAY(SELECT o FROM unnest(c.group_stores) o WHERE {covers_sql("o")}) END"""  # noqa: S608
 
 
 def elsewhere(consent: Consent) -> list[Store]:

@@ -45,8 +45,8 @@ log = logging.getLogger(__name__)
 BEAT = 1.0
 SILENCE = 5.0
 # Templates opened in one go: few enough to stay in the processor's cache, and not to keep
-# PostgreSQL waiting: a socket's buffer holds about eighty of 512 numbers.
-BATCH = 64
+# PostgreSQL waiting: a socket's buffer holds about ninety of 512 numbers.
+BATCH = 80
 # The database's clock may be stepped by its time service; more than this backwards stops us.
 BACKWARDS = 2.0
 
@@ -130,6 +130,8 @@ class Keeper(threading.Thread):
 
     def _follow(self, listen: psycopg.Connection[Any], work: psycopg.Connection[Any]) -> None:
         channel = f"beat_{self.id.hex}"
+        # Who agreed to what is looked up for every template: in memory, not in a temporary file.
+        work.execute("SET work_mem = '64MB'")
         # Listen before loading: what ends while we load is then heard after it.
         listen.execute("LISTEN gallery")
         listen.execute(f"LISTEN {channel}")
@@ -325,7 +327,9 @@ class Keeper(threading.Thread):
             for lot in lots.values():
                 if not isinstance(lot, _Lot) or not lot.numbers:
                     continue
-                with briefly(vectors[lot.numbers]) as some:
+                # Mostly all were sealed alike.
+                alone = len(lot.numbers) == len(vectors)
+                with briefly(vectors if alone else vectors[lot.numbers]) as some:
                     for store in lot.stores:
                         yield store, lot.entries, some, lot.space
 
@@ -344,12 +348,13 @@ def _complain(row: Any, error: Exception) -> None:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keep Python from looking for circles among what is loaded: there are none, and looking again
-    and again took a quarter of the time."""
+    """Keep Python from looking for circles among what is loaded, then and later: there are none,
+    and looking again and again took a quarter of the time."""
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was:
             gc.enable()

@@ -33,12 +33,14 @@ WITHIN = """
 # A pause ends nothing, but nobody is recognised in it.
 LIVE = f"{WITHIN} AND v.restricted_at IS NULL"
 
+# Every template has a store. A plain join would let PostgreSQL begin with the few stores, and put
+# all that is sealed into a temporary file to read it again for each.
 TEMPLATES = """
   FROM visitors_facetemplate t
   JOIN visitors_visitor v ON v.id = t.visitor_id
   JOIN visitors_datakey k ON k.visitor_id = v.id
   JOIN consent_consent c ON c.id = t.consent_id
-  JOIN stores_store s ON s.id = t.store_id
+  LEFT JOIN stores_store s ON s.id = t.store_id
   LEFT JOIN visitors_rotation r ON r.organization_id = s.organization_id AND r.number = t.rotation
 """
 

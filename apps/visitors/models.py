@@ -260,7 +260,8 @@ class FaceTemplate(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     visitor = models.ForeignKey(Visitor, models.CASCADE, related_name="templates")
     consent = models.ForeignKey(Consent, models.PROTECT, related_name="templates")
-    store = models.ForeignKey(Store, models.PROTECT, related_name="templates")
+    # By the index below.
+    store = models.ForeignKey(Store, models.PROTECT, related_name="templates", db_index=False)
     purpose = models.CharField(max_length=20)
     pack = models.CharField(max_length=60)
     pack_version = models.CharField(max_length=80)
@@ -276,6 +277,12 @@ class FaceTemplate(models.Model):
     objects = TemplateQuerySet.as_manager()
 
     class Meta:
+        indexes = (
+            # Also counts a store's templates of one pack without reading what is sealed.
+            models.Index(
+                fields=("store", "purpose", "pack", "pack_version"), name="templates_of_a_store"
+            ),
+        )
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(delete_after__lte=models.F("not_after")),
