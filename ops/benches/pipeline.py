@@ -24,12 +24,13 @@ from typing import Any
 import cv2
 import numpy as np
 from django.conf import settings
+from numpy.typing import NDArray
 
 from apps.recognition.engine.packs import Pack, load_pack
 from apps.recognition.engine.quality import assess
 from apps.recognition.engine.runtime import session
 from apps.recognition.engine.starter import build_starter
-from apps.recognition.engine.types import Crops, Floats, Image
+from apps.recognition.engine.types import Crops, Image
 from apps.recognition.engine.yunet import gathered, picture_blob
 from apps.recognition.gallery import Enrolled, Gallery
 from apps.recognition.matching import decide
@@ -53,7 +54,7 @@ BLOCK = 10
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2, help="of each network")
     parser.add_argument("--no-peers", action="store_true", help="leave other libraries out")
     parser.add_argument("--profile", type=Path, help="draw where a frame's time goes, FILE.png")
@@ -216,7 +217,7 @@ class Bare:
         return (between - begun) * 1000, (perf_counter() - between) * 1000
 
 
-def _call(network: Any, blob: Floats) -> None:
+def _call(network: Any, blob: NDArray[Any]) -> None:
     network.run(None, {network.get_inputs()[0].name: blob})
 
 

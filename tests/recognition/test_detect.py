@@ -69,9 +69,10 @@ def test_noise_costs_bounded_work_and_raises_nothing(starter: Pack) -> None:
 def test_one_pair_of_convolutions_gives_what_the_published_four_give() -> None:
     published = detector_model().SerializeToString()
     both = [session(model, 1) for model in (published, gathered(published))]
-    pictures = np.random.default_rng(3).uniform(0, 255, (2, 3, 96, 160)).astype(np.float32)
+    pictures = np.random.default_rng(3).integers(0, 256, (2, 3, 96, 160), dtype=np.uint8)
     before, after = (
-        network.run(None, {network.get_inputs()[0].name: pictures}) for network in both
+        network.run(None, {network.get_inputs()[0].name: pictures.astype(kind)})
+        for network, kind in zip(both, (np.float32, np.uint8), strict=True)
     )
     expected = dict(zip([output.name for output in both[0].get_outputs()], before, strict=True))
     for maps, stride in zip(after, STRIDES, strict=True):

@@ -6,7 +6,8 @@ answer means that no face was found.
 At each of three strides the published network computes "is a face", "overlaps one", a box and five
 points by themselves: 1, 1, 4 and 10 channels, each in a block of 16 that is mostly empty. Together
 they fill one block, so `gathered` lets one pair of convolutions give all of them. The numbers stay
-the same; a picture of 640 pixels takes 4.9 instead of 5.5 ms on one thread.
+the same; a picture of 640 pixels takes 4.9 instead of 5.5 ms on one thread. It also takes a picture
+in bytes, a quarter of the memory to fill before each call.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.utils import Extractor
 from scipy.special import expit, logit
@@ -79,7 +81,7 @@ class YuNet:
         points *= ratio
         return [Face(boxes[i], points[i], float(scores[i])) for i in self._distinct(boxes, scores)]
 
-    def _run(self, blob: Floats) -> tuple[Floats, Floats, Floats]:
+    def _run(self, blob: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
         """Boxes (N, 4) as corners, points (N, 5, 2), scores (N,), in the network's pixels."""
         hits, cells, strides = [], [], []
         for (maps,), stride in zip(
@@ -108,14 +110,14 @@ class YuNet:
         return [int(i) for i in np.asarray(kept).ravel()]
 
 
-def picture_blob(image: Image) -> Floats:
-    """(1, 3, H, W) float32, padded with black to the next multiple of 32 at right and bottom.
+def picture_blob(image: Image) -> NDArray[np.uint8]:
+    """(1, 3, H, W) uint8, padded with black to the next multiple of 32 at right and bottom.
 
     YuNet was trained on pictures as OpenCV reads them, so our RGB becomes BGR here.
     """
     height, width = image.shape[:2]
-    blob = np.empty((1, 3, height + -height % 32, width + -width % 32), dtype=np.float32)
-    # Plane by plane: measured faster than OpenCV's own blob, 0.5 against 0.7 to 2.6 ms.
+    blob = np.empty((1, 3, height + -height % 32, width + -width % 32), dtype=np.uint8)
+    # Plane by plane: measured faster than OpenCV's own blob.
     for plane, channel in zip(blob[0, ::-1], cv2.split(image), strict=True):
         plane[:height, :width] = channel
     blob[:, :, height:] = 0
@@ -124,12 +126,19 @@ def picture_blob(image: Image) -> Floats:
 
 
 def gathered(model: Path | bytes) -> bytes:
-    """YuNet with one output a stride, `maps_8` to `maps_32`: float32 (N, H / stride, W / stride,
-    16), the channels of PARTS in their order, the first two without their sigmoid."""
+    """YuNet that takes uint8 (N, 3, H, W) and has one output a stride, `maps_8` to `maps_32`:
+    float32 (N, H / stride, W / stride, 16), the channels of PARTS in their order, the first two
+    without their sigmoid."""
     whole = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(str(model))
     graph = whole.graph
-    made = {name: node for node in graph.node for name in node.output}
     weights = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    (picture,) = graph.input
+    for node in graph.node:
+        node.input[:] = ["numbers" if name == picture.name else name for name in node.input]
+    picture.type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    cast = helper.make_node("Cast", [picture.name], ["numbers"], to=onnx.TensorProto.FLOAT)
+    graph.node.insert(0, cast)
+    made = {name: node for node in graph.node for name in node.output}
     added, outputs = [], []
     for stride in STRIDES:
         across = [_convolution(made, f"{part}_{stride}") for part in PARTS]
@@ -158,9 +167,7 @@ def gathered(model: Path | bytes) -> bytes:
     graph.node.extend(added)
     graph.output.extend(outputs)
     # Without what only led to the outputs as published.
-    alone = Extractor(whole).extract_model(
-        [each.name for each in graph.input], [each.name for each in outputs]
-    )
+    alone = Extractor(whole).extract_model([picture.name], [each.name for each in outputs])
     return bytes(alone.SerializeToString())
 
 
