@@ -45,7 +45,7 @@ def card_in(pictures: Sequence[Image]) -> CardCode | None:
     for picture in pictures:
         texts, _found = _texts(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
         shown = {card for text in texts if (card := _card(text)) is not None}
-        passes = [one for text in texts if (one := read(text)) is not None]
+        passes = _passes(texts)
         if shown and len(shown) + len(passes) > 1:
             raise SeveralShown
         if shown or passes:
@@ -61,7 +61,11 @@ def _card(text: str) -> CardCode | None:
 def passes_seen(grey: MatLike) -> tuple[list[Pass], bool]:
     """The passes in a grey uint8 picture (H, W), and whether it holds any code, even unreadable."""
     texts, found = _texts(grey)
-    return [one for text in texts if (one := read(text)) is not None], found
+    return _passes(texts), found
+
+
+def _passes(texts: Sequence[str]) -> list[Pass]:
+    return [one for text in texts if (one := read(text)) is not None]
 
 
 def _texts(grey: MatLike) -> tuple[list[str], bool]:
