@@ -338,7 +338,7 @@ def _extension(asked: Request) -> datetime | None:
 Once = dict[str, Any]
 Step = Callable[[Request, dict[str, str], str], Once]
 # What was typed and is not lost when a step is refused. No code is among it.
-KEPT = {"answer", "reason", "name", "whom", "text"}
+KEPT = {"answer", "reason", "name", "say_as", "asks_for", "whom", "text"}
 
 
 def _tie(asked: Request, given: dict[str, str], me: str) -> Once:
@@ -392,6 +392,8 @@ def _approve(asked: Request, given: dict[str, str], me: str) -> Once:
         actor=me,
         answer=given.get("answer", ""),
         name=given.get("name", ""),
+        say_as=given.get("say_as", ""),
+        asks_for=given.get("asks_for", ""),
         patience=PATIENCE,
     )
     return {"passphrase": passphrase} if passphrase else {}

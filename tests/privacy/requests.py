@@ -12,7 +12,8 @@ from apps.visitors.models import Visitor
 from tests.conftest import House
 
 Kind, Source, State, Told = Request.Kind, Request.Source, Request.State, Request.Told
-OFFICER, SECOND = "user:1001", "user:1002"
+# No account of these numbers ever is: one process makes more than a thousand in its tests.
+OFFICER, SECOND, THIRD = (f"user:{2_000_000_000 + number}" for number in range(3))
 
 
 def letter(house: House, kind: Request.Kind, *, days_ago: float = 0, reach: str = "") -> Request:

@@ -29,6 +29,7 @@ from apps.retention.services.sweep import sweep
 from apps.stores.models import Role, User
 from apps.stores.witnesses import new_code
 from apps.systems.models import Delivery, Event
+from apps.visitors import services as visitors
 from apps.visitors.models import Visitor
 from apps.visits.services import disclose
 from tests.clients import browser
@@ -41,6 +42,7 @@ from tests.privacy.conftest import Customer
 from tests.privacy.requests import (
     OFFICER,
     SECOND,
+    THIRD,
     Kind,
     State,
     Told,
@@ -162,6 +164,27 @@ def test_what_is_said_of_a_correction_is_not_lost_when_it_is_incomplete(
     assert customer.visitor.greeting_name == "Ms Chan"
     assert Delivery.objects.endings().get().event == Event.RECTIFIED
     assert "Corrected." in customer.text()
+
+
+def test_an_officer_corrects_how_a_name_is_said_and_whom_they_ask_for(
+    house: House, customer: Customer, officer: Client
+) -> None:
+    visitor = customer.visitor
+    visitors.rename(
+        visitor=visitor, greeting_name="Ms Chan", say_as="Chahn", asks_for="Marco", actor="self"
+    )
+    customer.post("ask/", kind="rectification", words="You say it wrong.")
+    request = Request.objects.get()
+    page = act(officer, request, "approve", say_as="x" * 61, asks_for="Yuki", answer="So be it.")
+    assert request.state == State.VERIFIED
+    assert 'value="Yuki"' in page
+    act(officer, request, "approve", say_as=" Chan, as in can ", answer="So be it.")
+    visitor.refresh_from_db()
+    assert (visitor.greeting_name, visitor.say_as, visitor.asks_for) == (
+        "Ms Chan",
+        "Chan, as in can",
+        "Marco",
+    )
 
 
 # Typed in, proved, answered.
@@ -529,7 +552,7 @@ def test_two_who_approve_at_once_do_it_once(town: House) -> None:
         return "done"
 
     with ThreadPoolExecutor(2) as pool:
-        outcomes = sorted(pool.map(approve, [SECOND, "user:1003"]))
+        outcomes = sorted(pool.map(approve, [SECOND, THIRD]))
     assert outcomes in (["approve", "done"], ["busy", "done"])
     assert Entry.objects.filter(action="request.approved").count() == 1
     assert Entry.objects.filter(action="visitor.erased").count() == 1

@@ -59,13 +59,21 @@ def may_approve(request: Request, actor: str) -> str:
 
 
 def approve(
-    *, request: Request, actor: str, answer: str = "", name: str = "", patience: float = 0.0
+    *,
+    request: Request,
+    actor: str,
+    answer: str = "",
+    name: str = "",
+    say_as: str = "",
+    asks_for: str = "",
+    patience: float = 0.0,
 ) -> tuple[Request, str]:
     """Approve a request and carry it out. Returns it with the passphrase of its package, if it gets
     one: shown once, kept nowhere.
 
-    answer: what the person is told. name: the corrected name to greet them by. patience: for how
-    many seconds to wait for the recognizers' word of an erasure. Raises RequestRefused.
+    answer: what the person is told. name, say_as, asks_for: what is corrected of the name to greet
+    them by, how it is said and whom they ask for; what is empty stays. patience: for how many
+    seconds to wait for the recognizers' word of an erasure. Raises RequestRefused.
     """
     passphrase = ""
     # Not while somebody writes to them that it is refused.
@@ -81,9 +89,16 @@ def approve(
         request.answer = answer.strip()
         request.save()
         record(request, "approved", actor=actor, kind=request.kind)
-        if request.kind == Request.Kind.RECTIFICATION and name.strip() and visitor:
+        name, say_as, asks_for = (each.strip() for each in (name, say_as, asks_for))
+        if request.kind == Request.Kind.RECTIFICATION and (name or say_as or asks_for) and visitor:
             try:
-                privacy.rename(visitor=visitor, greeting_name=name, actor=actor)
+                privacy.rename(
+                    visitor=visitor,
+                    greeting_name=name or visitor.greeting_name,
+                    say_as=say_as or None,
+                    asks_for=asks_for or None,
+                    actor=actor,
+                )
             except BadName:
                 raise RequestRefused("name", _("Please give a name of 1 to 60 signs.")) from None
         if request.kind in Request.COPIES:
